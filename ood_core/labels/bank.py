@@ -1,0 +1,180 @@
+"""The label bank and its two files, `labels.parquet` and `bank.json` (format: README, Label bank). Free of torch."""
+
+import hashlib
+import io
+import json
+from dataclasses import asdict, dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+LABELS_FILE = "labels.parquet"
+INFO_FILE = "bank.json"
+
+
+@dataclass(frozen=True)
+class BankInfo:
+    """What `bank.json` holds. A bank without that file has these defaults: τ = 0.01, negatives in seed 0's order."""
+
+    model: str | None = None
+    pretrained: str | None = None
+    weights: str | None = None
+    prompts: dict[str, Any] = field(default_factory=dict)
+    temperature: float = 0.01
+    permutation: Literal["none"] | list[int] | None = None
+    permutation_seed: int = 0
+    corpus: dict[str, Any] = field(default_factory=dict)
+    criterion: dict[str, Any] = field(default_factory=dict)
+    judge: dict[str, Any] = field(default_factory=dict)
+    counts: dict[str, int] = field(default_factory=dict)
+    content_hash: str | None = None
+
+    def __post_init__(self) -> None:
+        if not 0 < self.temperature < float("inf"):
+            raise ValueError(f"temperature must be above 0, not {self.temperature}")
+
+
+@dataclass(frozen=True)
+class LabelBank:
+    """Labels in order, ID labels first, with unit embeddings [labels, dim] in float32."""
+
+    texts: list[str]
+    parts: list[str]
+    id_count: int
+    embeddings: np.ndarray
+    selection_scores: np.ndarray
+    verdicts: list[str | None]
+    info: BankInfo = BankInfo()
+
+    def __post_init__(self) -> None:
+        if not self.id_count:
+            raise ValueError("a label bank needs at least one label with role 'id'")
+        lengths = np.linalg.norm(self.embeddings, axis=1)
+        if not np.all(np.abs(lengths - 1) < 1e-3):
+            row = int(np.argmax(~(np.abs(lengths - 1) < 1e-3)))
+            raise ValueError(f"label {self.texts[row]!r} has an embedding of length {lengths[row]:.4g}, not 1")
+        if isinstance(self.info.permutation, list):
+            check_permutation(self.info.permutation, self.negative_count)
+
+    @property
+    def negative_count(self) -> int:
+        return len(self.texts) - self.id_count
+
+    @property
+    def dim(self) -> int:
+        return self.embeddings.shape[1]
+
+    def permutation(self) -> np.ndarray:
+        """The order in which the negatives fall into groups: indices into the negatives, each once."""
+        recorded = self.info.permutation
+        if recorded == "none":
+            return np.arange(self.negative_count)
+        if isinstance(recorded, list):
+            listed = np.array(recorded, dtype=np.int64)
+            return np.concatenate([listed, np.arange(len(listed), self.negative_count)])
+        return np.random.default_rng(self.info.permutation_seed).permutation(self.negative_count)
+
+    def content_hash(self) -> str:
+        """SHA-256 of all that scores can depend on."""
+        digest = hashlib.sha256()
+        words = [self.texts, self.id_count, self.info.temperature, self.embeddings.shape]
+        digest.update(json.dumps(words, ensure_ascii=False).encode())
+        digest.update(np.ascontiguousarray(self.embeddings, dtype="<f4").data)
+        digest.update(self.permutation().astype("<i8").data)
+        return digest.hexdigest()
+
+    def to_files(self) -> dict[str, bytes]:
+        """The bank's files by name; the same bank gives the same bytes."""
+        info = replace(self.info, content_hash=self.content_hash())
+        described = {key: value for key, value in asdict(info).items() if value is not None}
+        buffer = io.BytesIO()
+        pq.write_table(_to_table(self), buffer, compression="zstd")
+        return {
+            LABELS_FILE: buffer.getvalue(),
+            INFO_FILE: (json.dumps(described, indent=2, ensure_ascii=False) + "\n").encode(),
+        }
+
+    @classmethod
+    def from_files(cls, labels: bytes, info: bytes | None = None) -> "LabelBank":
+        """The inverse of `to_files`; `info` may be missing. Raises ValueError that says what is wrong with the bank."""
+        try:
+            table = pq.read_table(io.BytesIO(labels))
+        except (pa.ArrowException, OSError) as error:
+            raise ValueError(f"{LABELS_FILE} is not a readable Parquet file: {error}") from error
+        return _from_table(table, _read_info(info) if info is not None else BankInfo())
+
+    def save(self, directory: Path) -> None:
+        directory.mkdir(parents=True, exist_ok=True)
+        for name, content in self.to_files().items():
+            (directory / name).write_bytes(content)
+
+    @classmethod
+    def load(cls, directory: Path) -> "LabelBank":
+        info = directory / INFO_FILE
+        return cls.from_files((directory / LABELS_FILE).read_bytes(), info.read_bytes() if info.exists() else None)
+
+
+def check_permutation(permutation: list[int], negatives: int) -> None:
+    """A recorded permutation lists each of the first n negatives once, n being all of them or fewer by a remainder."""
+    if len(permutation) > negatives or sorted(permutation) != list(range(len(permutation))):
+        raise ValueError(
+            f"permutation must list the numbers 0 to n - 1 once each, n at most {negatives} (the negatives)"
+        )
+
+
+def _to_table(bank: LabelBank) -> pa.Table:
+    roles = ["id"] * bank.id_count + ["negative"] * bank.negative_count
+    values = pa.array(np.ascontiguousarray(bank.embeddings, dtype=np.float32).reshape(-1))
+    selection = pa.array(bank.selection_scores, type=pa.float64(), mask=np.isnan(bank.selection_scores))
+    columns = {
+        "text": pa.array(bank.texts, pa.string()),
+        "role": pa.array(roles, pa.string()),
+        "part": pa.array(bank.parts, pa.string()),
+        "embedding": pa.FixedSizeListArray.from_arrays(values, bank.dim),
+        "selection_score": selection,
+        "verdict": pa.array(bank.verdicts, pa.string()),
+    }
+    return pa.table(columns)
+
+
+def _from_table(table: pa.Table, info: BankInfo) -> LabelBank:
+    missing = {"text", "role", "embedding"} - set(table.column_names)
+    if missing:
+        raise ValueError(f"{LABELS_FILE} lacks the column {sorted(missing)[0]!r}")
+    unknown = set(table["role"].to_pylist()) - {"id", "negative"}
+    if unknown:
+        raise ValueError(f"{LABELS_FILE} has the role {sorted(unknown, key=str)[0]!r}; roles are 'id' and 'negative'")
+    is_id = np.array([role == "id" for role in table["role"].to_pylist()], dtype=bool)
+    table = table.take(np.argsort(~is_id, kind="stable"))
+    rows = len(table)
+    selection = (
+        table["selection_score"].to_numpy() if "selection_score" in table.column_names else np.full(rows, np.nan)
+    )
+    return LabelBank(
+        texts=table["text"].to_pylist(),
+        parts=table["part"].to_pylist() if "part" in table.column_names else ["noun"] * rows,
+        id_count=int(is_id.sum()),
+        embeddings=_embeddings(table["embedding"], rows),
+        selection_scores=np.asarray(selection, dtype=np.float64),
+        verdicts=table["verdict"].to_pylist() if "verdict" in table.column_names else [None] * rows,
+        info=info,
+    )
+
+
+def _embeddings(column: pa.ChunkedArray, rows: int) -> np.ndarray:
+    flat = column.combine_chunks().flatten()
+    if column.null_count or flat.null_count or not rows or len(flat) % rows:
+        raise ValueError(f"{LABELS_FILE} has embeddings that are missing or of different lengths")
+    return np.ascontiguousarray(flat.to_numpy().reshape(rows, -1), dtype=np.float32)
+
+
+def _read_info(content: bytes) -> BankInfo:
+    try:
+        described = json.loads(content)
+        known = {known.name for known in fields(BankInfo)}
+        return BankInfo(**{key: value for key, value in described.items() if key in known})
+    except (ValueError, TypeError, AttributeError) as error:
+        raise ValueError(f"{INFO_FILE} is not a valid description of a bank: {error}") from error
