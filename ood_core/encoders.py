@@ -1,6 +1,7 @@
 """Frozen CLIP-like models, loaded by OpenCLIP: images and texts to unit embeddings."""
 
 import hashlib
+import textwrap
 from collections.abc import Sequence
 from typing import Any
 
@@ -39,7 +40,8 @@ class ClipEncoder:
         self.device = torch.device(device)
         self.image_block = image_block
         self.preprocessing = _preprocessing(model)
-        self.dtype = next(model.parameters()).dtype
+        # OpenCLIP narrows the weights of layers only; embeddings and norms stay float32.
+        self.dtype = min((weight.dtype for weight in model.parameters()), key=lambda dtype: dtype.itemsize)
         self._mean = torch.tensor(self.preprocessing.mean, device=self.device).view(1, 3, 1, 1)
         self._std = torch.tensor(self.preprocessing.std, device=self.device).view(1, 3, 1, 1)
         self._text_tower = _TextTower(model)
@@ -57,11 +59,13 @@ class ClipEncoder:
 
         `fingerprint` is the same on every device and in every dtype. Raises ModelError if it cannot be loaded.
         """
-        loaded = _load(model, pretrained, "float32")
+        if dtype not in PRECISIONS:
+            raise ModelError(f"dtype must be one of {', '.join(PRECISIONS)}, not {dtype!r}")
+        loaded, tokenizer = _load(model, pretrained, "float32")
         fingerprint = weight_fingerprint(loaded)
         if dtype != "float32":
-            loaded = _load(model, pretrained, dtype)
-        return cls(loaded, open_clip.get_tokenizer(model), fingerprint, device, image_block)
+            loaded, tokenizer = _load(model, pretrained, dtype)
+        return cls(loaded, tokenizer, fingerprint, device, image_block)
 
     @property
     def dim(self) -> int:
@@ -99,7 +103,7 @@ class ClipEncoder:
         places = {text: place for place, text in enumerate(dict.fromkeys(texts))}
         features = self._text_features(list(places))
         rows = torch.tensor([places[text] for text in texts], dtype=torch.long, device=self.device)
-        return F.normalize(features[rows].view(len(words), len(templates), -1).mean(dim=1), dim=1)
+        return F.normalize(features[rows].view(len(words), len(templates), features.shape[1]).mean(dim=1), dim=1)
 
     def _text_features(self, texts: list[str]) -> Float[Tensor, "texts dim"]:
         if not texts:
@@ -174,14 +178,15 @@ def weight_fingerprint(model: nn.Module) -> str:
     return digest.hexdigest()
 
 
-def _load(model: str, pretrained: str | None, dtype: str) -> nn.Module:
+def _load(model: str, pretrained: str | None, dtype: str) -> tuple[nn.Module, Any]:
+    """The model with its weights, and its tokenizer."""
     try:
-        return open_clip.create_model(
+        loaded = open_clip.create_model(
             model, pretrained, precision=PRECISIONS[dtype], require_pretrained=True, weights_only=True
         )
+        return loaded, open_clip.get_tokenizer(model)
     except Exception as error:  # OpenCLIP, hub clients and safetensors raise whatever they like
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise ModelError(reason) from error
+        raise ModelError(textwrap.shorten(str(error), 300) or type(error).__name__) from error
 
 
 def _preprocessing(model: nn.Module) -> Preprocessing:

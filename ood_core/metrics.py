@@ -44,9 +44,11 @@ def fpr_at_recall(
 ) -> float:
     """Fraction of negatives at or above the threshold whose positive recall is nearest to `recall`.
 
-    Thresholds are the scores in the data; of equally near ones the lowest counts, which is the least flattering.
+    Thresholds are the scores in the data, from the lowest positive one up: below it only negatives are gained. Of
+    thresholds with one and the same recall the lowest counts, which is the least flattering.
     """
     thresholds = np.unique(np.concatenate([positive, negative]))
+    thresholds = thresholds[thresholds >= positive.min()]
     recalls = _fraction_at_or_above(positive, thresholds)
     nearest = np.argmin(np.abs(recalls - recall))
     return float(_fraction_at_or_above(negative, thresholds[nearest : nearest + 1])[0])
@@ -61,4 +63,4 @@ def average_precision(positive: Float[np.ndarray, " positive"], negative: Float[
 
 
 def _fraction_at_or_above(scores: np.ndarray, thresholds: np.ndarray) -> np.ndarray:
-    return 1.0 - np.searchsorted(np.sort(scores), thresholds, side="left") / len(scores)
+    return (len(scores) - np.searchsorted(np.sort(scores), thresholds, side="left")) / len(scores)

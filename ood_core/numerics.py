@@ -34,8 +34,8 @@ def grouped_negative_mass(
 ) -> Float64[Tensor, " images"]:
     """Softmax mass on the negatives, averaged over their groups; higher = more out-of-distribution.
 
-    One minus NegLabel's score (arXiv 2403.20078, section 3.3; METHODS.md §3), computed from log-sum-exps in float64, so
-    that scores whose float32 value is exactly 1 are still told apart.
+    One minus NegLabel's score (arXiv 2403.20078, section 3.3; METHODS.md §3), from the float64 difference of float32
+    log-sum-exps, so that scores whose float32 value is exactly 1 are still told apart.
     """
     id_log_mass = torch.logsumexp(id_logits, dim=1).double()
     negative_log_mass = torch.logsumexp(negative_logits, dim=2).double()

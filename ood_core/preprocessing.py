@@ -6,6 +6,8 @@ import numpy as np
 from jaxtyping import UInt8
 from PIL import Image, ImageOps
 
+LONGEST_SHAPE = 1000
+
 
 @dataclass(frozen=True)
 class Preprocessing:
@@ -31,12 +33,17 @@ class Preprocessing:
 
         Pictures of other modes are converted first. OpenCLIP converts last, and so resizes palette indices.
         """
-        picture = picture.convert("RGB")
+        picture = _rgb(picture)
+        if self.resize_mode == "shortest":
+            picture = _without_far_ends(picture)
         picture = picture.resize(self._resized(picture.width, picture.height), self._resampling())
         return np.asarray(self._cropped(picture))
 
     def _resampling(self) -> Image.Resampling:
-        return Image.Resampling.BILINEAR if self.interpolation == "bilinear" else Image.Resampling.BICUBIC
+        height, width = self.size
+        always_bicubic = self.resize_mode == "shortest" and height != width  # OpenCLIP's default stands there
+        bilinear = self.interpolation == "bilinear" and not always_bicubic
+        return Image.Resampling.BILINEAR if bilinear else Image.Resampling.BICUBIC
 
     def _resized(self, width: int, height: int) -> tuple[int, int]:
         """(width, height) to resize to."""
@@ -49,7 +56,7 @@ class Preprocessing:
             return int(target_height * width / height), target_height
         ratios = height / target_height, width / target_width  # timm's ResizeKeepRatio rounds to nearest
         ratio = max(ratios) if self.resize_mode == "longest" else min(ratios)
-        return round(width / ratio), round(height / ratio)
+        return max(1, round(width / ratio)), max(1, round(height / ratio))
 
     def _cropped(self, picture: Image.Image) -> Image.Image:
         height, width = self.size
@@ -61,3 +68,20 @@ class Preprocessing:
         top = round((picture.height - height) / 2.0)
         left = round((picture.width - width) / 2.0)
         return picture.crop((left, top, left + width, top + height))
+
+
+def _without_far_ends(picture: Image.Image) -> Image.Image:
+    """The middle of a picture of extreme shape: to resize all of a 1 × 65 000 one, only to crop it, takes 10 GB."""
+    width = min(picture.width, LONGEST_SHAPE * picture.height)
+    height = min(picture.height, LONGEST_SHAPE * picture.width)
+    left, top = (picture.width - width) // 2, (picture.height - height) // 2
+    return picture.crop((left, top, left + width, top + height))
+
+
+def _rgb(picture: Image.Image) -> Image.Image:
+    """Any picture in RGB. One with 16-bit greys keeps their high byte; Pillow would cut them off at 255."""
+    if picture.mode == "I" or picture.mode.startswith("I;16"):
+        picture = Image.fromarray((np.asarray(picture).clip(0, 65535) // 256).astype(np.uint8))
+    if picture.mode == "P":  # Pillow warns when a palette with transparency goes straight to RGB
+        picture = picture.convert("RGBA")
+    return picture.convert("RGB")

@@ -3,13 +3,14 @@
 import hashlib
 import io
 import json
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from pydantic import TypeAdapter, ValidationError
 
 LABELS_FILE = "labels.parquet"
 INFO_FILE = "bank.json"
@@ -35,6 +36,8 @@ class BankInfo:
     def __post_init__(self) -> None:
         if not 0 < self.temperature < float("inf"):
             raise ValueError(f"temperature must be above 0, not {self.temperature}")
+        if self.permutation_seed < 0:
+            raise ValueError(f"permutation_seed must be 0 or above, not {self.permutation_seed}")
 
 
 @dataclass(frozen=True)
@@ -144,37 +147,45 @@ def _from_table(table: pa.Table, info: BankInfo) -> LabelBank:
     missing = {"text", "role", "embedding"} - set(table.column_names)
     if missing:
         raise ValueError(f"{LABELS_FILE} lacks the column {sorted(missing)[0]!r}")
+    if table["text"].null_count:
+        raise ValueError(f"{LABELS_FILE} has {table['text'].null_count} labels without a text")
     unknown = set(table["role"].to_pylist()) - {"id", "negative"}
     if unknown:
         raise ValueError(f"{LABELS_FILE} has the role {sorted(unknown, key=str)[0]!r}; roles are 'id' and 'negative'")
     is_id = np.array([role == "id" for role in table["role"].to_pylist()], dtype=bool)
     table = table.take(np.argsort(~is_id, kind="stable"))
     rows = len(table)
+    parts = table["part"].to_pylist() if "part" in table.column_names else ["noun"] * rows
     selection = (
         table["selection_score"].to_numpy() if "selection_score" in table.column_names else np.full(rows, np.nan)
     )
     return LabelBank(
-        texts=table["text"].to_pylist(),
-        parts=table["part"].to_pylist() if "part" in table.column_names else ["noun"] * rows,
+        texts=table["text"].cast(pa.string()).to_pylist(),
+        parts=[part or "noun" for part in parts],
         id_count=int(is_id.sum()),
-        embeddings=_embeddings(table["embedding"], rows),
+        embeddings=_embeddings(table["embedding"]),
         selection_scores=np.asarray(selection, dtype=np.float64),
         verdicts=table["verdict"].to_pylist() if "verdict" in table.column_names else [None] * rows,
         info=info,
     )
 
 
-def _embeddings(column: pa.ChunkedArray, rows: int) -> np.ndarray:
-    flat = column.combine_chunks().flatten()
-    if column.null_count or flat.null_count or not rows or len(flat) % rows:
-        raise ValueError(f"{LABELS_FILE} has embeddings that are missing or of different lengths")
-    return np.ascontiguousarray(flat.to_numpy().reshape(rows, -1), dtype=np.float32)
+def _embeddings(column: pa.ChunkedArray) -> np.ndarray:
+    first = column[0].as_py() if len(column) else []
+    dim = len(first) if isinstance(first, list) else 0
+    try:
+        lists = column.cast(pa.list_(pa.float32(), dim)).combine_chunks()
+    except pa.ArrowException as error:
+        raise ValueError(f"{LABELS_FILE} has embeddings that are no lists of {dim} numbers each: {error}") from error
+    values = lists.flatten()
+    if lists.null_count or values.null_count:
+        raise ValueError(f"{LABELS_FILE} has embeddings that are missing or have missing numbers")
+    return np.array(values, dtype=np.float32).reshape(len(column), dim)
 
 
 def _read_info(content: bytes) -> BankInfo:
     try:
-        described = json.loads(content)
-        known = {known.name for known in fields(BankInfo)}
-        return BankInfo(**{key: value for key, value in described.items() if key in known})
-    except (ValueError, TypeError, AttributeError) as error:
-        raise ValueError(f"{INFO_FILE} is not a valid description of a bank: {error}") from error
+        return TypeAdapter(BankInfo).validate_json(content)
+    except ValidationError as error:
+        problems = [": ".join([*map(str, problem["loc"]), problem["msg"]]) for problem in error.errors()]
+        raise ValueError(f"{INFO_FILE} is not a valid description of a bank: {'; '.join(problems)}") from error

@@ -12,6 +12,8 @@ def similarity_quantile(
     candidates: Float[Tensor, "candidates dim"], id_labels: Float[Tensor, "id_labels dim"], quantile: float
 ) -> Float[np.ndarray, " candidates"]:
     """The quantile (linear interpolation) of each candidate's cosines to all ID labels; lower = a better negative."""
+    if not len(candidates):
+        return np.empty(0)
     step = max(1, ELEMENTS_AT_ONCE // len(id_labels))
     parts = [torch.quantile(rows @ id_labels.T, quantile, dim=1) for rows in candidates.split(step)]
     return torch.cat(parts).double().cpu().numpy()

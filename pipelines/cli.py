@@ -1,0 +1,258 @@
+"""The `oodscan` command. Nothing heavy is imported here: help and a caller's mistake are answered at once."""
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from pipelines.config import LabelsBuild, Scan, load, parse_assignments
+from pipelines.errors import BUDGET_EXCEEDED, CALLER_MISTAKE, VERIFICATION_FAILED, CallerError
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="Audit image datasets: score how much every image belongs. Higher = more in-distribution.",
+)
+labels_app = typer.Typer(
+    no_args_is_help=True, help="Label banks: the labels a dataset should hold, and mined negatives."
+)
+app.add_typer(labels_app, name="labels")
+
+StorageOptions = Annotated[
+    list[str],
+    typer.Option(
+        metavar="NAME=VALUE",
+        help="Passed to the remote file system (fsspec), e.g. endpoint_url=http://host:9000. Never recorded.",
+    ),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
+Address = Annotated[str | None, typer.Option(help="A running Ray cluster; default: RAY_ADDRESS, or one started here.")]
+Model = Annotated[
+    str | None, typer.Option(help="OpenCLIP model: a name, hf-hub:…, local-dir:…, or `bundled` (knows drawings only).")
+]
+Pretrained = Annotated[str | None, typer.Option(help="OpenCLIP pretrained tag or weights file, with a model name.")]
+Device = Annotated[str | None, typer.Option(help="auto, cpu or cuda.")]
+Dtype = Annotated[str | None, typer.Option(help="auto, float32, bfloat16 or float16.")]
+Workers = Annotated[int | None, typer.Option(help="Size of the encode pool; default: one a GPU, else one a CPU.")]
+
+
+def main() -> None:
+    """The console script: a caller's mistake is one line and exit code 2."""
+    try:
+        app()
+    except CallerError as error:
+        print(f"oodscan: {error}", file=sys.stderr)  # noqa: T201
+        sys.exit(CALLER_MISTAKE)
+
+
+def say(line: str) -> None:
+    typer.echo(line, err=True)
+
+
+@app.command()
+def scan(
+    config: Annotated[
+        Path | None, typer.Argument(metavar="[CONFIG.yaml]", help="Values for all options below.")
+    ] = None,
+    input: Annotated[list[str], typer.Option(help="Tar or Parquet shards, image folders, lists, patterns.")] = [],  # noqa: A002, B006
+    labels: Annotated[str | None, typer.Option(help="The label bank's directory.")] = None,
+    output: Annotated[str | None, typer.Option(help="The scan's directory; the same again resumes.")] = None,
+    method: Annotated[list[str], typer.Option(help="A method's name; may be given several times.")] = [],  # noqa: B006
+    param: Annotated[list[str], typer.Option(metavar="NAME.FIELD=VALUE", help="e.g. neglabel.groups=50")] = [],  # noqa: B006
+    model: Model = None,
+    pretrained: Pretrained = None,
+    device: Device = None,
+    dtype: Dtype = None,
+    image_column: Annotated[str | None, typer.Option(help="Parquet column of image bytes.")] = None,
+    key_column: Annotated[str | None, typer.Option(help="Parquet column of keys.")] = None,
+    images_per_shard: Annotated[int | None, typer.Option(help="How folders and lists are cut; default 1000.")] = None,
+    max_image_bytes: Annotated[int | None, typer.Option(help="Larger images are not read; default 256 MiB.")] = None,
+    max_image_pixels: Annotated[int | None, typer.Option(help="Larger images are not decoded; default 100 M.")] = None,
+    encode_workers: Workers = None,
+    encode_cpus: Annotated[float | None, typer.Option(help="CPUs an encoder takes of Ray's count.")] = None,
+    encode_gpus: Annotated[float | None, typer.Option(help="GPUs an encoder takes; fractions share one.")] = None,
+    encode_threads: Annotated[int | None, typer.Option(help="torch threads of an encoder; default 1.")] = None,
+    encode_block: Annotated[int | None, typer.Option(help="Images per forward pass; default 32.")] = None,
+    batch_size: Annotated[int | None, typer.Option(help="Rows handed to an encoder at once; default 256.")] = None,
+    decode_workers: Annotated[int | None, typer.Option(help="How many decoders run at once.")] = None,
+    decode_cpus: Annotated[float | None, typer.Option(help="CPUs a decoder takes of Ray's count.")] = None,
+    embeddings: Annotated[bool | None, typer.Option("--embeddings", help="Also store the embeddings (fp16).")] = None,
+    max_bad_fraction: Annotated[float | None, typer.Option(help="Exit 3 when more are bad; default 0.01.")] = None,
+    new_scan: Annotated[bool, typer.Option(help="Start over: remove what an earlier scan left in --output.")] = False,
+    address: Address = None,
+    storage_options: StorageOptions = [],  # noqa: B006
+    as_json: AsJson = False,
+) -> None:
+    """Score every image; rerun the same command to resume."""
+    given = _given(
+        input=input or None, labels=labels, output=output, method=method or None,
+        param=parse_assignments("--param", param) or None, embeddings=embeddings, max_bad_fraction=max_bad_fraction,
+        model=_given(name=model, pretrained=pretrained, device=device, dtype=dtype),
+        read=_given(image_column=image_column, key_column=key_column, images_per_shard=images_per_shard,
+                    max_image_bytes=max_image_bytes, max_image_pixels=max_image_pixels),
+        decode=_given(workers=decode_workers, cpus=decode_cpus),
+        encode=_given(workers=encode_workers, cpus=encode_cpus, gpus=encode_gpus, threads=encode_threads,
+                      block=encode_block, batch_size=batch_size),
+    )  # fmt: skip
+    from pipelines.scan import Run
+    from pipelines.scan import scan as run_scan
+
+    chosen = load(Scan, config, given)
+    run = Run.prepare(chosen, parse_assignments("--storage-options", storage_options), new_scan)
+    summary = run_scan(run, address, say)
+    typer.echo(json.dumps(summary, indent=2) if as_json else _described(summary, chosen.output))
+    if not summary["within_error_budget"]:
+        say(f"more than {chosen.max_bad_fraction:.2%} of the records are bad (--max-bad-fraction)")
+        raise typer.Exit(BUDGET_EXCEEDED)
+
+
+@labels_app.command("build")
+def labels_build(
+    id_labels: Annotated[str | None, typer.Option(help="A text file: one label a line.")] = None,
+    output: Annotated[str | None, typer.Option(help="The label bank's directory.")] = None,
+    config: Annotated[Path | None, typer.Option(metavar="CONFIG.yaml", help="Values for the other options.")] = None,
+    corpus: Annotated[list[str], typer.Option(help="wordnet, or a word list: FILE, noun:FILE, adjective:FILE.")] = [],  # noqa: B006
+    wordnet_file: Annotated[list[str], typer.Option(help="WordNet's files, e.g. noun.act; default: NegLabel's.")] = [],  # noqa: B006
+    criterion: Annotated[str | None, typer.Option(help="How candidates are ranked: neglabel.")] = None,
+    judge: Annotated[str | None, typer.Option(help="Who removes false negatives: none.")] = None,
+    quantile: Annotated[float | None, typer.Option(help="η of NegMining; default 0.95.")] = None,
+    fraction: Annotated[float | None, typer.Option(help="Share of candidates kept; default 0.15.")] = None,
+    temperature: Annotated[float | None, typer.Option(help="Softmax temperature; default: the model's own.")] = None,
+    permutation_seed: Annotated[int | None, typer.Option(help="Seed of the negatives' groups; default 0.")] = None,
+    model: Model = None,
+    pretrained: Pretrained = None,
+    device: Device = None,
+    dtype: Dtype = None,
+    encode_workers: Workers = None,
+    encode_threads: Annotated[int | None, typer.Option(help="torch threads of an encoder; default 1.")] = None,
+    address: Address = None,
+    storage_options: StorageOptions = [],  # noqa: B006
+    as_json: AsJson = False,
+) -> None:
+    """Mine negative labels for a dataset's labels, and encode both."""
+    given = _given(
+        id_labels=id_labels, output=output, corpus=corpus or None, wordnet_files=wordnet_file or None,
+        criterion=criterion, judge=judge, quantile=quantile, fraction=fraction, temperature=temperature,
+        permutation_seed=permutation_seed,
+        model=_given(name=model, pretrained=pretrained, device=device, dtype=dtype),
+        encode=_given(workers=encode_workers, threads=encode_threads),
+    )  # fmt: skip
+    from pipelines.labels import Build, build
+
+    asked = Build.prepare(load(LabelsBuild, config, given), parse_assignments("--storage-options", storage_options))
+    bank = build(asked, address, say)
+    counts = {**bank.info.counts, "content_hash": bank.content_hash()}
+    typer.echo(json.dumps(counts, indent=2) if as_json else _table(counts))
+
+
+@app.command()
+def plan(
+    input: Annotated[list[str], typer.Option(help="As for scan.")],  # noqa: A002
+    output: Annotated[str | None, typer.Option(help="A scan's directory: says what is already committed.")] = None,
+    images_per_shard: Annotated[int, typer.Option(help="How folders and lists are cut.")] = 1000,
+    image_column: Annotated[str | None, typer.Option(help="Parquet column of image bytes.")] = None,
+    key_column: Annotated[str | None, typer.Option(help="Parquet column of keys.")] = None,
+    storage_options: StorageOptions = [],  # noqa: B006
+    as_json: AsJson = False,
+) -> None:
+    """Show what a scan would read, and what of it is done."""
+    from pipelines.commit import committed
+    from pipelines.config import Read
+    from pipelines.plan import plan as make_plan
+    from pipelines.storage import Directory
+
+    options = parse_assignments("--storage-options", storage_options)
+    read = load(Read, None, _given(images_per_shard=images_per_shard, image_column=image_column, key_column=key_column))
+    planned = make_plan(input, read, options)
+    done = committed(Directory(output, options)) if output else set()
+    rows = [
+        {"shard": shard.id, "kind": shard.kind, "bytes": shard.size, "committed": shard.id in done}
+        for shard in planned.shards
+    ]
+    if as_json:
+        typer.echo(json.dumps({"shards": rows, "passed_over": dict(planned.passed_over)}, indent=2))
+        return
+    for row in rows:
+        typer.echo(f"{row['shard']:<50} {row['kind']:<8} {row['bytes']:>14,} {'committed' if row['committed'] else ''}")
+    typer.echo(f"{len(rows)} shards, {sum(row['bytes'] for row in rows):,} bytes, {len(done)} committed")
+    for suffix, count in planned.passed_over.items():
+        typer.echo(f"passed over: {count} files with {suffix}")
+
+
+@app.command()
+def evaluate(
+    id: Annotated[str, typer.Option(help="A scan directory, score table or pattern of score tables of ID images.")],  # noqa: A002
+    ood: Annotated[list[str], typer.Option(metavar="NAME=URI", help="The same of OOD images; several times.")],
+    output: Annotated[str | None, typer.Option(help="Also write metrics.json and metrics.md here.")] = None,
+    storage_options: StorageOptions = [],  # noqa: B006
+    as_json: AsJson = False,
+) -> None:
+    """AUROC and FPR95 per method and OOD set."""
+    from pipelines.evaluate import evaluate as run_evaluate
+    from pipelines.storage import Directory
+
+    options = parse_assignments("--storage-options", storage_options)
+    sets = {name: str(url) for name, url in parse_assignments("--ood", ood).items()}
+    evaluation = run_evaluate(id, sets, options)
+    as_text = json.dumps(evaluation.to_json(), indent=2)
+    if output:
+        directory = Directory(output, options)
+        directory.check_writable("--output")
+        directory.put("metrics.json", (as_text + "\n").encode())
+        directory.put("metrics.md", evaluation.to_markdown().encode())
+    typer.echo(as_text if as_json else evaluation.to_markdown(), nl=False)
+    for name, counts in evaluation.sets.items():
+        if counts["unscored"]:
+            say(f"{name}: {counts['unscored']} records have no score and are left out")
+
+
+@app.command()
+def verify(
+    scan: Annotated[str, typer.Argument(help="A scan directory.")],
+    reread: Annotated[bool, typer.Option(help="Read the input again and compare every record's key.")] = False,
+    storage_options: StorageOptions = [],  # noqa: B006
+    as_json: AsJson = False,
+) -> None:
+    """Check that a scan is whole: every planned record once, files readable, fingerprints the same."""
+    from pipelines.verify import verify as run_verify
+
+    found = run_verify(scan, parse_assignments("--storage-options", storage_options), reread)
+    if as_json:
+        typer.echo(json.dumps(found.to_json(), indent=2))
+    else:
+        for problem in found.problems:
+            typer.echo(problem)
+        typer.echo(f"{found.records} records in {found.shards} shards: {len(found.problems) or 'no'} problems")
+    if found.problems:
+        raise typer.Exit(VERIFICATION_FAILED)
+
+
+@app.command()
+def demo(
+    output: Annotated[str, typer.Option(help="Where the demo's label bank and scan go.")] = "scans/demo",
+) -> None:
+    """A whole scan of the bundled drawings with the bundled model: animals belong, the rest does not."""
+    from pipelines.demo import demo as run_demo
+
+    typer.echo(run_demo(output, say))
+
+
+def _given(**values: Any) -> dict[str, Any]:
+    return {name: value for name, value in values.items() if value is not None and value != {}}
+
+
+def _described(summary: dict[str, Any], output: str) -> str:
+    counts = {"records": summary["records"], **summary["statuses"], "output": output}
+    if summary["last_run"].get("steady_images_per_s"):
+        counts["images/s"] = (
+            f"{summary['last_run']['steady_images_per_s']:.0f}, limited by {summary['last_run']['limited_by']}"
+        )
+    return _table(counts)
+
+
+def _table(values: dict[str, Any]) -> str:
+    width = max(map(len, values))
+    return "\n".join(f"{name:<{width}}  {value}" for name, value in values.items())

@@ -1,0 +1,99 @@
+"""The Ray cluster: joining or starting one, and pools of workers that fit it."""
+
+import logging
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import ray
+import ray.data
+
+from pipelines.config import EncodePool, Model, Pool
+from pipelines.errors import CallerError
+from pipelines.stages.encode import ModelFacts, ModelSpec, describe
+
+BLOCK_BYTES = 16 * 2**20
+"""A task's output is held back until it has this many bytes; Ray's own 128 MB would hold back whole shards."""
+ENCODE_CPUS, DECODE_CPUS = 0.6, 0.4
+"""Unequal, or Ray would fuse decoding into the encoders and run the two one after the other."""
+
+
+@dataclass(frozen=True)
+class Cluster:
+    cpus: float
+    gpus: float
+
+
+@contextmanager
+def cluster(address: str | None = None) -> Iterator[Cluster]:
+    """Joins the cluster at the address (or RAY_ADDRESS), or starts one on this machine; leaves it at the end."""
+    logging.getLogger("ray.data").setLevel(logging.WARNING)
+    joined = ray.is_initialized()
+    if not joined:
+        os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # Ray's coming default; it warns until set
+        address = address or os.environ.get("RAY_ADDRESS")
+        dashboard = None if address else False
+        try:
+            ray.init(address=address, logging_level=logging.WARNING, log_to_driver=False, include_dashboard=dashboard)
+        except (ConnectionError, ValueError) as error:
+            raise CallerError(f"--address {address!r}: no Ray cluster answers there: {error}") from error
+    context = ray.data.DataContext.get_current()
+    context.target_max_block_size = BLOCK_BYTES
+    context.enable_progress_bars = False
+    resources = ray.cluster_resources()
+    try:
+        yield Cluster(resources.get("CPU", 0), resources.get("GPU", 0))
+    finally:
+        if not joined:
+            ray.shutdown()
+
+
+def model_spec(model: Model, pool: EncodePool, found: Cluster) -> ModelSpec:
+    """The model with its device and dtype decided: a GPU and bfloat16 where the cluster has GPUs."""
+    if model.name is None:
+        raise CallerError("--model is missing, and the label bank does not say which model it was made with")
+    if model.device == "cuda" and not found.gpus:
+        raise CallerError("--device cuda: the cluster has no GPU")
+    device = model.device if model.device != "auto" else "cuda" if found.gpus else "cpu"
+    dtype = model.dtype if model.dtype != "auto" else "bfloat16" if device == "cuda" else "float32"
+    return ModelSpec(model.name, model.pretrained, device, dtype, pool.block, pool.threads)
+
+
+def model_facts(spec: ModelSpec) -> ModelFacts:
+    """Asked of a worker: this process need not import torch. Raises CallerError if the model cannot be loaded."""
+    on_cpu = ModelSpec(spec.name, spec.pretrained)
+    facts = ray.get(ray.remote(describe).options(num_cpus=0.5).remote(on_cpu))
+    if isinstance(facts, str):
+        given = f"--model {spec.name!r}" + (f" --pretrained {spec.pretrained!r}" if spec.pretrained else "")
+        raise CallerError(f"{given} cannot be loaded: {facts}")
+    return facts
+
+
+def fitted_alone(pool: EncodePool, device: str, found: Cluster) -> EncodePool:
+    """A pool of encoders with every number decided. Raises CallerError if it does not fit the cluster."""
+    gpus = pool.gpus if pool.gpus is not None else float(device == "cuda")
+    cpus = pool.cpus or ENCODE_CPUS
+    workers = pool.workers or max(1, int(found.gpus / gpus) if gpus else int(found.cpus))
+    if workers * cpus > found.cpus + 1e-6 or workers * gpus > found.gpus:
+        raise CallerError(
+            f"--encode-workers {workers} with {cpus:g} CPUs and {gpus:g} GPUs each do not fit a cluster of "
+            f"{found.cpus:g} CPUs and {found.gpus:g} GPUs"
+        )
+    return pool.model_copy(update={"workers": workers, "cpus": cpus, "gpus": gpus})
+
+
+def fitted(encode: EncodePool, decode: Pool, device: str, found: Cluster) -> tuple[EncodePool, Pool]:
+    """The two pools with every number decided. Raises CallerError if they cannot run side by side on the cluster."""
+    encode = fitted_alone(encode, device, found)
+    taken = (encode.workers or 0) * (encode.cpus or 0)
+    cpus = decode.cpus or DECODE_CPUS
+    if taken + cpus > found.cpus + 1e-6:
+        raise CallerError(
+            f"--encode-workers {encode.workers} with {encode.cpus:g} CPUs each leave no decoder its {cpus:g} CPUs on "
+            f"a cluster of {found.cpus:g} CPUs"
+        )
+    if encode.cpus == cpus and not encode.gpus:
+        raise CallerError(f"--encode-cpus and --decode-cpus must differ (both are {cpus:g}), or Ray fuses the two")
+    workers = decode.workers or int((found.cpus - taken) / cpus + 1e-6)
+    return encode, decode.model_copy(update={"workers": workers, "cpus": cpus})

@@ -1,0 +1,177 @@
+"""A scan's configuration: frozen, checked where it enters, from YAML and the command line."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, field_validator
+
+from ood_core.methods import METHODS, Parameters
+from ood_core.vocabulary import DEFAULT_FILES
+from pipelines.errors import CallerError
+
+Positive = Annotated[int, Field(ge=1)]
+
+
+class Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
+
+
+class Model(Section):
+    """Any OpenCLIP model: a name and a pretrained tag or file, `hf-hub:…`, or `local-dir:…`. None: the label bank's."""
+
+    name: str | None = None
+    pretrained: str | None = None
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+
+    @field_validator("name")
+    @classmethod
+    def _absolute(cls, name: str | None) -> str | None:
+        """Workers may stand in another directory."""
+        if name and name.startswith("local-dir:"):
+            return f"local-dir:{Path(name.removeprefix('local-dir:')).absolute()}"
+        return name
+
+
+class Read(Section):
+    """What counts as a record. `images_per_shard` cuts folders and lists of images into shards."""
+
+    image_column: str | None = None
+    key_column: str | None = None
+    images_per_shard: Positive = 1000
+    max_image_bytes: Positive = 256 * 2**20
+    max_image_pixels: Positive = 100_000_000
+
+
+class Pool(Section):
+    """A pool of workers; None: fitted to the cluster. More workers change the speed, never the scores."""
+
+    workers: Positive | None = None
+    cpus: float | None = Field(None, gt=0)
+
+
+class EncodePool(Pool):
+    """`block`: images per forward pass, part of what the scores' last bits depend on; `batch_size`: rows per call."""
+
+    gpus: float | None = Field(None, ge=0)
+    threads: Positive = 1
+    block: Positive = 32
+    batch_size: Positive = 256
+
+
+class Scan(Section):
+    """Everything `oodscan scan` needs to know. The fields are the options of the command line, in YAML."""
+
+    input: tuple[str, ...] = Field(min_length=1)
+    labels: str
+    output: str
+    method: tuple[str, ...] = ("neglabel", "mcm")
+    param: dict[str, Any] = {}
+    model: Model = Model()
+    read: Read = Read()
+    decode: Pool = Pool()
+    encode: EncodePool = EncodePool()
+    embeddings: bool = False
+    max_bad_fraction: float = Field(0.01, ge=0, le=1)
+
+    def methods(self) -> dict[str, Parameters]:
+        return method_parameters(self.method, self.param)
+
+
+class LabelsBuild(Section):
+    """Everything `oodscan labels build` needs to know. `corpus`: `wordnet`, or word-list files, `adjective:FILE` for
+    adjectives; `quantile` and `fraction` are η and the kept share of METHODS' NegMining."""
+
+    id_labels: str
+    output: str
+    corpus: tuple[str, ...] = ("wordnet",)
+    wordnet_files: tuple[str, ...] = DEFAULT_FILES
+    criterion: Literal["neglabel"] = "neglabel"
+    judge: Literal["none"] = "none"
+    quantile: float = Field(0.95, ge=0, le=1)
+    fraction: float = Field(0.15, gt=0, le=1)
+    temperature: float | None = Field(None, gt=0)
+    permutation_seed: int = Field(0, ge=0)
+    model: Model = Model(name="ViT-B-16", pretrained="openai")
+    encode: EncodePool = EncodePool()
+
+
+def method_parameters(names: Sequence[str], given: Mapping[str, Any]) -> dict[str, Parameters]:
+    """Each method's parameters, defaults where `given` ('neglabel.groups': 50) says nothing. Raises CallerError."""
+    for name in names:
+        if name not in METHODS:
+            raise CallerError(f"--method {name!r} is unknown; the methods are {', '.join(METHODS)}")
+    chosen: dict[str, dict[str, Any]] = {name: {} for name in names}
+    for key, value in given.items():
+        name, _, parameter = key.partition(".")
+        if name not in chosen:
+            raise CallerError(f"--param {key}={value}: no --method {name!r} was asked for; it is {', '.join(names)}")
+        known = list(METHODS[name].__dataclass_fields__)
+        if parameter not in known:
+            raise CallerError(f"--param {key}={value}: {name} has the parameters {', '.join(known)}")
+        chosen[name][parameter] = value
+    return {name: _built(name, parameters) for name, parameters in chosen.items()}
+
+
+def _built(name: str, given: Mapping[str, Any]) -> Parameters:
+    try:
+        return TypeAdapter(METHODS[name]).validate_python(dict(given))
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join([name, *map(str, first["loc"])])
+        value = given.get(str(first["loc"][0])) if first["loc"] else ", ".join(f"{k}={v}" for k, v in given.items())
+        raise CallerError(f"--param {where}={value}: {_reason(first)}") from error
+
+
+def load(section: type[Section], file: Path | None, overrides: Mapping[str, Any]) -> Any:
+    """A section from a YAML file with the command line's values laid over it. Raises CallerError."""
+    values = _read_yaml(file) if file else {}
+    merged = _merged(values, overrides)
+    try:
+        return section(**merged)
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = ".".join(map(str, first["loc"]))
+        if first["type"] == "missing":
+            raise CallerError(
+                f"--{name} is missing; give it on the command line or as `{name}:` in the YAML"
+            ) from error
+        raise CallerError(f"{name} = {first['input']!r}: {_reason(first)}") from error
+
+
+def parse_assignments(option: str, given: Sequence[str]) -> dict[str, Any]:
+    """`NAME=VALUE` pairs; a value is read as YAML reads it (numbers, true, text)."""
+    values: dict[str, Any] = {}
+    for assignment in given:
+        name, equals, value = assignment.partition("=")
+        if not equals or not name:
+            raise CallerError(f"{option} {assignment!r} is not of the form NAME=VALUE")
+        try:
+            values[name] = yaml.safe_load(value)
+        except yaml.YAMLError as error:
+            raise CallerError(f"{option} {assignment!r}: the value cannot be read") from error
+    return values
+
+
+def _read_yaml(file: Path) -> dict[str, Any]:
+    try:
+        values = yaml.safe_load(file.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise CallerError(f"CONFIG {str(file)!r} cannot be read: {str(error).splitlines()[0]}") from error
+    if not isinstance(values, dict):
+        raise CallerError(f"CONFIG {str(file)!r} must hold `name: value` lines")
+    return values
+
+
+def _merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    merged = dict(base)
+    for name, value in over.items():
+        inner = merged.get(name)
+        merged[name] = _merged(inner, value) if isinstance(inner, dict) and isinstance(value, dict) else value
+    return merged
+
+
+def _reason(error: Any) -> str:
+    return error["msg"].removeprefix("Value error, ")

@@ -1,0 +1,52 @@
+"""The demo: a label bank, a scan and an evaluation on the bundled drawings with the bundled model."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pyarrow.parquet as pq
+
+from pipelines.cluster import cluster
+from pipelines.config import LabelsBuild, Model, Scan
+from pipelines.evaluate import evaluate
+from pipelines.labels import Build, build
+from pipelines.scan import Run, scan
+from pipelines.stages.encode import BUNDLED
+
+HERE = Path(__file__).parent
+SHARDS = HERE / "shards"
+ID_SUBJECT = "animals"
+
+
+def demo(output: str, say: Callable[[str], None]) -> str:
+    """Runs everything, or what is not done yet, and returns what to print."""
+    bank, scanned = f"{output}/labels", f"{output}/scan"
+    asked = Build.prepare(
+        LabelsBuild(id_labels=str(HERE / "id_labels.txt"), output=bank, model=Model(name=BUNDLED)), {}
+    )
+    with cluster():
+        build(asked, say=say)
+        run = Run.prepare(Scan(input=(str(SHARDS),), labels=bank, output=scanned, method=("neglabel", "mcm")), {})
+        summary = scan(run, say=say)
+    subjects = sorted({path.name.rsplit("-", 1)[0] for path in SHARDS.iterdir()} - {ID_SUBJECT})
+    tables = {subject: f"{scanned}/scores/part-*-{subject}-*.parquet" for subject in [ID_SUBJECT, *subjects]}
+    evaluation = evaluate(tables.pop(ID_SUBJECT), tables, {})
+    return "\n".join(
+        [
+            f"{summary['records']} drawings scored; those that belong least:",
+            *_lowest(scanned, 5),
+            "",
+            f"AUROC / FPR95 (%) of {ID_SUBJECT} against each other subject:",
+            evaluation.to_markdown(),
+            f"score table: {scanned}/scores/",
+        ]
+    )
+
+
+def _lowest(scanned: str, count: int) -> list[str]:
+    columns = ["shard", "key", "score_neglabel", "id_label", "negative_label"]
+    rows = pq.read_table(f"{scanned}/scores", columns=columns).sort_by("score_neglabel").slice(0, count).to_pylist()
+    return [
+        f"  {row['score_neglabel']:.6f}  {row['shard']}/{row['key']}: "
+        f"{row['negative_label']}, rather than {row['id_label']}"
+        for row in rows
+    ]

@@ -1,0 +1,11 @@
+"""How a command can fail, and the exit code of each way."""
+
+CRASH, CALLER_MISTAKE, BUDGET_EXCEEDED, VERIFICATION_FAILED = 1, 2, 3, 4
+
+
+class CallerError(Exception):
+    """The caller's mistake, found before any work: names the option, the value and what would do."""
+
+
+class ReadError(Exception):
+    """A file that was there when the scan was planned cannot be read now, after every retry."""

@@ -1,0 +1,30 @@
+"""Label banks and word files at any URL."""
+
+from ood_core.labels import LabelBank
+from ood_core.labels.bank import INFO_FILE, LABELS_FILE
+from pipelines.errors import CallerError
+from pipelines.storage import Directory, file_system
+
+
+def load_bank(directory: Directory) -> LabelBank:
+    """Raises CallerError, naming --labels, if there is no valid bank."""
+    try:
+        info = directory.read(INFO_FILE) if directory.exists(INFO_FILE) else None
+        return LabelBank.from_files(directory.read(LABELS_FILE), info)
+    except FileNotFoundError as error:
+        raise CallerError(
+            f"--labels {directory.url!r} is not a label bank: it has no {LABELS_FILE}; "
+            "make one with `oodscan labels build`"
+        ) from error
+    except ValueError as error:
+        raise CallerError(f"--labels {directory.url!r} is not a valid label bank: {error}") from error
+
+
+def read_words(option: str, url: str, options: dict) -> bytes:
+    """A file's content. Raises CallerError, naming the option, if it cannot be read."""
+    files, path = file_system(url, options)
+    try:
+        return bytes(files.cat_file(path))  # pyright: ignore[reportArgumentType]
+    except Exception as error:  # every file system has errors of its own
+        reason = "it does not exist" if isinstance(error, FileNotFoundError) else str(error).splitlines()[0]
+        raise CallerError(f"{option} {url!r} cannot be read: {reason}") from error

@@ -1,0 +1,173 @@
+"""Label banks: mine negatives from a corpus, encode through a pool of actors, keep what the criterion keeps."""
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from ood_core.labels import BankInfo, LabelBank
+from ood_core.vocabulary import PROMPTS, Word, corpus_words, id_labels, wordnet_corpus
+from pipelines.config import LabelsBuild
+from pipelines.errors import CallerError
+from pipelines.label_files import read_words
+from pipelines.stages.encode import EncodeTexts, ModelFacts, ModelSpec
+from pipelines.storage import Directory
+
+WORDS_AT_ONCE = 4096
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Build:
+    """A label bank as asked for, every mistake that needs no worker to find already found."""
+
+    config: LabelsBuild
+    ids: list[str]
+    candidates: list[Word]
+    output: Directory
+
+    @classmethod
+    def prepare(cls, config: LabelsBuild, options: Mapping[str, Any]) -> "Build":
+        """Raises CallerError for whatever the caller has to mend."""
+        try:
+            ids = id_labels(read_words("--id-labels", config.id_labels, dict(options)))
+        except ValueError as error:
+            raise CallerError(f"--id-labels {config.id_labels!r}: {error}") from error
+        candidates = _corpus(config, options)
+        output = Directory(config.output, options)
+        output.check_writable("--output")
+        return cls(config, ids, candidates, output)
+
+
+def build(asked: Build, address: str | None = None, say: Say = lambda _: None) -> LabelBank:
+    """Makes the bank, writes it to the output directory and returns it."""
+    from pipelines.cluster import cluster, fitted_alone, model_facts, model_spec
+
+    config = asked.config
+    with cluster(address) as found:
+        spec = model_spec(config.model, config.encode, found)
+        pool = fitted_alone(config.encode, spec.device, found)
+        facts = model_facts(spec)
+        say(f"{len(asked.ids)} ID labels, {len(asked.candidates)} candidates from {', '.join(config.corpus)}")
+        embeddings = _embeddings(asked, replace(spec, weights=facts.weights), facts.dim, pool)
+        kept, scores = _selected(asked, embeddings)
+    bank = _bank(asked, embeddings, kept, scores, spec, facts)
+    for name, content in bank.to_files().items():
+        asked.output.put(name, content)
+    say(f"{bank.negative_count} negative labels kept: {config.output}")
+    return bank
+
+
+def _corpus(config: LabelsBuild, options: Mapping[str, Any]) -> list[Word]:
+    words: dict[str, Word] = {}
+    for source in config.corpus:
+        try:
+            for word in _source(source, config, options):
+                words.setdefault(word.text, word)
+        except ValueError as error:
+            raise CallerError(f"--corpus {source!r}: {error}") from error
+    if not words:
+        raise CallerError(f"--corpus {', '.join(config.corpus)} holds no words")
+    return list(words.values())
+
+
+def _source(source: str, config: LabelsBuild, options: Mapping[str, Any]) -> list[Word]:
+    if source == "wordnet":
+        return wordnet_corpus(config.wordnet_files)
+    part, colon, file = source.partition(":")
+    if colon and part in ("noun", "adjective"):
+        return corpus_words(read_words("--corpus", file, dict(options)), part)  # pyright: ignore[reportArgumentType]
+    return corpus_words(read_words("--corpus", source, dict(options)))
+
+
+def _embeddings(asked: Build, spec: ModelSpec, dim: int, pool: Any) -> np.ndarray:
+    """Unit embeddings of the ID labels, then of the candidates, each under its own prompts."""
+    import ray.data
+    from ray.data import ActorPoolStrategy
+
+    prompts = PROMPTS[asked.config.criterion]
+    templates = {"id": prompts.id, "noun": prompts.noun, "adjective": prompts.adjective}
+    texts = [*asked.ids, *(word.text for word in asked.candidates)]
+    names = ["id"] * len(asked.ids) + [word.part for word in asked.candidates]
+    table = pa.table({"index": np.arange(len(texts)), "text": texts, "prompt": names})
+    parts = [table.slice(start, WORDS_AT_ONCE) for start in range(0, len(table), WORDS_AT_ONCE)]
+    encoded = ray.data.from_arrow(parts).map_batches(
+        EncodeTexts,
+        fn_constructor_args=(spec, templates),
+        batch_size=WORDS_AT_ONCE,
+        batch_format="pyarrow",
+        num_cpus=pool.cpus,
+        num_gpus=pool.gpus or None,
+        compute=ActorPoolStrategy(size=pool.workers),
+    )
+    embeddings = np.full((len(texts), dim), np.nan, np.float32)
+    for rows in encoded.iter_batches(batch_size=None, batch_format="pyarrow"):
+        values = rows["embedding"].combine_chunks().flatten().to_numpy()
+        embeddings[rows["index"].to_numpy()] = values.reshape(-1, dim)
+    return embeddings
+
+
+def _selected(asked: Build, embeddings: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    import ray
+
+    parts = [word.part for word in asked.candidates]
+    config = asked.config
+    task = ray.remote(select).options(num_cpus=0.5)
+    return ray.get(task.remote(embeddings, len(asked.ids), parts, config.quantile, config.fraction))
+
+
+def select(
+    embeddings: np.ndarray, id_count: int, parts: Sequence[str], quantile: float, fraction: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """Indices of the kept candidates, nouns first, each part best first; and every candidate's selection score."""
+    import torch
+
+    from ood_core.labels.neglabel import keep_lowest, similarity_quantile
+
+    rows = torch.from_numpy(embeddings.copy())
+    scores = similarity_quantile(rows[id_count:], rows[:id_count], quantile)
+    kept = []
+    for part in sorted(set(parts), reverse=True):
+        members = np.flatnonzero(np.array(parts) == part)
+        kept.append(members[keep_lowest(scores[members], fraction)])
+    return np.concatenate(kept), scores
+
+
+def _bank(
+    asked: Build, embeddings: np.ndarray, kept: np.ndarray, scores: np.ndarray, spec: ModelSpec, facts: ModelFacts
+) -> LabelBank:
+    config, ids = asked.config, len(asked.ids)
+    negatives = [asked.candidates[index] for index in kept]
+    candidate_parts = Counter(word.part for word in asked.candidates)
+    kept_parts = Counter(word.part for word in negatives)
+    corpus: dict[str, Any] = {"sources": list(config.corpus)}
+    if "wordnet" in config.corpus:
+        corpus["wordnet_files"] = list(config.wordnet_files)
+    prompts = PROMPTS[config.criterion]
+    return LabelBank(
+        texts=[*asked.ids, *(word.text for word in negatives)],
+        parts=["noun"] * ids + [word.part for word in negatives],
+        id_count=ids,
+        embeddings=np.concatenate([embeddings[:ids], embeddings[ids:][kept]]),
+        selection_scores=np.concatenate([np.full(ids, np.nan), scores[kept]]),
+        verdicts=[None] * (ids + len(kept)),
+        info=BankInfo(
+            model=spec.name,
+            pretrained=spec.pretrained,
+            weights=facts.weights,
+            prompts={name: list(getattr(prompts, name)) for name in ("id", "noun", "adjective")},
+            temperature=config.temperature or facts.temperature,
+            permutation_seed=config.permutation_seed,
+            corpus=corpus,
+            criterion={"name": config.criterion, "quantile": config.quantile, "fraction": config.fraction},
+            judge={"name": config.judge},
+            counts={
+                "id_labels": ids,
+                **{f"candidates_{part}": count for part, count in sorted(candidate_parts.items())},
+                **{f"kept_{part}": count for part, count in sorted(kept_parts.items())},
+            },
+        ),
+    )

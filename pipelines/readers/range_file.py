@@ -1,0 +1,70 @@
+"""A remote file read by byte ranges: a broken download goes on where it broke."""
+
+import io
+import time
+from typing import Any
+
+from fsspec import AbstractFileSystem
+
+from pipelines.errors import ReadError
+
+CHUNK_BYTES = 8 * 2**20
+ATTEMPTS = 6
+FIRST_WAIT_S = 0.2
+
+
+class RangeFile(io.RawIOBase):
+    """Reads `size` bytes of a file, each piece a request of its own, repeated with growing waits when it fails.
+
+    There is no connection to lose between pieces, so nothing can be skipped or read twice. A piece shorter than asked
+    for counts as a failure. Raises ReadError when the attempts are used up.
+    """
+
+    def __init__(self, files: AbstractFileSystem, path: str, size: int) -> None:
+        self.files, self.path, self.size = files, path, size
+        self.position = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def tell(self) -> int:
+        return self.position
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        base = {io.SEEK_SET: 0, io.SEEK_CUR: self.position, io.SEEK_END: self.size}[whence]
+        self.position = max(0, base + offset)
+        return self.position
+
+    def readinto(self, buffer) -> int:
+        view = memoryview(buffer).cast("B")
+        wanted = max(0, min(len(view), self.size - self.position))
+        if wanted:
+            view[:wanted] = fetch(self.files, self.path, self.position, wanted)
+            self.position += wanted
+        return wanted
+
+
+def open_range(files: AbstractFileSystem, path: str, size: int) -> io.BufferedReader:
+    return io.BufferedReader(RangeFile(files, path, size), CHUNK_BYTES)
+
+
+def fetch(files: AbstractFileSystem, path: str, start: int, count: int) -> bytes:
+    """`count` bytes from `start`, all of them."""
+    wait_s = FIRST_WAIT_S
+    for attempt in range(1, ATTEMPTS + 1):
+        try:
+            content: Any = files.cat_file(path, start=start, end=start + count)
+            if len(content) == count:
+                return content
+            reason: object = f"{len(content)} of {count} bytes at {start} came"
+        except (FileNotFoundError, PermissionError) as error:
+            raise ReadError(f"{path} cannot be read: {error}") from error
+        except Exception as error:
+            reason = error
+        if attempt < ATTEMPTS:
+            time.sleep(wait_s)
+            wait_s *= 2
+    raise ReadError(f"{path} cannot be read, {ATTEMPTS} attempts: {reason}")

@@ -1,0 +1,29 @@
+"""A record, and every status that a record can have."""
+
+from dataclasses import dataclass
+
+STATUSES = {
+    "ok": "scored",
+    "empty-file": "the image has no bytes",
+    "missing-image": "the Parquet table has a null where the image should be",
+    "unreadable-image": "the bytes are not a picture in a supported format",
+    "truncated-image": "the picture breaks off",
+    "too-large": "more bytes than --max-image-bytes or more pixels than --max-image-pixels",
+    "unreadable-file": "the image file could not be read, or is gone",
+    "unsupported-member": "a link or a sparse file in a tar",
+    "damaged-archive": "part of a tar or Parquet file is damaged; in a tar it may hide several records",
+    "truncated-archive": "the tar breaks off",
+}
+"""Every value of a score table's `status` column, and what it means."""
+
+IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff")
+
+
+@dataclass(frozen=True)
+class Record:
+    """One image of a shard: its name in the dataset and its bytes, or why there are none."""
+
+    key: str
+    content: bytes = b""
+    status: str = "ok"
+    error: str | None = None

@@ -1,0 +1,179 @@
+"""Encode and score: Ray actors around `ood_core`. torch is imported only where an actor is made."""
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+
+from ood_core.labels import LabelBank
+from ood_core.methods import Parameters, score_column
+from ood_core.preprocessing import Preprocessing
+
+if TYPE_CHECKING:
+    from ood_core.encoders import ClipEncoder
+    from ood_core.scores import ImageScores
+
+TIMES = ("read_s", "decode_s", "encode_s", "score_s")
+TELEMETRY = (*TIMES, "encoder_ready")
+"""Columns that tell how long things took; the committer takes them off before a row becomes visible."""
+
+
+BUNDLED = "bundled"
+BUNDLED_DIRECTORY = Path(__file__).parents[1] / "demo" / "model"
+
+
+def openclip_name(name: str) -> str:
+    """The name that OpenCLIP knows a model by; `bundled` is the small model that comes with oodscan."""
+    return f"local-dir:{BUNDLED_DIRECTORY}" if name == BUNDLED else name
+
+
+@dataclass(frozen=True)
+class ModelSpec:
+    """A model resolved: where it comes from and on what it runs. `weights`: the fingerprint it must have."""
+
+    name: str
+    pretrained: str | None = None
+    device: str = "cpu"
+    dtype: str = "float32"
+    block: int = 32
+    threads: int = 1
+    weights: str | None = None
+
+    def load(self) -> "ClipEncoder":
+        """Raises ModelError if it cannot be loaded or its weights are not those that the scan was begun with."""
+        import torch
+
+        from ood_core.encoders import ClipEncoder, ModelError
+
+        torch.set_num_threads(self.threads)
+        encoder = ClipEncoder.load(openclip_name(self.name), self.pretrained, self.device, self.dtype, self.block)
+        if self.weights not in (None, encoder.fingerprint):
+            raise ModelError(f"{self.name} has other weights on this worker than where the scan was started")
+        return encoder
+
+
+@dataclass(frozen=True)
+class ModelFacts:
+    """What a scan has to know of a model before it starts."""
+
+    weights: str
+    dim: int
+    temperature: float
+    preprocessing: Preprocessing
+
+
+def describe(spec: ModelSpec) -> ModelFacts | str:
+    """A model's facts, or the reason why it cannot be loaded."""
+    from ood_core.encoders import ModelError
+
+    try:
+        encoder = spec.load()
+    except ModelError as error:
+        return str(error)
+    return ModelFacts(encoder.fingerprint, encoder.dim, encoder.temperature, encoder.preprocessing)
+
+
+@dataclass(frozen=True)
+class ScoreSpec:
+    """What an encoding worker needs besides the model."""
+
+    bank: LabelBank
+    methods: Mapping[str, Parameters]
+    embeddings: bool = False
+
+
+class EncodeImages:
+    """Tables of decoded records to tables of scores; rows without pixels pass through with nulls."""
+
+    def __init__(self, model: ModelSpec, score: ScoreSpec) -> None:
+        from ood_core.scores import ImageScorer
+
+        self.encoder = model.load()
+        self.spec = score
+        self.score = ImageScorer(score.bank, score.methods, model.device)
+        self.id_labels = pa.array(score.bank.texts[: score.bank.id_count])
+        self.negative_labels = pa.array(score.bank.texts[score.bank.id_count :], pa.string())
+        self.ready = time.time()
+
+    def __call__(self, records: pa.Table) -> pa.Table:
+        import torch
+
+        present = np.flatnonzero(records["pixels"].is_valid().to_numpy())
+        start = time.perf_counter()
+        embeddings = self.encoder.encode_images(torch.from_numpy(self._pixels(records.take(present))))
+        if self.encoder.device.type == "cuda":
+            torch.cuda.synchronize()
+        encoded = time.perf_counter()
+        scores = self.score(embeddings)
+        scored = time.perf_counter()
+        table = self._with_scores(records.drop_columns("pixels"), present, scores)
+        if self.spec.embeddings:
+            table = table.append_column(
+                "embedding", _scattered(_vectors(embeddings.half().cpu().numpy()), present, table)
+            )
+        each = 1 / max(1, len(present))
+        for name, seconds in (("encode_s", encoded - start), ("score_s", scored - encoded)):
+            table = table.append_column(
+                name, _scattered(pa.array(np.full(len(present), seconds * each)), present, table)
+            )
+        return table.append_column("encoder_ready", pa.array(np.full(len(table), self.ready)))
+
+    def _pixels(self, records: pa.Table) -> np.ndarray:
+        """[images, height, width, 3] uint8, without a copy per image."""
+        height, width = self.encoder.preprocessing.size
+        shape = (len(records), height, width, 3)
+        if not len(records):
+            return np.empty(shape, np.uint8)
+        column = records["pixels"].combine_chunks()
+        _, offsets, values = column.buffers()
+        first = np.frombuffer(offsets, np.int32, 1, column.offset * 4)[0]
+        flat = np.frombuffer(values, np.uint8, int(np.prod(shape)), int(first))
+        return flat.reshape(shape).copy()  # the block that Ray shares is read-only, and torch warns of that
+
+    def _with_scores(self, records: pa.Table, present: np.ndarray, scores: "ImageScores") -> pa.Table:
+        nearest = pa.array(scores.negative_label, mask=scores.negative_label < 0)
+        columns = {
+            "id_label": self.id_labels.take(pa.array(scores.id_label)),
+            "id_probability": pa.array(scores.id_probability),
+            "negative_label": self.negative_labels.take(nearest),
+            **{score_column(name): pa.array(values) for name, values in scores.scores.items()},
+        }
+        for name, values in columns.items():
+            records = records.append_column(name, _scattered(values, present, records))
+        return records
+
+
+@dataclass
+class EncodeTexts:
+    """Tables of words to tables of their unit embeddings. `templates` by the `part` of the word."""
+
+    model: ModelSpec
+    templates: Mapping[str, tuple[str, ...]]
+    encoder: "ClipEncoder" = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.encoder = self.model.load()
+
+    def __call__(self, words: pa.Table) -> pa.Table:
+        embeddings = np.empty((len(words), self.encoder.dim), np.float32)
+        prompts = np.array(words["prompt"].to_pylist())
+        for name, templates in self.templates.items():
+            rows = np.flatnonzero(prompts == name)
+            texts = words["text"].take(rows).to_pylist()
+            embeddings[rows] = self.encoder.encode_ensembles(templates, texts).cpu().numpy()
+        return words.select(["index"]).append_column("embedding", _vectors(embeddings))
+
+
+def _vectors(values: np.ndarray) -> pa.Array:
+    return pa.FixedSizeListArray.from_arrays(pa.array(np.ascontiguousarray(values).reshape(-1)), values.shape[1])
+
+
+def _scattered(values: Any, present: np.ndarray, table: pa.Table) -> pa.Array:
+    """Values of the present rows at their places in the table, null elsewhere."""
+    places = np.full(len(table), -1)
+    places[present] = np.arange(len(present))
+    return values.take(pa.array(places, mask=places < 0))

@@ -1,0 +1,110 @@
+"""Any fsspec URL as a place to read files from and to put whole files in, atomically."""
+
+import contextlib
+import os
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import fsspec
+from fsspec.core import split_protocol, url_to_fs
+
+from pipelines.errors import CallerError
+
+LOCAL = (None, "file", "local")
+
+
+def file_system(url: str, options: Mapping[str, Any]) -> tuple[fsspec.AbstractFileSystem, str]:
+    """The file system and the path in it. `options` go to remote file systems only."""
+    protocol = split_protocol(url)[0]
+    try:
+        return url_to_fs(url, **(options if protocol not in LOCAL else {}))
+    except (ValueError, ImportError, TypeError) as error:
+        raise CallerError(f"{url!r} cannot be opened: {error}") from error
+
+
+@dataclass(frozen=True)
+class Directory:
+    """A directory at a URL. Credentials in `options` stay out of its printed form."""
+
+    url: str
+    options: Mapping[str, Any] = field(default_factory=dict, repr=False)
+
+    def __post_init__(self) -> None:
+        if split_protocol(self.url)[0] in LOCAL:  # workers may stand elsewhere
+            object.__setattr__(self, "url", str(Path(self.url.removeprefix("file://")).absolute()))
+
+    def _open(self, name: str) -> tuple[fsspec.AbstractFileSystem, str]:
+        files, path = file_system(self.url, self.options)
+        return files, f"{path.rstrip('/')}/{name}" if name else path
+
+    @property
+    def is_local(self) -> bool:
+        return split_protocol(self.url)[0] in LOCAL
+
+    def exists(self, name: str) -> bool:
+        files, path = self._open(name)
+        return files.exists(path)
+
+    def read(self, name: str) -> bytes:
+        """Raises FileNotFoundError if there is no such file."""
+        files, path = self._open(name)
+        return bytes(files.cat_file(path))  # pyright: ignore[reportArgumentType]
+
+    def names(self, folder: str = "") -> list[str]:
+        """Names of the files directly in a folder, sorted; none if there is no such folder."""
+        files, path = self._open(folder)
+        files.invalidate_cache()
+        try:
+            found = files.ls(path, detail=True)
+        except FileNotFoundError:
+            return []
+        return sorted(entry["name"].rsplit("/", 1)[-1] for entry in found if entry["type"] == "file")
+
+    def put(self, name: str, content: bytes) -> None:
+        """Write a whole file so that nobody ever sees a part of it. A second put of the same name replaces it."""
+        files, path = self._open(name)
+        if not self.is_local:
+            files.pipe_file(path, content)
+            return
+        target = Path(path)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        beside = target.with_name(f".{target.name}.{uuid.uuid4().hex[:8]}.tmp")
+        try:
+            with beside.open("wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            beside.replace(target)
+        except BaseException:
+            beside.unlink(missing_ok=True)
+            raise
+        _sync_directory(target.parent)
+
+    def remove(self, name: str) -> None:
+        files, path = self._open(name)
+        with contextlib.suppress(FileNotFoundError):
+            files.rm(path, recursive=True)
+
+    def check_writable(self, option: str) -> None:
+        """Raises CallerError, naming the option, if nothing can be written here."""
+        probe = f".write-check-{uuid.uuid4().hex[:8]}"
+        try:
+            self.put(probe, b"")
+            self.remove(probe)
+        except Exception as error:  # every file system has errors of its own
+            raise CallerError(f"{option} {self.url!r} cannot be written to: {_first_line(error)}") from error
+
+
+def _sync_directory(directory: Path) -> None:
+    handle = os.open(directory, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error) or type(error).__name__).splitlines()[0]

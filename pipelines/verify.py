@@ -1,0 +1,140 @@
+"""Is a scan whole? Every planned record exactly once, every file readable, every fingerprint the same."""
+
+import io
+import json
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from pipelines.commit import EMBEDDINGS, FINGERPRINT_KEY, RECORDS_KEY, SCORES, part_name
+from pipelines.config import Read
+from pipelines.errors import CallerError
+from pipelines.identity import PLAN_FILE, SCAN_FILE, fingerprint
+from pipelines.plan import Shard, read_plan
+from pipelines.readers.record import STATUSES
+from pipelines.scan import SUCCESS_FILE, SUMMARY_FILE
+from pipelines.stages.decode import records
+from pipelines.storage import Directory
+
+
+@dataclass(frozen=True)
+class Verification:
+    shards: int
+    records: int
+    problems: list[str]
+
+    def to_json(self) -> dict[str, Any]:
+        return vars(self)
+
+
+def verify(url: str, options: Mapping[str, Any], reread: bool = False) -> Verification:
+    """Checks a scan directory. `reread` reads the input again and compares every record's key.
+
+    Raises CallerError if the directory holds no scan.
+    """
+    output = Directory(url, options)
+    try:
+        recorded = json.loads(output.read(SCAN_FILE))
+        shards = read_plan(output.read(PLAN_FILE))
+    except FileNotFoundError as error:
+        raise CallerError(f"SCAN {url!r} is not a scan directory: it has no {SCAN_FILE} or no {PLAN_FILE}") from error
+    problems, statuses = [], Counter()
+    if recorded["fingerprint"] != fingerprint(recorded["identity"]):
+        problems.append(f"{SCAN_FILE}: the fingerprint is not that of what it records")
+    for shard in shards:
+        table, found = _read(output, SCORES, shard, recorded["fingerprint"])
+        problems += found
+        if table is None:
+            continue
+        statuses.update(table["status"].to_pylist())
+        problems += [f"{shard.id}: {problem}" for problem in _table_problems(table, shard)]
+        if recorded["identity"]["embeddings"]:
+            embeddings, found = _read(output, EMBEDDINGS, shard, recorded["fingerprint"])
+            problems += found + [f"{shard.id}: {p}" for p in _embedding_problems(embeddings, table)]
+        if reread:
+            problems += _input_problems(table, shard, Read(**recorded["config"]["read"]), options)
+    problems += _stray_files(output, shards) + _summary_problems(output, statuses)
+    return Verification(len(shards), statuses.total(), problems)
+
+
+def _read(output: Directory, folder: str, shard: Shard, expected: str) -> tuple[pa.Table | None, list[str]]:
+    name = f"{folder}/{part_name(shard.id)}"
+    try:
+        table = pq.read_table(io.BytesIO(output.read(name)))
+    except FileNotFoundError:
+        return None, [f"{name} is missing"]
+    except (pa.ArrowException, OSError) as error:
+        return None, [f"{name} cannot be read: {str(error).splitlines()[0]}"]
+    metadata = table.schema.metadata or {}
+    problems = []
+    if metadata.get(FINGERPRINT_KEY, b"").decode() != expected:
+        problems.append(f"{name} carries the fingerprint of another scan")
+    if folder == SCORES and metadata.get(RECORDS_KEY) != str(len(table)).encode():
+        problems.append(f"{name} has {len(table)} rows, but {metadata.get(RECORDS_KEY, b'?').decode()} were committed")
+    return table, problems
+
+
+def _table_problems(table: pa.Table, shard: Shard) -> Iterator[str]:
+    if table["index"].to_pylist() != list(range(len(table))):
+        yield "the indices are not 0, 1, 2, … in order"
+    if set(table["shard"].to_pylist()) - {shard.id}:
+        yield "there are rows of another shard"
+    if shard.kind == "images" and table["key"].to_pylist() != shard.keys:
+        yield "the keys are not those of the planned files"
+    unknown = set(table["status"].to_pylist()) - set(STATUSES)
+    if unknown:
+        yield f"the status {sorted(map(str, unknown))[0]!r} is unknown"
+    ok = np.array(table["status"].to_pylist()) == "ok"
+    for name in table.column_names:
+        if name.startswith("score_"):
+            values = table[name].to_numpy(zero_copy_only=False).astype(float)
+            if np.isnan(values[ok]).any():
+                yield f"{name} is missing where the status is ok"
+            if not np.isnan(values[~ok]).all():
+                yield f"{name} is given where the status is not ok"
+
+
+def _embedding_problems(embeddings: pa.Table | None, scores: pa.Table) -> Iterator[str]:
+    if embeddings is None:
+        return
+    ok = [
+        index
+        for index, status in zip(scores["index"].to_pylist(), scores["status"].to_pylist(), strict=True)
+        if status == "ok"
+    ]
+    if embeddings["index"].to_pylist() != ok:
+        yield "the embeddings are not those of the records whose status is ok"
+    elif ok:
+        values = embeddings["embedding"].combine_chunks().flatten().to_numpy().astype(np.float32).reshape(len(ok), -1)
+        if np.abs(np.linalg.norm(values, axis=1) - 1).max() > 2e-3:
+            yield "there are embeddings that are not of unit length"
+
+
+def _input_problems(table: pa.Table, shard: Shard, read: Read, options: Mapping[str, Any]) -> list[str]:
+    keys = [record.key for record in records(shard, read, options)]
+    if keys == table["key"].to_pylist():
+        return []
+    return [f"{shard.id}: the input holds {len(keys)} records, the score table {len(table)}, or their keys differ"]
+
+
+def _stray_files(output: Directory, shards: list[Shard]) -> list[str]:
+    expected = {part_name(shard.id) for shard in shards}
+    stray = [name for name in output.names(SCORES) if name not in expected and not name.startswith(".")]
+    return [f"{SCORES}/{name} is not in the plan" for name in stray]
+
+
+def _summary_problems(output: Directory, statuses: Counter[str]) -> list[str]:
+    if not output.exists(SUMMARY_FILE):
+        return [f"{SUMMARY_FILE} is missing: the scan has not ended"]
+    summary = json.loads(output.read(SUMMARY_FILE))
+    problems = []
+    if summary["statuses"] != dict(statuses):
+        problems.append(f"{SUMMARY_FILE} counts {summary['statuses']}, the score tables {dict(statuses)}")
+    if summary["within_error_budget"] != output.exists(SUCCESS_FILE):
+        problems.append(f"{SUCCESS_FILE} and {SUMMARY_FILE} do not agree")
+    return problems

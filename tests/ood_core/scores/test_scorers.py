@@ -1,0 +1,127 @@
+"""What every method keeps, whatever it computes. A row in SCORERS is all that a new method needs to be held to it."""
+
+import numpy as np
+import pytest
+import torch
+
+from ood_core.labels import LabelBank
+from ood_core.methods import METHODS, NEEDS_NEGATIVES
+from ood_core.scores import SCORERS, ImageBatch, ImageScorer, Labels
+
+every_method = pytest.mark.parametrize("method", sorted(SCORERS))
+IMAGES = 600  # three blocks, the last one not full
+
+
+@pytest.fixture
+def bank(bank_of, unit):
+    return bank_of(unit(7, 48, seed=1), unit(230, 48, seed=2))
+
+
+@pytest.fixture
+def images(unit):
+    return torch.from_numpy(unit(IMAGES, 48, seed=3))
+
+
+def score(bank: LabelBank, method: str, images: torch.Tensor) -> np.ndarray:
+    return ImageScorer(bank, {method: METHODS[method]()})(images).scores[method]
+
+
+def test_every_method_has_a_scorer_and_every_scorer_a_method():
+    assert set(SCORERS) == set(METHODS)
+
+
+@every_method
+def test_scores_are_finite_float64_one_per_image(bank, images, method):
+    scores = score(bank, method, images)
+    assert scores.shape == (IMAGES,)
+    assert scores.dtype == np.float64
+    assert np.isfinite(scores).all()
+
+
+@every_method
+@pytest.mark.parametrize("batch", [1, 2, 13, 255, 256, 257, 599])
+def test_a_score_is_the_same_to_the_last_bit_in_a_batch_of_any_size(bank, images, method, batch):
+    alone = np.concatenate([score(bank, method, part) for part in images.split(batch)[:40]])
+    np.testing.assert_array_equal(alone, score(bank, method, images)[: len(alone)])
+
+
+@every_method
+def test_a_score_is_the_same_to_the_last_bit_in_any_order(bank, images, method):
+    order = torch.from_numpy(np.random.default_rng(0).permutation(IMAGES))
+    np.testing.assert_array_equal(score(bank, method, images[order]), score(bank, method, images)[order])
+
+
+@every_method
+def test_a_score_is_the_same_to_the_last_bit_beside_any_images(bank, images, unit, method):
+    padded = torch.cat([torch.from_numpy(unit(77, 48, seed=4)), images[:50], torch.zeros(9, 48)])
+    np.testing.assert_array_equal(score(bank, method, padded)[77:127], score(bank, method, images[:50]))
+
+
+@every_method
+def test_no_images_have_no_scores(bank, images, method):
+    scores = score(bank, method, images[:0])
+    assert scores.shape == (0,)
+    assert scores.dtype == np.float64
+
+
+@every_method
+def test_scoring_changes_nothing_that_it_is_given(bank, images, method):
+    files, given, generator = bank.to_files(), images.clone(), torch.get_rng_state()
+    score(bank, method, images)
+    assert bank.to_files() == files
+    assert torch.equal(images, given)
+    assert torch.equal(torch.get_rng_state(), generator)
+
+
+@every_method
+def test_a_scorer_leaves_the_batch_as_it_was(bank, images, method):
+    labels = Labels.of(bank)
+    batch = ImageBatch.of(images[:20], labels)
+    given = [labels.id, labels.negative, batch.embeddings, batch.id_cosines, batch.negative_cosines]
+    before = [tensor.clone() for tensor in given]
+    SCORERS[method](METHODS[method](), labels)(batch)
+    assert all(torch.equal(after, tensor) for after, tensor in zip(given, before, strict=True))
+
+
+@every_method
+@pytest.mark.parametrize("dtype", [torch.float16, torch.float64])
+def test_embeddings_may_be_of_any_float_type(bank, images, method, dtype):
+    narrowed = images.to(dtype)
+    np.testing.assert_array_equal(score(bank, method, narrowed), score(bank, method, narrowed.float()))
+
+
+@every_method
+@pytest.mark.parametrize("dim", [2, 3, 64, 1024])
+def test_embeddings_may_be_of_any_length(bank_of, unit, method, dim):
+    bank = bank_of(unit(3, dim, seed=1), unit(5, dim, seed=2))
+    scores = score(bank, method, torch.from_numpy(unit(4, dim, seed=3)))
+    assert np.isfinite(scores).all()
+
+
+@every_method
+def test_an_image_equal_to_an_id_label_outranks_one_equal_to_a_negative(bank, method):
+    embeddings = torch.from_numpy(bank.embeddings)
+    scores = score(bank, method, embeddings)
+    assert scores[: bank.id_count].min() > scores[bank.id_count :].mean()
+    if method in NEEDS_NEGATIVES:
+        assert scores[: bank.id_count].min() > scores[bank.id_count :].max()
+
+
+@every_method
+def test_the_order_of_the_id_labels_does_not_matter(bank_of, unit, images, method):
+    id_labels, negatives = unit(7, 48, seed=1), unit(230, 48, seed=2)
+    turned = score(bank_of(id_labels[::-1], negatives), method, images)
+    np.testing.assert_allclose(turned, score(bank_of(id_labels, negatives), method, images), atol=1e-6)
+
+
+@pytest.mark.parametrize("method", sorted(NEEDS_NEGATIVES))
+def test_a_method_that_needs_negatives_says_so_when_it_is_made(bank_of, unit, method):
+    bank = bank_of(unit(7, 48), unit(0, 48))
+    with pytest.raises(ValueError, match="the label bank has no negative labels, which this method needs"):
+        ImageScorer(bank, {method: METHODS[method]()})
+
+
+@pytest.mark.parametrize("method", sorted(set(SCORERS) - NEEDS_NEGATIVES))
+def test_a_method_that_needs_no_negatives_gives_the_same_score_without(bank, bank_of, unit, images, method):
+    without = bank_of(unit(7, 48, seed=1), unit(0, 48))
+    np.testing.assert_array_equal(score(without, method, images), score(bank, method, images))
