@@ -19,6 +19,17 @@ ENCODE_CPUS, DECODE_CPUS = 0.6, 0.4
 """Unequal, or Ray would fuse decoding into the encoders and run the two one after the other."""
 
 
+QUIET = {
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # Ray's coming default; it warns until set
+    "RAY_BACKEND_LOG_LEVEL": "fatal",  # an error line for every pool whose actors may restart (ray#53727)
+}
+NOISY_LOGGERS = (
+    "ray._private.authentication.authentication_token_setup",  # that its default is on
+    "ray.data._internal.progress",  # that progress bars are off
+    "ray.data._internal.execution.streaming_executor",
+)
+
+
 @dataclass(frozen=True)
 class Cluster:
     cpus: float
@@ -28,16 +39,9 @@ class Cluster:
 @contextmanager
 def cluster(address: str | None = None) -> Iterator[Cluster]:
     """Joins the cluster at the address (or RAY_ADDRESS), or starts one on this machine; leaves it at the end."""
-    logging.getLogger("ray.data").setLevel(logging.WARNING)
     joined = ray.is_initialized()
     if not joined:
-        os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # Ray's coming default; it warns until set
-        address = address or os.environ.get("RAY_ADDRESS")
-        dashboard = None if address else False
-        try:
-            ray.init(address=address, logging_level=logging.WARNING, log_to_driver=False, include_dashboard=dashboard)
-        except (ConnectionError, ValueError) as error:
-            raise CallerError(f"--address {address!r}: no Ray cluster answers there: {error}") from error
+        _start(address or os.environ.get("RAY_ADDRESS"))
     context = ray.data.DataContext.get_current()
     context.target_max_block_size = BLOCK_BYTES
     context.enable_progress_bars = False
@@ -47,6 +51,18 @@ def cluster(address: str | None = None) -> Iterator[Cluster]:
     finally:
         if not joined:
             ray.shutdown()
+
+
+def _start(address: str | None) -> None:
+    for name in NOISY_LOGGERS:
+        logging.getLogger(name).setLevel(logging.ERROR)
+    for name, value in QUIET.items():
+        os.environ.setdefault(name, value)
+    dashboard = None if address else False
+    try:
+        ray.init(address=address, logging_level=logging.WARNING, log_to_driver=False, include_dashboard=dashboard)
+    except (ConnectionError, ValueError) as error:
+        raise CallerError(f"--address {address!r}: no Ray cluster answers there: {error}") from error
 
 
 def model_spec(model: Model, pool: EncodePool, found: Cluster) -> ModelSpec:

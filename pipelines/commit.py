@@ -94,7 +94,7 @@ class Committer:
 
     def _put(self, folder: str, shard: str, table: pa.Table, metadata: dict) -> None:
         buffer = io.BytesIO()
-        pq.write_table(table.replace_schema_metadata(metadata), buffer, compression="zstd")
+        pq.write_table(table.replace_schema_metadata(metadata), buffer, compression="zstd", write_page_checksum=True)
         self.output.put(f"{folder}/{part_name(shard)}", buffer.getvalue())
 
 

@@ -9,13 +9,13 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError,
 
 from ood_core.methods import METHODS, Parameters
 from ood_core.vocabulary import DEFAULT_FILES
-from pipelines.errors import CallerError
+from pipelines.errors import CallerError, first_line
 
 Positive = Annotated[int, Field(ge=1)]
 
 
 class Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, protected_namespaces=())
 
 
 class Model(Section):
@@ -49,13 +49,13 @@ class Pool(Section):
     """A pool of workers; None: fitted to the cluster. More workers change the speed, never the scores."""
 
     workers: Positive | None = None
-    cpus: float | None = Field(None, gt=0)
+    cpus: float | None = Field(default=None, gt=0)
 
 
 class EncodePool(Pool):
     """`block`: images per forward pass, part of what the scores' last bits depend on; `batch_size`: rows per call."""
 
-    gpus: float | None = Field(None, ge=0)
+    gpus: float | None = Field(default=None, ge=0)
     threads: Positive = 1
     block: Positive = 32
     batch_size: Positive = 256
@@ -74,7 +74,7 @@ class Scan(Section):
     decode: Pool = Pool()
     encode: EncodePool = EncodePool()
     embeddings: bool = False
-    max_bad_fraction: float = Field(0.01, ge=0, le=1)
+    max_bad_fraction: float = Field(default=0.01, ge=0, le=1)
 
     def methods(self) -> dict[str, Parameters]:
         return method_parameters(self.method, self.param)
@@ -90,10 +90,10 @@ class LabelsBuild(Section):
     wordnet_files: tuple[str, ...] = DEFAULT_FILES
     criterion: Literal["neglabel"] = "neglabel"
     judge: Literal["none"] = "none"
-    quantile: float = Field(0.95, ge=0, le=1)
-    fraction: float = Field(0.15, gt=0, le=1)
-    temperature: float | None = Field(None, gt=0)
-    permutation_seed: int = Field(0, ge=0)
+    quantile: float = Field(default=0.95, ge=0, le=1)
+    fraction: float = Field(default=0.15, gt=0, le=1)
+    temperature: float | None = Field(default=None, gt=0)
+    permutation_seed: int = Field(default=0, ge=0)
     model: Model = Model(name="ViT-B-16", pretrained="openai")
     encode: EncodePool = EncodePool()
 
@@ -120,9 +120,9 @@ def _built(name: str, given: Mapping[str, Any]) -> Parameters:
         return TypeAdapter(METHODS[name]).validate_python(dict(given))
     except ValidationError as error:
         first = error.errors()[0]
-        where = ".".join([name, *map(str, first["loc"])])
-        value = given.get(str(first["loc"][0])) if first["loc"] else ", ".join(f"{k}={v}" for k, v in given.items())
-        raise CallerError(f"--param {where}={value}: {_reason(first)}") from error
+        blamed = {str(first["loc"][0]): first["input"]} if first["loc"] else given
+        values = ", ".join(f"{name}.{key}={value}" for key, value in blamed.items())
+        raise CallerError(f"--param {values}: {_reason(first)}") from error
 
 
 def load(section: type[Section], file: Path | None, overrides: Mapping[str, Any]) -> Any:
@@ -130,19 +130,19 @@ def load(section: type[Section], file: Path | None, overrides: Mapping[str, Any]
     values = _read_yaml(file) if file else {}
     merged = _merged(values, overrides)
     try:
-        return section(**merged)
+        return section.model_validate(merged)
     except ValidationError as error:
         first = error.errors()[0]
         name = ".".join(map(str, first["loc"]))
         if first["type"] == "missing":
             raise CallerError(
-                f"--{name} is missing; give it on the command line or as `{name}:` in the YAML"
+                f"--{name.replace('_', '-')} is missing; give it on the command line or as `{name}:` in the YAML"
             ) from error
         raise CallerError(f"{name} = {first['input']!r}: {_reason(first)}") from error
 
 
 def parse_assignments(option: str, given: Sequence[str]) -> dict[str, Any]:
-    """`NAME=VALUE` pairs; a value is read as YAML reads it (numbers, true, text)."""
+    """`NAME=VALUE` pairs; a value is read as YAML reads it (numbers, true), or else is text."""
     values: dict[str, Any] = {}
     for assignment in given:
         name, equals, value = assignment.partition("=")
@@ -150,8 +150,8 @@ def parse_assignments(option: str, given: Sequence[str]) -> dict[str, Any]:
             raise CallerError(f"{option} {assignment!r} is not of the form NAME=VALUE")
         try:
             values[name] = yaml.safe_load(value)
-        except yaml.YAMLError as error:
-            raise CallerError(f"{option} {assignment!r}: the value cannot be read") from error
+        except yaml.YAMLError:
+            values[name] = value
     return values
 
 
@@ -159,7 +159,7 @@ def _read_yaml(file: Path) -> dict[str, Any]:
     try:
         values = yaml.safe_load(file.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise CallerError(f"CONFIG {str(file)!r} cannot be read: {str(error).splitlines()[0]}") from error
+        raise CallerError(f"CONFIG {str(file)!r} cannot be read: {first_line(error)}") from error
     if not isinstance(values, dict):
         raise CallerError(f"CONFIG {str(file)!r} must hold `name: value` lines")
     return values

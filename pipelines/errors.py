@@ -9,3 +9,8 @@ class CallerError(Exception):
 
 class ReadError(Exception):
     """A file that was there when the scan was planned cannot be read now, after every retry."""
+
+
+def first_line(error: BaseException) -> str:
+    """An error's message in one line; its type where it has none."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0]

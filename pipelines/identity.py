@@ -7,6 +7,7 @@ from importlib.metadata import version
 from typing import Any
 
 from ood_core.methods import Parameters
+from pipelines.commit import committed
 from pipelines.config import Scan
 from pipelines.errors import CallerError
 from pipelines.plan import Plan, Shard, read_plan
@@ -51,6 +52,10 @@ def check_unchanged(output: Directory, identity: Mapping[str, Any], plan: Plan) 
     try:
         recorded = json.loads(output.read(SCAN_FILE))["identity"]
     except FileNotFoundError:
+        if committed(output):
+            raise CallerError(
+                f"--output {output.url!r} holds score tables of a scan that has lost its {SCAN_FILE}"
+            ) from None
         return False
     except (ValueError, KeyError) as error:
         raise CallerError(f"--output {output.url!r} holds a {SCAN_FILE} that cannot be read: {error}") from error

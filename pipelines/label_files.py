@@ -2,7 +2,7 @@
 
 from ood_core.labels import LabelBank
 from ood_core.labels.bank import INFO_FILE, LABELS_FILE
-from pipelines.errors import CallerError
+from pipelines.errors import CallerError, first_line
 from pipelines.storage import Directory, file_system
 
 
@@ -26,5 +26,5 @@ def read_words(option: str, url: str, options: dict) -> bytes:
     try:
         return bytes(files.cat_file(path))  # pyright: ignore[reportArgumentType]
     except Exception as error:  # every file system has errors of its own
-        reason = "it does not exist" if isinstance(error, FileNotFoundError) else str(error).splitlines()[0]
+        reason = "it does not exist" if isinstance(error, FileNotFoundError) else first_line(error)
         raise CallerError(f"{option} {url!r} cannot be read: {reason}") from error

@@ -2,6 +2,7 @@
 
 import hashlib
 import io
+import itertools
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -11,17 +12,19 @@ from typing import Any, Literal
 import pyarrow as pa
 import pyarrow.parquet as pq
 from fsspec import AbstractFileSystem
-from fsspec.core import has_magic
+from fsspec.core import has_magic, split_protocol
 
 from pipelines.config import Read
-from pipelines.errors import CallerError
-from pipelines.readers.parquet import Columns
+from pipelines.errors import CallerError, ReadError, first_line
+from pipelines.readers.parquet import DAMAGE, Columns
 from pipelines.readers.range_file import open_range
 from pipelines.readers.record import IMAGE_SUFFIXES
 from pipelines.storage import file_system
 
 Kind = Literal["tar", "parquet", "images"]
 LIST_SUFFIX = ".txt"
+VERSIONS = ("ETag", "etag", "md5", "mtime", "LastModified", "created")
+"""What file systems call that which changes with a file's content, the best first."""
 
 
 @dataclass(frozen=True)
@@ -90,15 +93,15 @@ def plan(inputs: Sequence[str], read: Read, options: Mapping[str, Any]) -> Plan:
     passed_over: dict[str, int] = {}
     seen: set[str] = set()
     for given in inputs:
-        found = [file for file in _expand(given, options) if not (file.url in seen or seen.add(file.url))]
-        known = [file for file in found if kind_of(file.url)]
-        for file in found:
+        found = _expand(given, options)
+        if not any(kind_of(file.url) for file in found):
+            raise CallerError(f"--input {given!r} holds no tar, Parquet or image file")
+        fresh = [file for file in found if not (file.url in seen or seen.add(file.url))]
+        for file in fresh:
             if not kind_of(file.url):
                 suffix = _suffix(file.url) or "no suffix"
                 passed_over[suffix] = passed_over.get(suffix, 0) + 1
-        if not known:
-            raise CallerError(f"--input {given!r} holds no tar, Parquet or image file that is not already in the plan")
-        for kind, files in _sharded(known, read.images_per_shard):
+        for kind, files in _sharded(fresh, read.images_per_shard):
             shards.append(_shard(len(shards), kind, files))
     _check_parquet(shards, read, options)
     return Plan(shards, passed_over)
@@ -121,18 +124,20 @@ def _expand(given: str, options: Mapping[str, Any]) -> list[File]:
     files, path = file_system(given, options)
     try:
         if has_magic(path) and not files.exists(path):
-            found = files.glob(path, detail=True)
-            root = path[: re.search(r"[*?\[]", path).start()].rpartition("/")[0]  # pyright: ignore
+            found = _matching(files, path)
+            root = re.split(r"[*?\[]", path, maxsplit=1)[0].rpartition("/")[0]
         elif files.isdir(path):
-            found, root = files.find(path, detail=True), path
+            found, root = _below(files, path), path
         elif path.lower().endswith(LIST_SUFFIX):
             return list(_listed(files, path, given, options))
         else:
             found, root = {path: files.info(path)}, path.rpartition("/")[0]
     except FileNotFoundError:
         found, root = {}, ""
+    except CallerError:
+        raise
     except Exception as error:  # every file system has errors of its own
-        raise CallerError(f"--input {given!r} cannot be read: {str(error).splitlines()[0]}") from error
+        raise CallerError(f"--input {given!r} cannot be read: {first_line(error)}") from error
     if not found:
         raise CallerError(f"--input {given!r} does not exist or holds no files")
     entries = [found[name] for name in sorted(found) if found[name]["type"] == "file"]
@@ -141,10 +146,25 @@ def _expand(given: str, options: Mapping[str, Any]) -> list[File]:
     return [_file(files, entry, entry["name"][len(root) :].lstrip("/")) for entry in entries]
 
 
+def _below(files: AbstractFileSystem, path: str) -> dict[str, Any]:
+    found: Any = files.find(path, detail=True)
+    return found
+
+
+def _matching(files: AbstractFileSystem, pattern: str) -> dict[str, Any]:
+    """The files that a pattern matches, and all files of the directories that it matches."""
+    matched: Any = files.glob(pattern, detail=True)
+    found = {name: entry for name, entry in matched.items() if entry["type"] != "directory"}
+    for name in matched.keys() - found.keys():
+        found |= _below(files, name)
+    return found
+
+
 def _listed(files: AbstractFileSystem, path: str, given: str, options: Mapping[str, Any]) -> Iterator[File]:
     """The files that a list names, one a line: URLs, absolute paths, or paths beside the list."""
     try:
-        lines = [line.strip() for line in files.cat_file(path).decode("utf-8").splitlines()]
+        content: Any = files.cat_file(path)
+        lines = [line.strip() for line in content.decode("utf-8-sig").split("\n")]
     except UnicodeDecodeError as error:
         raise CallerError(f"--input {given!r} is not UTF-8 text: {error.reason} at byte {error.start}") from error
     base = given.rpartition("/")[0]
@@ -156,24 +176,33 @@ def _listed(files: AbstractFileSystem, path: str, given: str, options: Mapping[s
             raise CallerError(f"--input {given!r}, line {number}: {line!r} is not a .tar, .parquet or image file")
         beside, inner = file_system(url, options)
         try:
-            yield _file(beside, beside.info(inner), line)
+            entry = beside.info(inner)
         except FileNotFoundError as error:
             raise CallerError(f"--input {given!r}, line {number}: {line!r} does not exist") from error
+        if entry["type"] != "file":
+            raise CallerError(f"--input {given!r}, line {number}: {line!r} is not a file")
+        yield _file(beside, entry, line)
 
 
 def _file(files: AbstractFileSystem, entry: Mapping[str, Any], key: str) -> File:
-    changed = next((entry[name] for name in ("ETag", "etag", "md5", "mtime", "LastModified") if entry.get(name)), "")
-    return File(files.unstrip_protocol(entry["name"]), key, int(entry["size"]), str(changed))
+    changed = next((entry[name] for name in VERSIONS if entry.get(name)), "")
+    url = files.unstrip_protocol(entry["name"])
+    if not url.isprintable() and url != url.encode("utf-8", "ignore").decode():
+        raise CallerError(f"--input {url!r}: the file's name is not UTF-8; rename it")
+    return File(url, key, int(entry["size"]), str(changed))
 
 
 def _sharded(files: Sequence[File], images_per_shard: int) -> Iterator[tuple[Kind, list[File]]]:
+    """Every tar and Parquet file by itself, then the images in slices, none over two file systems."""
     images = [file for file in files if kind_of(file.url) == "images"]
     for file in files:
         kind = kind_of(file.url)
         if kind and kind != "images":
             yield kind, [file]
-    for start in range(0, len(images), images_per_shard):
-        yield "images", images[start : start + images_per_shard]
+    for _, group in itertools.groupby(images, key=lambda file: split_protocol(file.url)[0]):
+        together = list(group)
+        for start in range(0, len(together), images_per_shard):
+            yield "images", together[start : start + images_per_shard]
 
 
 def _shard(number: int, kind: Kind, files: Sequence[File]) -> Shard:
@@ -198,7 +227,9 @@ def _check_parquet(shards: Sequence[Shard], read: Read, options: Mapping[str, An
         files, path = file_system(shard.urls[0], options)
         try:
             schema = pq.read_schema(open_range(files, path, shard.size))
-        except (pa.ArrowException, OSError):
+        except ReadError as error:
+            raise CallerError(f"--input {shard.urls[0]!r} cannot be read: {error}") from error
+        except DAMAGE:
             continue
         try:
             Columns(read.image_column, read.key_column).find(schema)

@@ -16,6 +16,7 @@ from pipelines.config import Scan
 from pipelines.errors import CallerError
 from pipelines.identity import PLAN_FILE, SCAN_FILE, asked_for, begin, check_unchanged, fingerprint, of_model
 from pipelines.label_files import load_bank
+from pipelines.plan import SCHEMA as PLAN_SCHEMA
 from pipelines.plan import Plan, Shard, plan
 from pipelines.stages.decode import DecodeShards
 from pipelines.stages.encode import EncodeImages, ModelFacts, ModelSpec, ScoreSpec
@@ -131,7 +132,8 @@ def dataset(run: Run, shards: list[Shard], spec: ModelSpec, facts: ModelFacts) -
     from ray.data import ActorPoolStrategy, TaskPoolStrategy
 
     decode, encode = run.config.decode, run.config.encode
-    records = ray.data.from_items([asdict(shard) for shard in shards], override_num_blocks=len(shards)).map_batches(
+    rows = [pa.Table.from_pylist([asdict(shard)], PLAN_SCHEMA) for shard in shards]
+    records = ray.data.from_arrow(rows).map_batches(
         DecodeShards(run.config.read, facts.preprocessing, run.options).__call__,
         batch_size=None,
         batch_format="pyarrow",

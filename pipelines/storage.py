@@ -11,7 +11,7 @@ from typing import Any
 import fsspec
 from fsspec.core import split_protocol, url_to_fs
 
-from pipelines.errors import CallerError
+from pipelines.errors import CallerError, first_line
 
 LOCAL = (None, "file", "local")
 
@@ -95,7 +95,7 @@ class Directory:
             self.put(probe, b"")
             self.remove(probe)
         except Exception as error:  # every file system has errors of its own
-            raise CallerError(f"{option} {self.url!r} cannot be written to: {_first_line(error)}") from error
+            raise CallerError(f"{option} {self.url!r} cannot be written to: {first_line(error)}") from error
 
 
 def _sync_directory(directory: Path) -> None:
@@ -104,7 +104,3 @@ def _sync_directory(directory: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error) or type(error).__name__).splitlines()[0]

@@ -20,15 +20,18 @@ class Tally:
 
     statuses: Counter[str] = field(default_factory=Counter)
     scores: dict[str, np.ndarray] = field(default_factory=dict)
+    seen: Counter[str] = field(default_factory=Counter)
     stride: int = 1
 
     def add(self, table: pa.Table) -> None:
         self.statuses.update(table["status"].to_pylist())
         for name in table.column_names:
             if name.startswith("score_"):
-                values = table[name].drop_null().to_numpy()[:: self.stride]
-                self.scores[name] = np.concatenate([self.scores.get(name, np.empty(0)), values])
-        if any(len(values) > MOST_SCORES for values in self.scores.values()):
+                values = table[name].drop_null().to_numpy()
+                kept = values[-self.seen[name] % self.stride :: self.stride]
+                self.seen[name] += len(values)
+                self.scores[name] = np.concatenate([self.scores.get(name, np.empty(0)), kept])
+        while any(len(values) > MOST_SCORES for values in self.scores.values()):
             self.stride *= 2
             self.scores = {name: values[::2] for name, values in self.scores.items()}
 

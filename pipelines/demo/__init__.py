@@ -7,7 +7,7 @@ import pyarrow.parquet as pq
 
 from pipelines.cluster import cluster
 from pipelines.config import LabelsBuild, Model, Scan
-from pipelines.evaluate import evaluate
+from pipelines.evaluate import Evaluation, evaluate
 from pipelines.labels import Build, build
 from pipelines.scan import Run, scan
 from pipelines.stages.encode import BUNDLED
@@ -27,19 +27,23 @@ def demo(output: str, say: Callable[[str], None]) -> str:
         build(asked, say=say)
         run = Run.prepare(Scan(input=(str(SHARDS),), labels=bank, output=scanned, method=("neglabel", "mcm")), {})
         summary = scan(run, say=say)
-    subjects = sorted({path.name.rsplit("-", 1)[0] for path in SHARDS.iterdir()} - {ID_SUBJECT})
-    tables = {subject: f"{scanned}/scores/part-*-{subject}-*.parquet" for subject in [ID_SUBJECT, *subjects]}
-    evaluation = evaluate(tables.pop(ID_SUBJECT), tables, {})
     return "\n".join(
         [
             f"{summary['records']} drawings scored; those that belong least:",
             *_lowest(scanned, 5),
             "",
             f"AUROC / FPR95 (%) of {ID_SUBJECT} against each other subject:",
-            evaluation.to_markdown(),
+            evaluated(scanned).to_markdown(),
             f"score table: {scanned}/scores/",
         ]
     )
+
+
+def evaluated(scanned: str) -> Evaluation:
+    """The animals against each other subject, which the shards are named after."""
+    subjects = sorted({path.name.rsplit("-", 1)[0] for path in SHARDS.iterdir()} - {ID_SUBJECT})
+    tables = {subject: f"{scanned}/scores/part-*-{subject}-*.parquet" for subject in [ID_SUBJECT, *subjects]}
+    return evaluate(tables.pop(ID_SUBJECT), tables, {})
 
 
 def _lowest(scanned: str, count: int) -> list[str]:

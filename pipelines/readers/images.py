@@ -1,6 +1,7 @@
 """Image files, several requests at once where the file system can."""
 
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 from fsspec import AbstractFileSystem
 from fsspec.core import has_magic
@@ -23,7 +24,7 @@ def read_images(
             for path, size in zip(paths[chunk], sizes[chunk], strict=True)
             if 0 < size <= max_bytes and not has_magic(path)  # `cat` takes such a name for a pattern
         ]
-        contents = files.cat(at_once, on_error="return") if at_once else {}
+        contents: Any = files.cat(at_once, on_error="return") if at_once else {}
         for path, key, size in zip(paths[chunk], keys[chunk], sizes[chunk], strict=True):
             yield _record(files, path, key, size, contents.get(path), max_bytes)
 

@@ -20,8 +20,8 @@ class RangeFile(io.RawIOBase):
     for counts as a failure. Raises ReadError when the attempts are used up.
     """
 
-    def __init__(self, files: AbstractFileSystem, path: str, size: int) -> None:
-        self.files, self.path, self.size = files, path, size
+    def __init__(self, files: AbstractFileSystem, path: str, size: int, first_wait_s: float = FIRST_WAIT_S) -> None:
+        self.files, self.path, self.size, self.first_wait_s = files, path, size, first_wait_s
         self.position = 0
 
     def readable(self) -> bool:
@@ -42,18 +42,20 @@ class RangeFile(io.RawIOBase):
         view = memoryview(buffer).cast("B")
         wanted = max(0, min(len(view), self.size - self.position))
         if wanted:
-            view[:wanted] = fetch(self.files, self.path, self.position, wanted)
+            view[:wanted] = fetch(self.files, self.path, self.position, wanted, self.first_wait_s)
             self.position += wanted
         return wanted
 
 
-def open_range(files: AbstractFileSystem, path: str, size: int) -> io.BufferedReader:
-    return io.BufferedReader(RangeFile(files, path, size), CHUNK_BYTES)
+def open_range(
+    files: AbstractFileSystem, path: str, size: int, first_wait_s: float = FIRST_WAIT_S
+) -> io.BufferedReader:
+    return io.BufferedReader(RangeFile(files, path, size, first_wait_s), CHUNK_BYTES)
 
 
-def fetch(files: AbstractFileSystem, path: str, start: int, count: int) -> bytes:
-    """`count` bytes from `start`, all of them."""
-    wait_s = FIRST_WAIT_S
+def fetch(files: AbstractFileSystem, path: str, start: int, count: int, first_wait_s: float = FIRST_WAIT_S) -> bytes:
+    """`count` bytes from `start`, all of them; waits `first_wait_s` after a first failure, then ever twice as long."""
+    wait_s = first_wait_s
     for attempt in range(1, ATTEMPTS + 1):
         try:
             content: Any = files.cat_file(path, start=start, end=start + count)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 STATUSES = {
     "ok": "scored",
     "empty-file": "the image has no bytes",
-    "missing-image": "the Parquet table has a null where the image should be",
+    "missing-image": "the Parquet table has a null where the image should be, or no image column",
     "unreadable-image": "the bytes are not a picture in a supported format",
     "truncated-image": "the picture breaks off",
     "too-large": "more bytes than --max-image-bytes or more pixels than --max-image-pixels",

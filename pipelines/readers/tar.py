@@ -5,16 +5,17 @@ valid one. Here every header's checksum is checked, after damage the next valid 
 must end with its end-of-archive blocks.
 """
 
-import io
 import tarfile
 from collections.abc import Iterator
 from typing import BinaryIO
 
+from pipelines.errors import ReadError
 from pipelines.readers.record import IMAGE_SUFFIXES, Record
 
 BLOCK = tarfile.BLOCKSIZE
 ZEROS = bytes(BLOCK)
 MAX_NAME_BYTES = 2**16
+MAX_SIZE_DIGITS = 20
 NAMES_NEXT = (tarfile.XHDTYPE, tarfile.SOLARIS_XHDTYPE, tarfile.GNUTYPE_LONGNAME)
 OWN_SIZE = (*NAMES_NEXT, tarfile.XGLTYPE, tarfile.GNUTYPE_LONGLINK)
 
@@ -25,13 +26,18 @@ def read_tar(file: BinaryIO, size: int, max_bytes: int) -> Iterator[Record]:
     A record's key is the member's name without its image suffix, which is WebDataset's key for `000123.jpg`.
     """
     damage_start: int | None = None
-    ended = False
+    zero_blocks = 0
     extended: dict[str, str] = {}
     while (offset := file.tell()) + BLOCK <= size:
-        block = file.read(BLOCK)
-        ended = block == ZEROS
-        if ended:
+        block = _read_exactly(file, BLOCK)
+        if block == ZEROS:
+            if extended and damage_start is None:  # a name, and then no member
+                damage_start = offset
+            zero_blocks, extended = zero_blocks + 1, {}
             continue
+        if zero_blocks == 1 and damage_start is None:  # an archive ends with two
+            damage_start = offset - BLOCK
+        zero_blocks = 0
         member = _header(block)
         if member is None:
             damage_start, extended = offset if damage_start is None else damage_start, {}
@@ -39,7 +45,7 @@ def read_tar(file: BinaryIO, size: int, max_bytes: int) -> Iterator[Record]:
         if damage_start is not None:
             yield _damage(damage_start, offset)
             damage_start = None
-        end = _data_end(file.tell(), member, extended)
+        end = _data_end(file, size, block, member, extended)
         if end > size:
             yield _cut(member, extended, size)
             return
@@ -54,7 +60,7 @@ def read_tar(file: BinaryIO, size: int, max_bytes: int) -> Iterator[Record]:
         file.seek(end)
     if damage_start is not None:
         yield _damage(damage_start, size)
-    if not ended:
+    if not zero_blocks or any(_read_exactly(file, size - file.tell())):
         yield Record("", status="truncated-archive", error=f"the tar ends at byte {size} without end-of-archive blocks")
 
 
@@ -74,10 +80,14 @@ def _size(member: tarfile.TarInfo, extended: dict[str, str]) -> int:
     return member.size if member.type in OWN_SIZE else int(extended.get("size", member.size))
 
 
-def _data_end(start: int, member: tarfile.TarInfo, extended: dict[str, str]) -> int:
+def _data_end(file: BinaryIO, size: int, block: bytes, member: tarfile.TarInfo, extended: dict[str, str]) -> int:
+    """Where the next header is. The map of an old GNU sparse file goes on in blocks of its own before the data."""
     if not _has_data(member):
-        return start
-    return start + -(-_size(member, extended) // BLOCK) * BLOCK
+        return file.tell()
+    more = member.type == tarfile.GNUTYPE_SPARSE and block[482]
+    while more and file.tell() + BLOCK <= size:
+        more = _read_exactly(file, BLOCK)[504]
+    return file.tell() + -(-_size(member, extended) // BLOCK) * BLOCK
 
 
 def _extended(file: BinaryIO, member: tarfile.TarInfo) -> dict[str, str]:
@@ -88,8 +98,9 @@ def _extended(file: BinaryIO, member: tarfile.TarInfo) -> dict[str, str]:
     if member.type == tarfile.GNUTYPE_LONGNAME:
         return {"path": content.rstrip(b"\0").decode("utf-8", "backslashreplace")}
     found = dict(_pax_records(content))
-    if not found.get("size", "0").isdecimal():
-        raise ValueError(f"a size of {found['size']!r}")
+    size = found.get("size", "0")
+    if not size.isdecimal() or len(size) > MAX_SIZE_DIGITS:
+        raise ValueError(f"a size of {size[:MAX_SIZE_DIGITS]!r}")
     return found
 
 
@@ -98,8 +109,8 @@ def _pax_records(content: bytes) -> Iterator[tuple[str, str]]:
         length, _, _ = content.partition(b" ")
         record, content = content[: int(length)], content[int(length) :]
         name, equals, value = record[len(length) + 1 :].partition(b"=")
-        if int(length) < 1 or not equals or not value.endswith(b"\n"):
-            raise ValueError("a pax record without '=' or end of line")
+        if len(record) != int(length) or not equals or not value.endswith(b"\n"):
+            raise ValueError("a pax record of another length, without '=' or without end of line")
         yield name.decode("utf-8", "backslashreplace"), value[:-1].decode("utf-8", "backslashreplace")
 
 
@@ -110,7 +121,7 @@ def _image(file: BinaryIO, member: tarfile.TarInfo, extended: dict[str, str], ma
     sparse = member.type == tarfile.GNUTYPE_SPARSE or any(name.startswith("GNU.sparse") for name in extended)
     size = _size(member, extended)
     if sparse or not member.isreg():
-        yield Record(key, status="unsupported-member", error=f"a tar member of type {member.type.decode()!r}")
+        yield Record(key, status="unsupported-member", error=f"a tar member of type {member.type.decode('latin-1')!r}")
     elif size > max_bytes:
         yield Record(key, status="too-large", error=f"{size} bytes, more than {max_bytes}")
     else:
@@ -118,7 +129,7 @@ def _image(file: BinaryIO, member: tarfile.TarInfo, extended: dict[str, str], ma
 
 
 def _image_key(member: tarfile.TarInfo, extended: dict[str, str]) -> str | None:
-    name = extended.get("path", member.name)
+    name = extended.get("GNU.sparse.name") or extended.get("path", member.name)
     suffix = next((suffix for suffix in IMAGE_SUFFIXES if name.lower().endswith(suffix)), None)
     if suffix is None or name.rsplit("/", 1)[-1].startswith("._"):  # "._" is macOS's metadata of a file
         return None
@@ -128,7 +139,7 @@ def _image_key(member: tarfile.TarInfo, extended: dict[str, str]) -> str | None:
 def _read_exactly(file: BinaryIO, size: int) -> bytes:
     content = file.read(size)
     if len(content) != size:
-        raise io.UnsupportedOperation(f"{len(content)} of {size} bytes read")
+        raise ReadError(f"{len(content)} of {size} bytes could be read before byte {file.tell()}")
     return content
 
 

@@ -13,10 +13,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import pyarrow as pa
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 from ood_core.preprocessing import Preprocessing
 from pipelines.config import Read
+from pipelines.errors import first_line
 from pipelines.plan import Shard
 from pipelines.readers.images import read_images
 from pipelines.readers.parquet import Columns, read_parquet
@@ -117,8 +118,10 @@ def decode(record: Record, preprocessing: Preprocessing, max_pixels: int) -> Dec
         with warnings.catch_warnings(action="ignore"), Image.open(io.BytesIO(record.content), formats=FORMATS) as image:
             width, height = image.size
             if width * height > max_pixels:
-                return Decoded("too-large", f"{width} x {height} pixels, more than {max_pixels}", width, height)
+                return Decoded("too-large", f"{width} x {height} pixels, more than {max_pixels}")
             return Decoded("ok", None, width, height, preprocessing(image).tobytes())
+    except UnidentifiedImageError:  # its message holds an address in memory, different at every try
+        return Decoded("unreadable-image", f"not a picture of the formats {', '.join(FORMATS)}")
     except (*BROKEN, MemoryError) as error:
-        message = (str(error) or type(error).__name__).splitlines()[0]
+        message = first_line(error)
         return Decoded("truncated-image" if "truncated" in message.lower() else "unreadable-image", message)

@@ -18,6 +18,12 @@ hypothesis.settings.register_profile("oodscan", database=None, deadline=None, de
 hypothesis.settings.load_profile("oodscan")
 
 
+@pytest.fixture(autouse=True, scope="session")
+def one_thread():
+    """Models as small as these spend more threads on waiting for each other."""
+    torch.set_num_threads(1)
+
+
 def unit_rows(rows: int, dim: int, seed: int = 0) -> np.ndarray:
     """Random unit vectors, float32."""
     drawn = np.random.default_rng(seed).normal(size=(rows, dim))
@@ -52,6 +58,7 @@ def bank_of():
 def demo_model() -> str:
     """The bundled model, as OpenCLIP is asked for it."""
     return f"local-dir:{REPOSITORY / 'pipelines' / 'demo' / 'model'}"
+
 
 VISION = {"image_size": 32, "layers": 1, "width": 64, "patch_size": 8}
 TEXT = {"context_length": 77, "vocab_size": 49408, "width": 16, "heads": 2, "layers": 2}

@@ -58,9 +58,7 @@ def test_masses_are_float64():
     assert mass_outside_maximum(logits).dtype == grouped_negative_mass(logits, logits[:, None]).dtype == torch.float64
 
 
-@pytest.mark.parametrize(
-    ("rows", "counts"), [(0, []), (1, [1]), (3, [3]), (4, [3, 1]), (6, [3, 3]), (8, [3, 3, 2])]
-)
+@pytest.mark.parametrize(("rows", "counts"), [(0, []), (1, [1]), (3, [3]), (4, [3, 1]), (6, [3, 3]), (8, [3, 3, 2])])
 def test_blocks_have_one_shape_and_hold_every_row_once(rows, counts):
     numbers = torch.arange(1, rows * 2 + 1).view(rows, 2)
     found = list(blocks(numbers, 3))

@@ -1,5 +1,6 @@
 import itertools
 import warnings
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,7 +12,6 @@ from ood_core.preprocessing import Preprocessing
 SIZES = [(64, 64), (640, 480), (480, 640), (333, 777), (65, 64), (63, 64), (1, 1), (3, 2), (101, 37)]
 LINES = [(1, 500), (500, 1)]
 TARGETS = [(64, 64), (33, 33), (48, 64), (64, 40)]
-NEUTRAL = {"mean": (0.0, 0.0, 0.0), "std": (1.0, 1.0, 1.0)}
 
 
 def noise(width: int, height: int, seed: int = 0) -> Image.Image:
@@ -20,13 +20,14 @@ def noise(width: int, height: int, seed: int = 0) -> Image.Image:
 
 def by_open_clip(picture: Image.Image, preprocessing: Preprocessing) -> np.ndarray:
     """OpenCLIP's own transform with its normalisation made neutral, back in 0 to 255."""
-    transform = image_transform(
+    transform: Any = image_transform(
         preprocessing.size,
         is_train=False,
         resize_mode=preprocessing.resize_mode,
         interpolation=preprocessing.interpolation,
         fill_color=preprocessing.fill_color,
-        **NEUTRAL,
+        mean=(0.0, 0.0, 0.0),
+        std=(1.0, 1.0, 1.0),
     )
     return (transform(picture).permute(1, 2, 0).numpy() * 255).round().astype(np.uint8)
 

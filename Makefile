@@ -1,0 +1,41 @@
+# Everything a fresh machine with Python >= 3.11 needs: `make demo` and `make test`. See README.md.
+PYTHON ?= python3
+BIN := .venv/bin
+UV := $(BIN)/uv
+
+.PHONY: install demo test check format requirements clean
+
+install: .venv/installed
+
+.venv/installed: requirements/dev.txt pyproject.toml
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "oodscan needs Python >= 3.11, this is " + sys.version)'
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	test -x $(UV) || $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/uv.txt
+	$(UV) pip install --quiet --python $(BIN)/python --require-hashes -r requirements/dev.txt
+	$(UV) pip install --quiet --python $(BIN)/python --no-deps --editable .
+	touch $@
+
+demo: install
+	$(BIN)/oodscan demo
+
+test: install
+	$(BIN)/python -m pytest
+
+check: install
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/pyright
+
+format: install
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+# Pinned requirements, hashes and no index URLs. torch is held to what vLLM's CPU build needs, so that one set serves all.
+COMPILE = $(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header
+requirements: install
+	$(COMPILE) --override requirements/overrides.txt -o requirements/base.txt pyproject.toml
+	$(COMPILE) --override requirements/overrides.txt --extra dev -o requirements/dev.txt pyproject.toml
+	echo uv | $(COMPILE) -o requirements/uv.txt -
+
+clean:
+	rm -rf .venv scans

@@ -1,0 +1,78 @@
+"""A scan killed at any moment, or robbed of a worker, ends with the bytes of an uninterrupted one when rerun."""
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from pipelines.verify import verify
+
+OODSCAN = Path(sys.executable).with_name("oodscan")
+
+
+def command(dataset: Path, bank: Path, output: Path) -> list[str]:
+    given = ["--input", dataset, "--labels", bank, "--output", output, "--images-per-shard", "5"]
+    return [str(part) for part in [OODSCAN, "scan", *given, "--max-bad-fraction", "0.05"]]
+
+
+def score_files(output: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in (output / "scores").glob("part-*")}
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(dataset: Path, bank_directory: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
+    output = tmp_path_factory.mktemp("uninterrupted")
+    subprocess.run(command(dataset, bank_directory, output), check=True, capture_output=True, timeout=200)
+    return score_files(output)
+
+
+def wait_for(condition, process: subprocess.Popen, timeout_s: float = 120) -> None:
+    end = time.monotonic() + timeout_s
+    while not condition():
+        assert process.poll() is None, "the scan ended too early"
+        assert time.monotonic() < end
+        time.sleep(0.02)
+
+
+@pytest.mark.parametrize("commits", [0, 1, 4])
+def test_a_scan_killed_after_some_commits_is_finished_by_the_same_command(
+    dataset: Path, bank_directory: Path, tmp_path: Path, uninterrupted: dict[str, bytes], commits: int
+) -> None:
+    asked = command(dataset, bank_directory, tmp_path)
+    killed = subprocess.Popen(asked, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    if commits:
+        wait_for(lambda: len(list(tmp_path.glob("scores/part-*"))) >= commits, killed)
+    else:
+        time.sleep(random.Random(commits).uniform(2, 8))
+    killed.send_signal(signal.SIGKILL)
+    killed.wait()
+    before = score_files(tmp_path)
+    assert len(before) < len(uninterrupted)
+    assert not (tmp_path / "_SUCCESS").exists()
+    again = subprocess.run(asked, check=True, capture_output=True, text=True, timeout=200)
+    assert f"{len(before)} already committed" in again.stderr
+    assert score_files(tmp_path) == uninterrupted
+    assert verify(str(tmp_path), {}).problems == []
+
+
+def test_a_scan_survives_the_death_of_an_encoding_worker(
+    dataset: Path, bank_directory: Path, tmp_path: Path, uninterrupted: dict[str, bytes]
+) -> None:
+    running = subprocess.Popen(
+        command(dataset, bank_directory, tmp_path), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+
+    def encoders() -> list[psutil.Process]:
+        children = psutil.Process(running.pid).children(recursive=True)
+        return [child for child in children if "EncodeImages" in " ".join(child.cmdline())]
+
+    wait_for(encoders, running)
+    os.kill(encoders()[0].pid, signal.SIGKILL)
+    assert running.wait(timeout=200) == 0
+    assert score_files(tmp_path) == uninterrupted

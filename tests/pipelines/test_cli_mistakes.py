@@ -1,0 +1,186 @@
+"""The caller's mistakes: exit code 2 before any work, one line that names the option, the value and what would do."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from ood_core.labels import LabelBank
+from pipelines.cli import main
+from pipelines.config import LabelsBuild, Model, Scan
+from pipelines.errors import CallerError
+from pipelines.labels import Build, build
+from pipelines.scan import Run, scan
+
+
+def command(arguments: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> str:
+    """Runs `oodscan`, which must fail with exit code 2, and returns the one line it says."""
+    monkeypatch.setattr(sys, "argv", ["oodscan", *arguments])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    said = capsys.readouterr()
+    assert ended.value.code == 2
+    assert said.out == ""
+    assert said.err.count("\n") == 1
+    return said.err
+
+
+@pytest.fixture
+def place(tmp_path: Path, dataset: Path, bank_directory: Path) -> Path:
+    """A directory in which `data`, `bank` and several broken things lie under short names."""
+    (tmp_path / "data").symlink_to(dataset)
+    (tmp_path / "bank").symlink_to(bank_directory)
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "notes.md").write_text("x")
+    (tmp_path / "list.txt").write_text("data/folder/00.webp\ngone.png\n")
+    (tmp_path / "twice.txt").write_text("cat\ndog\ncat\n")
+    (tmp_path / "blank.txt").write_text("cat\n\ndog\n")
+    (tmp_path / "labels.txt").write_text("cat\ndog\n")
+    (tmp_path / "nothing.txt").write_text("")
+    (tmp_path / "broken.yaml").write_text("input: [unclosed")
+    (tmp_path / "unknown.yaml").write_text("input: [data]\nlabels: bank\noutput: out\nspeed: 9\n")
+    broken = tmp_path / "broken-bank"
+    broken.mkdir()
+    (broken / "labels.parquet").write_bytes(b"not Parquet")
+    bank = LabelBank.load(bank_directory)
+    LabelBank(bank.texts[:5], bank.parts[:5], 5, bank.embeddings[:5], np.full(5, np.nan), [None] * 5, bank.info).save(
+        tmp_path / "only-id"
+    )
+    return tmp_path
+
+
+SCAN = {"--input": "data", "--labels": "bank", "--output": "out"}
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"--input": "nowhere"}, "--input 'nowhere' does not exist or holds no files"),
+        ({"--input": "empty"}, "--input 'empty' does not exist or holds no files"),
+        ({"--input": "notes.md"}, "--input 'notes.md' is not a .tar, .parquet, .txt (a list) or image file"),
+        ({"--input": "list.txt"}, "--input 'list.txt', line 2: 'gone.png' does not exist"),
+        ({"--input": "data/*.jpg"}, "--input 'data/*.jpg' does not exist or holds no files"),
+        ({"--method": "negable"}, "--method 'negable' is unknown; the methods are mcm, neglabel"),
+        ({"--param": "neglabel.gruops=5"}, "--param neglabel.gruops=5: neglabel has the parameters groups"),
+        ({"--param": "neglabel.groups=0"}, "--param neglabel.groups=0: groups must be at least 1, not 0"),
+        ({"--param": "neglabel.groups=many"}, "--param neglabel.groups=many: Input should be a valid integer"),
+        ({"--param": "mcm.temperature=-1"}, "temperature must be above 0, not -1"),
+        ({"--param": "csp.groups=5"}, "no --method 'csp' was asked for"),
+        ({"--param": "neglabel.groups"}, "--param 'neglabel.groups' is not of the form NAME=VALUE"),
+        ({"--labels": "nowhere"}, "is not a label bank: it has no labels.parquet; make one with `oodscan"),
+        ({"--labels": "broken-bank"}, "is not a valid label bank: labels.parquet is not a readable Parquet file"),
+        ({"--labels": "only-id", "--method": "neglabel"}, "--method neglabel needs negative labels"),
+        ({"--output": "notes.md/out"}, "notes.md/out' cannot be written to: "),
+        ({"--output": "nosuch://out"}, "'nosuch://out' cannot be opened: Protocol not known: nosuch"),
+        ({"--image-column": "picture"}, "no image column ('picture') among key, image"),
+        ({"--max-bad-fraction": "2"}, "max_bad_fraction = 2.0: Input should be less than or equal to 1"),
+        ({"--encode-workers": "0"}, "encode.workers = 0: Input should be greater than or equal to 1"),
+        ({"--device": "tpu"}, "model.device = 'tpu': Input should be 'auto', 'cpu' or 'cuda'"),
+    ],
+)  # fmt: skip
+def test_a_scan_that_cannot_work_is_refused_at_once(
+    place: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    changes: dict[str, str],
+    said: str,
+) -> None:
+    monkeypatch.chdir(place)
+    given = [part for option in (SCAN | changes).items() for part in option]
+    assert said in command(["scan", *given], capsys, monkeypatch)
+    assert not (place / "out" / "scan.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["scan", "broken.yaml"], "CONFIG 'broken.yaml' cannot be read"),
+        (["scan", "unknown.yaml"], "speed = 9: Extra inputs are not permitted"),
+        (["scan", "--input", "data", "--labels", "bank"], "--output is missing"),
+        (["labels", "build", "--id-labels", "twice.txt", "--output", "b"], "--id-labels 'twice.txt'"),
+        (["labels", "build", "--id-labels", "blank.txt", "--output", "b"], "--id-labels 'blank.txt'"),
+        (["labels", "build", "--id-labels", "nothing.txt", "--output", "b"], "--id-labels 'nothing.txt'"),
+        (["labels", "build", "--id-labels", "gone.txt", "--output", "b"], "'gone.txt' cannot be read: it does not"),
+        (["labels", "build", "--id-labels", "labels.txt", "--output", "b", "--corpus", "gone"], "--corpus 'gone'"),
+        (["labels", "build", "--id-labels", "labels.txt", "--output", "b", "--corpus", "nothing.txt"], "no words"),
+        (["labels", "build", "--id-labels", "labels.txt", "--output", "b", "--wordnet-file", "noun.x"], "'noun.x'"),
+        (["labels", "build", "--id-labels", "labels.txt", "--output", "b", "--criterion", "luck"], "criterion ="),
+        (["evaluate", "--id", "nowhere", "--ood", "a=data"], "--id 'nowhere' is not a scan directory"),
+        (["evaluate", "--id", "data/table.parquet", "--ood", "a=data"], "holds a table without a score column"),
+        (["verify", "empty"], "SCAN 'empty' is not a scan directory"),
+        (["plan", "--input", "nowhere"], "--input 'nowhere' does not exist"),
+    ],
+)  # fmt: skip
+def test_every_command_refuses_what_it_cannot_do(
+    place: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    arguments: list[str],
+    said: str,
+) -> None:
+    monkeypatch.chdir(place)
+    assert said in command(arguments, capsys, monkeypatch)
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["scan", "--help"], ["scan", "--input", "nowhere", "--labels", "x"]])
+def test_help_and_mistakes_are_answered_without_torch_and_ray(arguments: list[str]) -> None:
+    program = (
+        "import sys; from pipelines.cli import main; sys.argv = ['oodscan', *sys.argv[1:]]\n"
+        "try: main()\n"
+        "except SystemExit: pass\n"
+        "print(sorted({'torch', 'ray', 'open_clip', 'pandas'} & set(sys.modules)), file=sys.stderr)"
+    )
+    ended = subprocess.run([sys.executable, "-c", program, *arguments], capture_output=True, text=True, check=True)
+    assert ended.stderr.splitlines()[-1] == "[]"
+
+
+@pytest.mark.parametrize(
+    ("model", "said"),
+    [
+        (Model(name="local-dir:/nowhere"), "cannot be loaded"),
+        (Model(name="ViT-Z-99", pretrained="openai"), "--model 'ViT-Z-99' --pretrained 'openai' cannot be loaded"),
+        (Model(name="ViT-B-32", pretrained="nosuch"), "--model 'ViT-B-32' --pretrained 'nosuch' cannot be loaded"),
+        (Model(name="bundled", device="cuda"), "--device cuda: the cluster has no GPU"),
+    ],
+)
+def test_a_model_that_cannot_be_loaded_is_refused_before_any_work(
+    dataset: Path, bank_directory: Path, tmp_path: Path, ray_session: None, model: Model, said: str
+) -> None:
+    chosen = Scan(input=(str(dataset),), labels=str(bank_directory), output=str(tmp_path / "out"), model=model)
+    with pytest.raises(CallerError) as refused:
+        scan(Run.prepare(chosen, {}))
+    assert said in str(refused.value)
+    assert "\n" not in str(refused.value)
+    assert not (tmp_path / "out" / "scan.json").exists()
+
+
+def test_a_bank_of_another_dimension_is_refused(dataset: Path, tmp_path: Path, ray_session: None) -> None:
+    LabelBank(["a", "b"], ["noun"] * 2, 1, np.eye(2, 7, dtype=np.float32), np.full(2, np.nan), [None] * 2).save(
+        tmp_path / "bank"
+    )
+    chosen = Scan(
+        input=(str(dataset),), labels=str(tmp_path / "bank"), output=str(tmp_path / "out"), model=Model(name="bundled")
+    )
+    with pytest.raises(CallerError, match="holds embeddings of dimension 7, --model 'bundled' makes 128"):
+        scan(Run.prepare(chosen, {}))
+
+
+def test_pools_that_do_not_fit_the_cluster_are_refused(
+    dataset: Path, bank_directory: Path, tmp_path: Path, ray_session: None
+) -> None:
+    chosen = Scan.model_validate(
+        {"input": [str(dataset)], "labels": str(bank_directory), "output": str(tmp_path), "encode": {"workers": 900}}
+    )
+    with pytest.raises(CallerError, match="--encode-workers 900 with 0.6 CPUs"):
+        scan(Run.prepare(chosen, {}))
+
+
+def test_a_label_bank_needs_a_model_that_can_be_loaded(tmp_path: Path, ray_session: None) -> None:
+    (tmp_path / "labels.txt").write_text("cat\n")
+    asked = LabelsBuild(
+        id_labels=str(tmp_path / "labels.txt"), output=str(tmp_path / "bank"), model=Model(name="local-dir:/nowhere")
+    )
+    with pytest.raises(CallerError, match="--model 'local-dir:/nowhere' cannot be loaded"):
+        build(Build.prepare(asked, {}))
