@@ -1,13 +1,17 @@
 """The Ray cluster: joining or starting one, and pools of workers that fit it."""
 
+import functools
 import logging
 import os
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+import pyarrow as pa
 import ray
 import ray.data
+from ray.data import Dataset
 
 from pipelines.config import EncodePool, Model, Pool
 from pipelines.errors import CallerError
@@ -47,7 +51,9 @@ def cluster(address: str | None = None) -> Iterator[Cluster]:
     context.enable_progress_bars = False
     resources = ray.cluster_resources()
     try:
-        yield Cluster(resources.get("CPU", 0), resources.get("GPU", 0))
+        with warnings.catch_warnings():  # true of every small input, and no matter
+            warnings.filterwarnings("ignore", "The minimum number of concurrent actors", UserWarning)
+            yield Cluster(resources.get("CPU", 0), resources.get("GPU", 0))
     finally:
         if not joined:
             ray.shutdown()
@@ -65,6 +71,11 @@ def _start(address: str | None) -> None:
         raise CallerError(f"--address {address!r}: no Ray cluster answers there: {error}") from error
 
 
+def tables(dataset: Dataset) -> Iterator[pa.Table]:
+    """A dataset's rows as they come, in any order."""
+    yield from dataset.iter_batches(batch_size=None, batch_format="pyarrow")  # pyright: ignore[reportReturnType]
+
+
 def model_spec(model: Model, pool: EncodePool, found: Cluster) -> ModelSpec:
     """The model with its device and dtype decided: a GPU and bfloat16 where the cluster has GPUs."""
     if model.name is None:
@@ -78,12 +89,17 @@ def model_spec(model: Model, pool: EncodePool, found: Cluster) -> ModelSpec:
 
 def model_facts(spec: ModelSpec) -> ModelFacts:
     """Asked of a worker: this process need not import torch. Raises CallerError if the model cannot be loaded."""
-    on_cpu = ModelSpec(spec.name, spec.pretrained)
-    facts = ray.get(ray.remote(describe).options(num_cpus=0.5).remote(on_cpu))
+    facts = _described(spec.name, spec.pretrained)
     if isinstance(facts, str):
         given = f"--model {spec.name!r}" + (f" --pretrained {spec.pretrained!r}" if spec.pretrained else "")
         raise CallerError(f"{given} cannot be loaded: {facts}")
     return facts
+
+
+@functools.cache
+def _described(name: str, pretrained: str | None) -> ModelFacts | str:
+    """Once a process; should the weights change meanwhile, the workers that load them will say so."""
+    return ray.get(ray.remote(describe).options(num_cpus=0.5).remote(ModelSpec(name, pretrained)))
 
 
 def fitted_alone(pool: EncodePool, device: str, found: Cluster) -> EncodePool:

@@ -7,9 +7,12 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from fsspec import AbstractFileSystem
+from fsspec.core import has_magic
 
 from ood_core.metrics import Metrics, metrics
-from pipelines.errors import CallerError
+from pipelines.commit import SCORES
+from pipelines.errors import CallerError, first_line
 from pipelines.storage import file_system
 
 AVERAGE = "average"
@@ -51,8 +54,9 @@ def evaluate(id_url: str, ood_urls: Mapping[str, str], options: Mapping[str, Any
     """Raises CallerError if a set cannot be read, has no scores, or the sets share no score column."""
     inside = read_scores("--id", id_url, options)
     outside = {name: read_scores(f"--ood {name}", url, options) for name, url in ood_urls.items()}
-    if AVERAGE in outside:
-        raise CallerError(f"--ood {AVERAGE!r} is the name of the last column; use another")
+    for name in (AVERAGE, "id"):
+        if name in outside:
+            raise CallerError(f"--ood {name!r} is a name that the table uses itself; use another")
     shared = [column for column in inside.columns if all(column in ood.columns for ood in outside.values())]
     if not shared:
         raise CallerError(f"--id {id_url!r} and the --ood sets have no score column in common")
@@ -73,22 +77,29 @@ def read_scores(option: str, url: str, options: Mapping[str, Any]) -> Scores:
     files, path = file_system(url, options)
     paths = [path]
     if files.isdir(path):
-        paths = sorted(files.glob(f"{path.rstrip('/')}/scores/*.parquet")) or sorted(
-            files.glob(f"{path.rstrip('/')}/*.parquet")
-        )
-    elif "*" in path or "?" in path:
-        paths = sorted(files.glob(path))
+        paths = _tables_in(files, f"{path.rstrip('/')}/{SCORES}") or _tables_in(files, path)
+    elif has_magic(path) and not files.exists(path):
+        paths = sorted(map(str, files.glob(path)))
     if not paths or not files.exists(paths[0]):
         raise CallerError(f"{option} {url!r} is not a scan directory, a score table or a pattern that matches any")
     try:
         tables = [pq.read_table(pa.BufferReader(files.cat_file(name))) for name in paths]
     except (pa.ArrowException, OSError) as error:
-        raise CallerError(f"{option} {url!r} holds a file that is not a readable score table: {error}") from error
-    table = pa.concat_tables([_scores_only(one, option, url) for one in tables])
+        raise CallerError(
+            f"{option} {url!r} holds a file that is not a readable score table: {first_line(error)}"
+        ) from error
+    try:
+        table = pa.concat_tables([_scores_only(one, option, url) for one in tables])
+    except pa.ArrowInvalid as error:
+        raise CallerError(f"{option} {url!r} holds score tables with different score columns") from error
     columns = {name: table[name].drop_null().to_numpy() for name in table.column_names}
     if not columns or not all(len(values) for values in columns.values()):
         raise CallerError(f"{option} {url!r} holds no scored image")
     return Scores(columns, len(table), max(table[name].null_count for name in table.column_names))
+
+
+def _tables_in(files: AbstractFileSystem, folder: str) -> list[str]:
+    return sorted(str(name) for name in files.find(folder, maxdepth=1) if str(name).endswith(".parquet"))
 
 
 def _scores_only(table: pa.Table, option: str, url: str) -> pa.Table:

@@ -6,10 +6,12 @@ from collections.abc import Mapping
 from importlib.metadata import version
 from typing import Any
 
+import pyarrow as pa
+
 from ood_core.methods import Parameters
 from pipelines.commit import committed
 from pipelines.config import Scan
-from pipelines.errors import CallerError
+from pipelines.errors import CallerError, first_line
 from pipelines.plan import Plan, Shard, read_plan
 from pipelines.stages.encode import ModelFacts, ModelSpec
 from pipelines.storage import Directory
@@ -50,18 +52,18 @@ def fingerprint(identity: Mapping[str, Any]) -> str:
 def check_unchanged(output: Directory, identity: Mapping[str, Any], plan: Plan) -> bool:
     """Whether a scan was begun in the directory already. Raises CallerError if that one was another scan."""
     try:
-        recorded = json.loads(output.read(SCAN_FILE))["identity"]
+        recorded = dict(json.loads(output.read(SCAN_FILE))["identity"])
     except FileNotFoundError:
         if committed(output):
             raise CallerError(
                 f"--output {output.url!r} holds score tables of a scan that has lost its {SCAN_FILE}"
             ) from None
         return False
-    except (ValueError, KeyError) as error:
+    except (ValueError, KeyError, TypeError) as error:
         raise CallerError(f"--output {output.url!r} holds a {SCAN_FILE} that cannot be read: {error}") from error
     for name, value in identity.items():
         if name == "input" and recorded.get(name) != value:
-            difference = _changed_input(read_plan(output.read(PLAN_FILE)), plan.shards)
+            difference = _changed_input(_recorded_plan(output), plan.shards)
         elif recorded.get(name) != value:
             difference = f"{name} was {recorded.get(name)!r} and is now {value!r}"
         else:
@@ -85,11 +87,28 @@ def begin(output: Directory, config: Scan, identity: Mapping[str, Any], plan: Pl
     output.put(SCAN_FILE, (json.dumps(record, indent=2) + "\n").encode())
 
 
+def _recorded_plan(output: Directory) -> list[Shard]:
+    try:
+        return read_plan(output.read(PLAN_FILE))
+    except (pa.ArrowException, OSError) as error:
+        raise CallerError(
+            f"--output {output.url!r} holds a {PLAN_FILE} that cannot be read: {first_line(error)}"
+        ) from error
+
+
 def _changed_input(before: list[Shard], now: list[Shard]) -> str:
+    sizes = {url: size for shard in before for url, size in zip(shard.urls, shard.sizes, strict=True)}
+    for shard in now:
+        for url, size in zip(shard.urls, shard.sizes, strict=True):
+            if url not in sizes:
+                return f"input {url!r} is new"
+            if sizes.pop(url) != size:
+                return f"input {url!r} has changed"
+    if sizes:
+        return f"input {next(iter(sizes))!r} is gone"
     fingerprints = {shard.id: shard.fingerprint for shard in before}
     for shard in now:
-        if shard.id not in fingerprints:
-            return f"input {shard.urls[0]!r} is new"
-        if fingerprints.pop(shard.id) != shard.fingerprint:
-            return f"input {shard.urls[0]!r} has changed"
-    return f"{len(fingerprints)} input shards are gone, {next(iter(fingerprints))} first"
+        if shard.id in fingerprints and fingerprints[shard.id] != shard.fingerprint:
+            others = f", or another file of {shard.id}," if len(shard.urls) > 1 else ""
+            return f"input {shard.urls[0]!r}{others} has changed"
+    return "the inputs come in another order"

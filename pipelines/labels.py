@@ -16,7 +16,7 @@ from pipelines.label_files import read_words
 from pipelines.stages.encode import EncodeTexts, ModelFacts, ModelSpec
 from pipelines.storage import Directory
 
-WORDS_AT_ONCE = 4096
+WORDS_AT_ONCE = 2048
 Say = Callable[[str], None]
 
 
@@ -88,6 +88,8 @@ def _embeddings(asked: Build, spec: ModelSpec, dim: int, pool: Any) -> np.ndarra
     import ray.data
     from ray.data import ActorPoolStrategy
 
+    from pipelines.cluster import tables
+
     prompts = PROMPTS[asked.config.criterion]
     templates = {"id": prompts.id, "noun": prompts.noun, "adjective": prompts.adjective}
     texts = [*asked.ids, *(word.text for word in asked.candidates)]
@@ -101,10 +103,10 @@ def _embeddings(asked: Build, spec: ModelSpec, dim: int, pool: Any) -> np.ndarra
         batch_format="pyarrow",
         num_cpus=pool.cpus,
         num_gpus=pool.gpus or None,
-        compute=ActorPoolStrategy(size=pool.workers),
+        compute=ActorPoolStrategy(size=min(pool.workers, len(parts))),
     )
     embeddings = np.full((len(texts), dim), np.nan, np.float32)
-    for rows in encoded.iter_batches(batch_size=None, batch_format="pyarrow"):
+    for rows in tables(encoded):
         values = rows["embedding"].combine_chunks().flatten().to_numpy()
         embeddings[rows["index"].to_numpy()] = values.reshape(-1, dim)
     return embeddings

@@ -187,8 +187,10 @@ def _listed(files: AbstractFileSystem, path: str, given: str, options: Mapping[s
 def _file(files: AbstractFileSystem, entry: Mapping[str, Any], key: str) -> File:
     changed = next((entry[name] for name in VERSIONS if entry.get(name)), "")
     url = files.unstrip_protocol(entry["name"])
-    if not url.isprintable() and url != url.encode("utf-8", "ignore").decode():
-        raise CallerError(f"--input {url!r}: the file's name is not UTF-8; rename it")
+    try:
+        url.encode()
+    except UnicodeEncodeError as error:
+        raise CallerError(f"--input {url!r}: the file's name is not UTF-8; rename it") from error
     return File(url, key, int(entry["size"]), str(changed))
 
 

@@ -97,7 +97,7 @@ def scan(run: Run, address: str | None = None, say: Say = lambda _: None) -> dic
 def _score(
     run: Run, remaining: list[Shard], tally: Tally, clock: Clock, address: str | None, say: Say
 ) -> dict[str, Any]:
-    from pipelines.cluster import cluster, fitted, model_facts, model_spec
+    from pipelines.cluster import cluster, fitted, model_facts, model_spec, tables
 
     with cluster(address) as found:
         spec = model_spec(run.config.model, run.config.encode, found)
@@ -109,20 +109,20 @@ def _score(
         if not check_unchanged(run.output, identity, run.plan):
             begin(run.output, run.config, identity, run.plan)
 
-        def on_commit(shard: str, table: pa.Table) -> None:
+        progress = every_few_seconds(say)
+
+        def on_commit(_: str, table: pa.Table) -> None:
             tally.add(table)
             clock.add(table, time.time())
-            say(f"{shard}: {len(table)} records; {len(committer.done)} of {len(remaining)} shards done")
+            progress(len(committer.done), len(remaining), clock.images)
 
         committer = Committer(run.output, fingerprint(identity), on_commit)
-        for rows in dataset(run, remaining, replace(spec, weights=facts.weights), facts).iter_batches(
-            batch_size=None, batch_format="pyarrow"
-        ):
+        for rows in tables(dataset(run, remaining, replace(spec, weights=facts.weights), facts)):
             committer.add(rows)
         if committer.unfinished() or len(committer.done) != len(remaining):
             raise RuntimeError(f"Ray ended the scan, but rows are missing of the shards {committer.unfinished()}")
-        workers = {"read_s": decode.workers, "decode_s": decode.workers}
-        workers |= {"encode_s": encode.workers, "score_s": encode.workers}
+        decoders, encoders = decode.workers or 0, encode.workers or 0
+        workers = {"read_s": decoders, "decode_s": decoders, "encode_s": encoders, "score_s": encoders}
         return clock.described(time.time(), workers)
 
 
@@ -149,6 +149,20 @@ def dataset(run: Run, shards: list[Shard], spec: ModelSpec, facts: ModelFacts) -
         num_gpus=encode.gpus or None,
         compute=ActorPoolStrategy(size=encode.workers),
     )
+
+
+def every_few_seconds(say: Say, wait_s: float = 5.0) -> Callable[[int, int, int], None]:
+    """Says how far the scan has come: after the first shard, then now and then, and after the last."""
+    begun, said = time.monotonic(), 0.0
+
+    def progress(done: int, shards: int, images: int) -> None:
+        nonlocal said
+        now = time.monotonic()
+        if done == shards or now - said >= wait_s:
+            say(f"{done} of {shards} shards committed, {images} images, {now - begun:.0f} s")
+            said = now
+
+    return progress
 
 
 def check_bank_fits(bank: LabelBank, labels: str, spec: ModelSpec, facts: ModelFacts) -> None:

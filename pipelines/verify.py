@@ -3,7 +3,7 @@
 import io
 import json
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,11 +11,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from ood_core.methods import score_column
 from pipelines.commit import EMBEDDINGS, FINGERPRINT_KEY, RECORDS_KEY, SCORES, part_name
-from pipelines.config import Read
-from pipelines.errors import CallerError
+from pipelines.config import Read, Scan
+from pipelines.errors import CallerError, ReadError, first_line
 from pipelines.identity import PLAN_FILE, SCAN_FILE, fingerprint
-from pipelines.plan import Shard, read_plan
+from pipelines.plan import Plan, Shard, read_plan
 from pipelines.readers.record import STATUSES
 from pipelines.scan import SUCCESS_FILE, SUMMARY_FILE
 from pipelines.stages.decode import records
@@ -39,37 +40,49 @@ def verify(url: str, options: Mapping[str, Any], reread: bool = False) -> Verifi
     """
     output = Directory(url, options)
     try:
-        recorded = json.loads(output.read(SCAN_FILE))
-        shards = read_plan(output.read(PLAN_FILE))
+        scan_json, plan_parquet = output.read(SCAN_FILE), output.read(PLAN_FILE)
     except FileNotFoundError as error:
         raise CallerError(f"SCAN {url!r} is not a scan directory: it has no {SCAN_FILE} or no {PLAN_FILE}") from error
+    try:
+        recorded = json.loads(scan_json)
+        identity, expected = recorded["identity"], recorded["fingerprint"]
+        config = Scan(**recorded["config"])
+        shards = read_plan(plan_parquet)
+    except (ValueError, KeyError, TypeError, pa.ArrowException, OSError) as error:
+        return Verification(0, 0, [f"{SCAN_FILE} or {PLAN_FILE} is damaged: {first_line(error)}"])
     problems, statuses = [], Counter()
-    if recorded["fingerprint"] != fingerprint(recorded["identity"]):
+    if expected != fingerprint(identity):
         problems.append(f"{SCAN_FILE}: the fingerprint is not that of what it records")
+    if Plan(shards, {}).fingerprint != identity.get("input"):
+        problems.append(f"{PLAN_FILE} is not the plan that {SCAN_FILE} was recorded with")
     for shard in shards:
-        table, found = _read(output, SCORES, shard, recorded["fingerprint"])
+        table, found = _read(output, SCORES, shard, expected)
         problems += found
         if table is None:
             continue
         statuses.update(table["status"].to_pylist())
-        problems += [f"{shard.id}: {problem}" for problem in _table_problems(table, shard)]
-        if recorded["identity"]["embeddings"]:
-            embeddings, found = _read(output, EMBEDDINGS, shard, recorded["fingerprint"])
+        problems += [f"{shard.id}: {problem}" for problem in _table_problems(table, shard, config.method)]
+        if config.embeddings:
+            embeddings, found = _read(output, EMBEDDINGS, shard, expected)
             problems += found + [f"{shard.id}: {p}" for p in _embedding_problems(embeddings, table)]
         if reread:
-            problems += _input_problems(table, shard, Read(**recorded["config"]["read"]), options)
-    problems += _stray_files(output, shards) + _summary_problems(output, statuses)
+            problems += _input_problems(table, shard, config.read, options)
+    problems += _stray_files(output, SCORES, shards) + _stray_files(output, EMBEDDINGS, shards)
+    problems += _summary_problems(output, statuses)
     return Verification(len(shards), statuses.total(), problems)
 
 
 def _read(output: Directory, folder: str, shard: Shard, expected: str) -> tuple[pa.Table | None, list[str]]:
     name = f"{folder}/{part_name(shard.id)}"
     try:
-        table = pq.read_table(io.BytesIO(output.read(name)))
+        table = pq.read_table(io.BytesIO(output.read(name)), page_checksum_verification=True)
     except FileNotFoundError:
         return None, [f"{name} is missing"]
     except (pa.ArrowException, OSError) as error:
-        return None, [f"{name} cannot be read: {str(error).splitlines()[0]}"]
+        return None, [f"{name} cannot be read: {first_line(error)}"]
+    missing = {"key", "shard", "index", "status" if folder == SCORES else "embedding"} - set(table.column_names)
+    if missing:
+        return None, [f"{name} has no column {min(missing)!r}"]
     metadata = table.schema.metadata or {}
     problems = []
     if metadata.get(FINGERPRINT_KEY, b"").decode() != expected:
@@ -79,7 +92,7 @@ def _read(output: Directory, folder: str, shard: Shard, expected: str) -> tuple[
     return table, problems
 
 
-def _table_problems(table: pa.Table, shard: Shard) -> Iterator[str]:
+def _table_problems(table: pa.Table, shard: Shard, methods: Sequence[str]) -> Iterator[str]:
     if table["index"].to_pylist() != list(range(len(table))):
         yield "the indices are not 0, 1, 2, … in order"
     if set(table["shard"].to_pylist()) - {shard.id}:
@@ -89,14 +102,16 @@ def _table_problems(table: pa.Table, shard: Shard) -> Iterator[str]:
     unknown = set(table["status"].to_pylist()) - set(STATUSES)
     if unknown:
         yield f"the status {sorted(map(str, unknown))[0]!r} is unknown"
-    ok = np.array(table["status"].to_pylist()) == "ok"
-    for name in table.column_names:
-        if name.startswith("score_"):
-            values = table[name].to_numpy(zero_copy_only=False).astype(float)
-            if np.isnan(values[ok]).any():
-                yield f"{name} is missing where the status is ok"
-            if not np.isnan(values[~ok]).all():
-                yield f"{name} is given where the status is not ok"
+    ok = np.array(table["status"].to_pylist(), object) == "ok"
+    for name in map(score_column, methods):
+        if name not in table.column_names:
+            yield f"there is no column {name}"
+            continue
+        values = table[name].to_numpy().astype(float)
+        if np.isnan(values[ok]).any():
+            yield f"{name} is missing where the status is ok"
+        if not np.isnan(values[~ok]).all():
+            yield f"{name} is given where the status is not ok"
 
 
 def _embedding_problems(embeddings: pa.Table | None, scores: pa.Table) -> Iterator[str]:
@@ -116,25 +131,32 @@ def _embedding_problems(embeddings: pa.Table | None, scores: pa.Table) -> Iterat
 
 
 def _input_problems(table: pa.Table, shard: Shard, read: Read, options: Mapping[str, Any]) -> list[str]:
-    keys = [record.key for record in records(shard, read, options)]
+    try:
+        keys = [record.key for record in records(shard, read, options)]
+    except ReadError as error:
+        return [f"{shard.id}: {error}"]
     if keys == table["key"].to_pylist():
         return []
     return [f"{shard.id}: the input holds {len(keys)} records, the score table {len(table)}, or their keys differ"]
 
 
-def _stray_files(output: Directory, shards: list[Shard]) -> list[str]:
+def _stray_files(output: Directory, folder: str, shards: list[Shard]) -> list[str]:
     expected = {part_name(shard.id) for shard in shards}
-    stray = [name for name in output.names(SCORES) if name not in expected and not name.startswith(".")]
-    return [f"{SCORES}/{name} is not in the plan" for name in stray]
+    stray = [name for name in output.names(folder) if name not in expected and not name.startswith(".")]
+    return [f"{folder}/{name} is not in the plan" for name in stray]
 
 
 def _summary_problems(output: Directory, statuses: Counter[str]) -> list[str]:
     if not output.exists(SUMMARY_FILE):
         return [f"{SUMMARY_FILE} is missing: the scan has not ended"]
-    summary = json.loads(output.read(SUMMARY_FILE))
+    try:
+        summary = json.loads(output.read(SUMMARY_FILE))
+        counted, within_budget = summary["statuses"], summary["within_error_budget"]
+    except (ValueError, KeyError, TypeError) as error:
+        return [f"{SUMMARY_FILE} cannot be read: {first_line(error)}"]
     problems = []
-    if summary["statuses"] != dict(statuses):
-        problems.append(f"{SUMMARY_FILE} counts {summary['statuses']}, the score tables {dict(statuses)}")
-    if summary["within_error_budget"] != output.exists(SUCCESS_FILE):
+    if counted != dict(statuses):
+        problems.append(f"{SUMMARY_FILE} counts {counted}, the score tables {dict(statuses)}")
+    if within_budget != output.exists(SUCCESS_FILE):
         problems.append(f"{SUCCESS_FILE} and {SUMMARY_FILE} do not agree")
     return problems

@@ -99,14 +99,12 @@ def main() -> None:
     options_of = parser(__doc__)
     options_of.add_argument("--counts", type=int, nargs=2, default=(4000, 20_000), metavar=("FEW", "MANY"))
     options = options_of.parse_args()
-    runs = []
+    host, runs = machine(), []
     for count in options.counts:
         runs.append(peak(drawings(options.scratch, count), options.scratch / "scan-memory"))
         say(f"{count}: {runs[-1]['peak_mib']:.0f} MiB")
     ratio = runs[1]["peak_mib"] / runs[0]["peak_mib"]
-    print(
-        json.dumps({"machine": machine(), "runs": runs, "ratio": ratio, "within_bar": abs(ratio - 1) <= BAR}, indent=2)
-    )
+    print(json.dumps({"machine": host, "runs": runs, "ratio": ratio, "within_bar": abs(ratio - 1) <= BAR}, indent=2))
 
 
 if __name__ == "__main__":

@@ -95,7 +95,8 @@ def say(line: str) -> None:
 def _bank(scratch: Path, model: str, id_labels: Path, more: Sequence[str]) -> Path:
     """The label bank, kept for as long as the weights and the labels are the same."""
     files = [*sorted(Path(model.removeprefix("local-dir:")).iterdir()), id_labels]
-    digest = hashlib.sha256(b"".join(path.read_bytes() for path in files)).hexdigest()
+    made_from = [path.read_bytes() for path in files] + [word.encode() for word in more]
+    digest = hashlib.sha256(b"".join(made_from)).hexdigest()
     bank = scratch / f"labels-{digest[:12]}"
     if not (bank / "bank.json").exists():
         say(f"label bank: {bank}")

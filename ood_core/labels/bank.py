@@ -107,7 +107,10 @@ class LabelBank:
             table = pq.read_table(io.BytesIO(labels))
         except (pa.ArrowException, OSError) as error:
             raise ValueError(f"{LABELS_FILE} is not a readable Parquet file: {error}") from error
-        return _from_table(table, _read_info(info) if info is not None else BankInfo())
+        bank = _from_table(table, _read_info(info) if info is not None else BankInfo())
+        if bank.info.content_hash not in (None, bank.content_hash()):
+            raise ValueError(f"{LABELS_FILE} is not the one that {INFO_FILE} describes: the content hashes differ")
+        return bank
 
     def save(self, directory: Path) -> None:
         directory.mkdir(parents=True, exist_ok=True)

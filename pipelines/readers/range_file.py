@@ -48,9 +48,13 @@ class RangeFile(io.RawIOBase):
 
 
 def open_range(
-    files: AbstractFileSystem, path: str, size: int, first_wait_s: float = FIRST_WAIT_S
+    files: AbstractFileSystem,
+    path: str,
+    size: int,
+    first_wait_s: float = FIRST_WAIT_S,
+    chunk_bytes: int = CHUNK_BYTES,
 ) -> io.BufferedReader:
-    return io.BufferedReader(RangeFile(files, path, size, first_wait_s), CHUNK_BYTES)
+    return io.BufferedReader(RangeFile(files, path, size, first_wait_s), chunk_bytes)
 
 
 def fetch(files: AbstractFileSystem, path: str, start: int, count: int, first_wait_s: float = FIRST_WAIT_S) -> bytes:

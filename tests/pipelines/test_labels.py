@@ -7,12 +7,11 @@ import pytest
 
 from ood_core.encoders import ClipEncoder
 from ood_core.labels import LabelBank
-from ood_core.vocabulary import fill
 from pipelines.config import EncodePool, LabelsBuild, Model
 from pipelines.labels import Build, build
 from tests.conftest import DEMO
 
-NOUNS = [f"noun {number}" for number in range(40)]
+NOUNS = [f"noun {number}" for number in range(2500)]
 ADJECTIVES = [f"adjective {number}" for number in range(20)]
 
 
@@ -40,12 +39,12 @@ def test_the_bank_holds_what_the_criterion_keeps(built: tuple[Path, LabelBank]) 
     encoder = ClipEncoder.load(f"local-dir:{DEMO / 'model'}")
     ids = encoder.encode_texts(["the nice cat", "the nice dog", "the nice horse"]).numpy()
     expected = []
-    for words, template, kept in ((NOUNS, "the nice {}", 6), (ADJECTIVES, "This is a {} photo", 3)):
-        candidates = encoder.encode_texts([fill([template], word)[0] for word in words]).numpy()
+    for words, template, kept in ((NOUNS, "the nice {}", 375), (ADJECTIVES, "This is a {} photo", 3)):
+        candidates = encoder.encode_ensembles([template], words).numpy()
         scores = np.quantile(candidates.astype(np.float64) @ ids.T, 0.95, axis=1)
         expected += [words[index] for index in np.argsort(scores)[:kept]]
     assert bank.texts == ["cat", "dog", "horse", *expected]
-    assert bank.parts[3:] == ["noun"] * 6 + ["adjective"] * 3
+    assert bank.parts[3:] == ["noun"] * 375 + ["adjective"] * 3
 
 
 def test_the_bank_says_where_it_came_from(built: tuple[Path, LabelBank]) -> None:
@@ -55,9 +54,9 @@ def test_the_bank_says_where_it_came_from(built: tuple[Path, LabelBank]) -> None
     assert loaded.info.counts == {
         "id_labels": 3,
         "candidates_adjective": 20,
-        "candidates_noun": 40,
+        "candidates_noun": 2500,
         "kept_adjective": 3,
-        "kept_noun": 6,
+        "kept_noun": 375,
     }
     assert loaded.info.content_hash == bank.content_hash() == loaded.content_hash()
 
@@ -66,4 +65,4 @@ def test_two_workers_build_the_same_bytes_as_one(built: tuple[Path, LabelBank]) 
     place, _ = built
     build(Build.prepare(asked(place, "again", workers=2), {}))
     for name in ("labels.parquet", "bank.json"):
-        assert (place / "again" / name).read_bytes().replace(b"again", b"bank") == (place / "bank" / name).read_bytes()
+        assert (place / "again" / name).read_bytes() == (place / "bank" / name).read_bytes()

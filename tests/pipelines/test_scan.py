@@ -21,11 +21,12 @@ from pipelines.storage import Directory
 from pipelines.verify import verify
 from tests.conftest import DEMO, Storage
 
+ONE_WORKER = EncodePool(workers=1)
 BAD = {"empty-file": 1, "missing-image": 1, "truncated-image": 1, "unreadable-image": 1}
 
 
 def config(inputs: list[str], bank: Path | str, output: str, **changes: Any) -> Scan:
-    settled = {"max_bad_fraction": 0.05, "read": Read(images_per_shard=12), **changes}
+    settled = {"max_bad_fraction": 0.05, "read": Read(images_per_shard=12), "encode": ONE_WORKER, **changes}
     return Scan(input=tuple(inputs), labels=str(bank), output=output, **settled)
 
 
@@ -121,10 +122,10 @@ def test_a_whole_scan_passes_verification_even_when_its_input_is_read_again(refe
 @pytest.mark.parametrize(
     "changes",
     [
-        {"encode": EncodePool(workers=1, batch_size=17), "decode": Pool(workers=1)},
-        {"encode": EncodePool(workers=2, batch_size=300)},
+        {"encode": EncodePool(workers=2, batch_size=17), "decode": Pool(workers=1)},
+        {"encode": EncodePool(workers=1, batch_size=300, cpus=1), "decode": Pool(workers=2)},
     ],
-    ids=["one worker, odd batches", "two workers, large batches"],
+    ids=["two workers, odd batches", "one worker, large batches"],
 )
 def test_workers_and_batches_do_not_change_a_byte(
     reference: Path, dataset: Path, bank_directory: Path, tmp_path: Path, changes: dict[str, Any]

@@ -294,3 +294,9 @@ def test_a_seed_draws_the_same_permutation_everywhere(bank_of, unit):
     drawn = with_negatives(bank_of, unit, 10, permutation_seed=1).permutation().tolist()
     assert drawn != [4, 6, 2, 7, 3, 5, 9, 0, 8, 1]
     assert sorted(drawn) == list(range(10))
+
+
+def test_labels_of_another_bank_than_the_described_one_are_refused(bank: LabelBank) -> None:
+    other = replace(bank, texts=["cat", *bank.texts[1:]])
+    with pytest.raises(ValueError, match=r"not the one that bank.json describes"):
+        LabelBank.from_files(other.to_files()[LABELS_FILE], bank.to_files()[INFO_FILE])

@@ -1,0 +1,73 @@
+"""A small scan made by hand with the real committer: three shards, of which one is empty."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+
+from ood_core.preprocessing import Preprocessing
+from pipelines.commit import Committer
+from pipelines.config import Model, Scan
+from pipelines.identity import asked_for, begin, fingerprint, of_model
+from pipelines.plan import Shard, plan
+from pipelines.stages.decode import END_OF_SHARD
+from pipelines.stages.encode import TELEMETRY, ModelFacts, ModelSpec
+from pipelines.storage import Directory
+from pipelines.summary import Tally
+
+FACTS = ModelFacts("weights", 4, 0.01, Preprocessing((8, 8)))
+SPEC = ModelSpec("bundled")
+
+
+def rows(shard: str, keys: list[str], bad: tuple[int, ...] = ()) -> pa.Table:
+    """What the encoders give for a shard of these keys, its end row last."""
+    index = list(range(len(keys) + 1))
+    ok = [number not in bad and number < len(keys) for number in index]
+    vector = np.array([0.6, 0.8, 0.0, 0.0], np.float16)
+    columns = {
+        "shard": pa.array([shard] * len(index)),
+        "index": pa.array(index, pa.int64()),
+        "key": pa.array([*keys, None], pa.string()),
+        "status": pa.array(["ok" if good else "unreadable-image" for good in ok[:-1]] + [END_OF_SHARD]),
+        "error": pa.array([None if good else "broken" for good in ok], pa.string()),
+        "score_mcm": pa.array([number / 7 if good else None for number, good in enumerate(ok)], pa.float64()),
+        "embedding": pa.array([vector if good else None for good in ok], pa.list_(pa.float16(), 4)),
+        **{name: pa.array(np.random.default_rng().random(len(index))) for name in TELEMETRY},
+    }
+    return pa.table(columns)
+
+
+def rows_of(shard: Shard) -> pa.Table:
+    return rows(shard.id, [] if shard.kind == "tar" else shard.keys, bad=(1,))
+
+
+def configured(root: Path) -> Scan:
+    return Scan(
+        input=(str(root / "data"),),
+        labels="bank",
+        output=str(root / "out"),
+        method=("mcm",),
+        model=Model(name="bundled"),
+        read={"images_per_shard": 3},  # pyright: ignore[reportArgumentType]
+        embeddings=True,
+    )
+
+
+def make_scan(root: Path) -> Directory:
+    """Five images in two slices and an empty tar, scored; `root/out`."""
+    (root / "data").mkdir()
+    (root / "data/empty.tar").write_bytes(bytes(10240))
+    for number in range(5):
+        (root / f"data/{number}.jpg").write_bytes(b"image")
+    config = configured(root)
+    planned, output, tally = plan(config.input, config.read, {}), Directory(config.output), Tally()
+    identity = asked_for(config, config.methods(), "bank hash", planned) | of_model(SPEC, FACTS)
+    begin(output, config, identity, planned)
+    committer = Committer(output, fingerprint(identity), lambda _, table: tally.add(table))
+    for shard in planned.shards:
+        committer.add(rows_of(shard))
+    summary = {**tally.described(), "within_error_budget": True}
+    output.put("summary.json", json.dumps(summary).encode())
+    output.put("_SUCCESS", b"")
+    return output

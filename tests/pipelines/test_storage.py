@@ -1,0 +1,103 @@
+import threading
+from pathlib import Path
+
+import pytest
+
+from pipelines.errors import CallerError
+from pipelines.storage import Directory, file_system
+
+
+@pytest.fixture(params=["local", "memory"])
+def directory(request: pytest.FixtureRequest, tmp_path: Path) -> Directory:
+    return Directory(str(tmp_path / "out") if request.param == "local" else f"memory://{tmp_path}")
+
+
+def test_what_is_put_can_be_read_and_replaced(directory: Directory) -> None:
+    assert not directory.exists("a/b.bin")
+    directory.put("a/b.bin", b"first")
+    directory.put("a/b.bin", b"2")
+    assert directory.exists("a/b.bin")
+    assert directory.read("a/b.bin") == b"2"
+
+
+def test_names_are_the_files_of_one_folder_sorted(directory: Directory) -> None:
+    for name in ("scores/b", "scores/a", "scores/deeper/c", "top"):
+        directory.put(name, b"")
+    assert directory.names("scores") == ["a", "b"]
+    assert directory.names() == ["top"]
+    assert directory.names("nowhere") == []
+
+
+def test_what_is_removed_is_gone_and_removing_nothing_is_no_error(directory: Directory) -> None:
+    directory.put("scores/a", b"")
+    directory.put("b", b"")
+    directory.remove("scores")
+    directory.remove("b")
+    directory.remove("never there")
+    assert (directory.names("scores"), directory.names()) == ([], [])
+
+
+def test_reading_what_is_not_there_is_file_not_found(directory: Directory) -> None:
+    with pytest.raises(FileNotFoundError):
+        directory.read("nothing")
+
+
+def test_a_reader_never_sees_a_part_of_a_file(tmp_path: Path) -> None:
+    directory = Directory(str(tmp_path))
+    contents = [bytes([byte]) * 300_000 for byte in b"ab"]
+    directory.put("file", contents[0])
+    ended, seen = threading.Event(), set()
+
+    def watch() -> None:
+        while not ended.is_set():
+            seen.add(directory.read("file"))
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    for number in range(60):
+        directory.put("file", contents[number % 2])
+    ended.set()
+    watcher.join()
+    assert seen <= set(contents)
+    assert directory.names() == ["file"]
+
+
+def test_a_put_that_fails_leaves_the_old_file_and_nothing_beside_it(tmp_path: Path) -> None:
+    directory = Directory(str(tmp_path))
+    (tmp_path / "folder" / "inside").mkdir(parents=True)
+    with pytest.raises(OSError, match="directory"):
+        directory.put("folder", b"cannot replace a directory")
+    assert [path.name for path in tmp_path.iterdir()] == ["folder"]
+
+
+def test_a_place_that_can_be_written_to_is_left_empty(directory: Directory) -> None:
+    directory.check_writable("--output")
+    assert directory.names() == []
+
+
+def test_a_place_that_cannot_be_written_to_is_named_with_its_option(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(CallerError, match=f"^--output '{tmp_path}/file/out' cannot be written to: .*Not a directory"):
+        Directory(f"{tmp_path}/file/out").check_writable("--output")
+
+
+def test_credentials_are_never_printed() -> None:
+    directory = Directory("s3://bucket/out", {"key": "AKIA", "secret": "hunter2"})
+    assert repr(directory) == "Directory(url='s3://bucket/out')"
+
+
+@pytest.mark.parametrize("url", ["out", "./out", "file://{}/out"])
+def test_a_local_place_is_absolute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, url: str) -> None:
+    monkeypatch.chdir(tmp_path)
+    directory = Directory(url.format(tmp_path))
+    assert (directory.url, directory.is_local) == (f"{tmp_path}/out", True)
+
+
+def test_options_reach_remote_file_systems_only(tmp_path: Path) -> None:
+    assert file_system(str(tmp_path), {"nonsense": 1})[1] == str(tmp_path)
+
+
+@pytest.mark.parametrize("url", ["nosuch://x", "s4://bucket"])
+def test_an_unknown_protocol_is_the_callers_mistake(url: str) -> None:
+    with pytest.raises(CallerError, match=f"^'{url}' cannot be opened: Protocol not known"):
+        file_system(url, {})
