@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from pipelines.config import LabelsBuild, Scan, load, parse_assignments
+from pipelines.config import LabelsBuild, Scan, load, parse_storage_options, parse_texts, parse_values
 from pipelines.errors import BUDGET_EXCEEDED, CALLER_MISTAKE, VERIFICATION_FAILED, CallerError
 
 app = typer.Typer(
@@ -89,7 +89,7 @@ def scan(
     """Score every image; rerun the same command to resume."""
     given = _given(
         input=input or None, labels=labels, output=output, method=method or None,
-        param=parse_assignments("--param", param) or None, embeddings=embeddings, max_bad_fraction=max_bad_fraction,
+        param=parse_values("--param", param) or None, embeddings=embeddings, max_bad_fraction=max_bad_fraction,
         model=_given(name=model, pretrained=pretrained, device=device, dtype=dtype),
         read=_given(image_column=image_column, key_column=key_column, images_per_shard=images_per_shard,
                     max_image_bytes=max_image_bytes, max_image_pixels=max_image_pixels),
@@ -101,7 +101,7 @@ def scan(
     from pipelines.scan import scan as run_scan
 
     chosen = load(Scan, config, given)
-    run = Run.prepare(chosen, parse_assignments("--storage-options", storage_options), new_scan)
+    run = Run.prepare(chosen, parse_storage_options(storage_options), new_scan)
     summary = run_scan(run, address, say)
     typer.echo(json.dumps(summary, indent=2) if as_json else _described(summary, chosen.output))
     if not summary["within_error_budget"]:
@@ -142,7 +142,7 @@ def labels_build(
     )  # fmt: skip
     from pipelines.labels import Build, build
 
-    asked = Build.prepare(load(LabelsBuild, config, given), parse_assignments("--storage-options", storage_options))
+    asked = Build.prepare(load(LabelsBuild, config, given), parse_storage_options(storage_options))
     bank = build(asked, address, say)
     counts = {**bank.info.counts, "content_hash": bank.content_hash()}
     typer.echo(json.dumps(counts, indent=2) if as_json else _table(counts))
@@ -164,7 +164,7 @@ def plan(
     from pipelines.plan import plan as make_plan
     from pipelines.storage import Directory
 
-    options = parse_assignments("--storage-options", storage_options)
+    options = parse_storage_options(storage_options)
     read = load(Read, None, _given(images_per_shard=images_per_shard, image_column=image_column, key_column=key_column))
     planned = make_plan(input, read, options)
     done = committed(Directory(output, options)) if output else set()
@@ -194,8 +194,8 @@ def evaluate(
     from pipelines.evaluate import evaluate as run_evaluate
     from pipelines.storage import Directory
 
-    options = parse_assignments("--storage-options", storage_options)
-    sets = {name: str(url) for name, url in parse_assignments("--ood", ood).items()}
+    options = parse_storage_options(storage_options)
+    sets = parse_texts("--ood", ood)
     evaluation = run_evaluate(id, sets, options)
     as_text = json.dumps(evaluation.to_json(), indent=2)
     if output:
@@ -219,7 +219,7 @@ def verify(
     """Check that a scan is whole: every planned record once, files readable, fingerprints the same."""
     from pipelines.verify import verify as run_verify
 
-    found = run_verify(scan, parse_assignments("--storage-options", storage_options), reread)
+    found = run_verify(scan, parse_storage_options(storage_options), reread)
     if as_json:
         typer.echo(json.dumps(found.to_json(), indent=2))
     else:

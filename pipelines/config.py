@@ -141,17 +141,33 @@ def load(section: type[Section], file: Path | None, overrides: Mapping[str, Any]
         raise CallerError(f"{name} = {first['input']!r}: {_reason(first)}") from error
 
 
-def parse_assignments(option: str, given: Sequence[str]) -> dict[str, Any]:
+def parse_values(option: str, given: Sequence[str]) -> dict[str, Any]:
     """`NAME=VALUE` pairs; a value is read as YAML reads it (numbers, true), or else is text."""
     values: dict[str, Any] = {}
+    for name, text in parse_texts(option, given).items():
+        try:
+            values[name] = yaml.safe_load(text)
+        except yaml.YAMLError:
+            values[name] = text
+    return values
+
+
+def parse_storage_options(given: Sequence[str]) -> dict[str, Any]:
+    """`NAME=VALUE` pairs for a file system; a value is text, but for `true` and `false`."""
+    if not all(name and equals for name, equals, _ in (assignment.partition("=") for assignment in given)):
+        raise CallerError("--storage-options takes NAME=VALUE pairs (what was given may be a secret and is not shown)")
+    options = parse_texts("--storage-options", given)
+    return {name: {"true": True, "false": False}.get(value, value) for name, value in options.items()}
+
+
+def parse_texts(option: str, given: Sequence[str]) -> dict[str, str]:
+    """`NAME=VALUE` pairs. Raises CallerError for what is not of that form."""
+    values: dict[str, str] = {}
     for assignment in given:
         name, equals, value = assignment.partition("=")
         if not equals or not name:
             raise CallerError(f"{option} {assignment!r} is not of the form NAME=VALUE")
-        try:
-            values[name] = yaml.safe_load(value)
-        except yaml.YAMLError:
-            values[name] = value
+        values[name] = value
     return values
 
 

@@ -7,34 +7,18 @@ import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
-from typing import Any, Literal
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from fsspec import AbstractFileSystem
-from fsspec.core import has_magic, split_protocol
+from fsspec.core import split_protocol
 
 from pipelines.config import Read
-from pipelines.errors import CallerError, ReadError, first_line
+from pipelines.errors import CallerError, ReadError
+from pipelines.inputs import File, Kind, expand, kind_of, suffix_of
 from pipelines.readers.parquet import DAMAGE, Columns
 from pipelines.readers.range_file import open_range
-from pipelines.readers.record import IMAGE_SUFFIXES
 from pipelines.storage import file_system
-
-Kind = Literal["tar", "parquet", "images"]
-LIST_SUFFIX = ".txt"
-VERSIONS = ("ETag", "etag", "md5", "mtime", "LastModified", "created")
-"""What file systems call that which changes with a file's content, the best first."""
-
-
-@dataclass(frozen=True)
-class File:
-    """One input file: where it is, its name in the dataset, and what tells whether it has changed."""
-
-    url: str
-    key: str
-    size: int
-    version: str
 
 
 @dataclass(frozen=True)
@@ -93,105 +77,18 @@ def plan(inputs: Sequence[str], read: Read, options: Mapping[str, Any]) -> Plan:
     passed_over: dict[str, int] = {}
     seen: set[str] = set()
     for given in inputs:
-        found = _expand(given, options)
+        found = expand(given, options)
         if not any(kind_of(file.url) for file in found):
             raise CallerError(f"--input {given!r} holds no tar, Parquet or image file")
         fresh = [file for file in found if not (file.url in seen or seen.add(file.url))]
         for file in fresh:
             if not kind_of(file.url):
-                suffix = _suffix(file.url) or "no suffix"
+                suffix = suffix_of(file.url) or "no suffix"
                 passed_over[suffix] = passed_over.get(suffix, 0) + 1
         for kind, files in _sharded(fresh, read.images_per_shard):
             shards.append(_shard(len(shards), kind, files))
     _check_parquet(shards, read, options)
     return Plan(shards, passed_over)
-
-
-def kind_of(url: str) -> Kind | None:
-    suffix = _suffix(url)
-    if suffix in IMAGE_SUFFIXES:
-        return "images"
-    return {".tar": "tar", ".parquet": "parquet"}.get(suffix)  # pyright: ignore[reportReturnType]
-
-
-def _suffix(url: str) -> str:
-    name = url.rsplit("/", 1)[-1]
-    return "." + name.rsplit(".", 1)[-1].lower() if "." in name else ""
-
-
-def _expand(given: str, options: Mapping[str, Any]) -> list[File]:
-    """All files that an input names, sorted by path; a list's in its own order."""
-    files, path = file_system(given, options)
-    try:
-        if has_magic(path) and not files.exists(path):
-            found = _matching(files, path)
-            root = re.split(r"[*?\[]", path, maxsplit=1)[0].rpartition("/")[0]
-        elif files.isdir(path):
-            found, root = _below(files, path), path
-        elif path.lower().endswith(LIST_SUFFIX):
-            return list(_listed(files, path, given, options))
-        else:
-            found, root = {path: files.info(path)}, path.rpartition("/")[0]
-    except FileNotFoundError:
-        found, root = {}, ""
-    except CallerError:
-        raise
-    except Exception as error:  # every file system has errors of its own
-        raise CallerError(f"--input {given!r} cannot be read: {first_line(error)}") from error
-    if not found:
-        raise CallerError(f"--input {given!r} does not exist or holds no files")
-    entries = [found[name] for name in sorted(found) if found[name]["type"] == "file"]
-    if len(entries) == 1 and entries[0]["name"] == path and not kind_of(path):
-        raise CallerError(f"--input {given!r} is not a .tar, .parquet, .txt (a list) or image file")
-    return [_file(files, entry, entry["name"][len(root) :].lstrip("/")) for entry in entries]
-
-
-def _below(files: AbstractFileSystem, path: str) -> dict[str, Any]:
-    found: Any = files.find(path, detail=True)
-    return found
-
-
-def _matching(files: AbstractFileSystem, pattern: str) -> dict[str, Any]:
-    """The files that a pattern matches, and all files of the directories that it matches."""
-    matched: Any = files.glob(pattern, detail=True)
-    found = {name: entry for name, entry in matched.items() if entry["type"] != "directory"}
-    for name in matched.keys() - found.keys():
-        found |= _below(files, name)
-    return found
-
-
-def _listed(files: AbstractFileSystem, path: str, given: str, options: Mapping[str, Any]) -> Iterator[File]:
-    """The files that a list names, one a line: URLs, absolute paths, or paths beside the list."""
-    try:
-        content: Any = files.cat_file(path)
-        lines = [line.strip() for line in content.decode("utf-8-sig").split("\n")]
-    except UnicodeDecodeError as error:
-        raise CallerError(f"--input {given!r} is not UTF-8 text: {error.reason} at byte {error.start}") from error
-    base = given.rpartition("/")[0]
-    for number, line in enumerate(lines, start=1):
-        if not line:
-            continue
-        url = line if "://" in line or line.startswith("/") else f"{base}/{line}" if base else line
-        if not kind_of(url):
-            raise CallerError(f"--input {given!r}, line {number}: {line!r} is not a .tar, .parquet or image file")
-        beside, inner = file_system(url, options)
-        try:
-            entry = beside.info(inner)
-        except FileNotFoundError as error:
-            raise CallerError(f"--input {given!r}, line {number}: {line!r} does not exist") from error
-        if entry["type"] != "file":
-            raise CallerError(f"--input {given!r}, line {number}: {line!r} is not a file")
-        yield _file(beside, entry, line)
-
-
-def _file(files: AbstractFileSystem, entry: Mapping[str, Any], key: str) -> File:
-    changed = next((entry[name] for name in VERSIONS if entry.get(name)), "")
-    url = files.unstrip_protocol(entry["name"])
-    try:
-        url.encode()
-    except UnicodeEncodeError as error:
-        raise CallerError(f"--input {url!r}: the file's name is not UTF-8; rename it") from error
-    return File(url, key, int(entry["size"]), str(changed))
 
 
 def _sharded(files: Sequence[File], images_per_shard: int) -> Iterator[tuple[Kind, list[File]]]:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import fsspec
 from fsspec.core import split_protocol, url_to_fs
@@ -19,6 +20,8 @@ LOCAL = (None, "file", "local")
 def file_system(url: str, options: Mapping[str, Any]) -> tuple[fsspec.AbstractFileSystem, str]:
     """The file system and the path in it. `options` go to remote file systems only."""
     protocol = split_protocol(url)[0]
+    if "://" in url and urlsplit(url).password:  # URLs are recorded in scan.json and plan.parquet
+        raise CallerError(f"a {protocol}:// URL holds a password; give credentials by environment or --storage-options")
     try:
         return url_to_fs(url, **(options if protocol not in LOCAL else {}))
     except (ValueError, ImportError, TypeError) as error:

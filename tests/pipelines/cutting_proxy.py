@@ -11,7 +11,7 @@ PIECE_BYTES = 4096
 
 @dataclass
 class CuttingProxy:
-    """Cuts the first answer longer than `after_bytes`, and every `every`-th such answer after it, when so much went by."""
+    """Cuts the first answer longer than `after_bytes`, and every `every`-th such after it, when so much went by."""
 
     target: tuple[str, int]
     every: int

@@ -4,7 +4,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from pipelines.config import Scan, load, method_parameters, parse_assignments
+from pipelines.config import Scan, load, method_parameters, parse_storage_options, parse_values
 from pipelines.errors import CallerError
 
 LEAST = {"input": ["a.tar"], "labels": "bank", "output": "out"}
@@ -131,10 +131,21 @@ def test_a_wrong_method_or_parameter_is_named(names: list[str], given: dict[str,
     ],
 )
 def test_a_value_is_read_as_yaml_or_else_is_text(text: str, value: object) -> None:
-    assert parse_assignments("--param", [f"name={text}"]) == {"name": value}
+    assert parse_values("--param", [f"name={text}"]) == {"name": value}
 
 
 @pytest.mark.parametrize("given", ["name", "=value", ""])
 def test_what_is_no_assignment_is_refused(given: str) -> None:
     with pytest.raises(CallerError, match=f"^--param '{given}' is not of the form NAME=VALUE$"):
-        parse_assignments("--param", [given])
+        parse_values("--param", [given])
+
+
+def test_storage_options_are_taken_as_they_are_written() -> None:
+    given = ["secret=0777 #x", "anon=true", "endpoint_url=http://host:9000"]
+    assert parse_storage_options(given) == {"secret": "0777 #x", "anon": True, "endpoint_url": "http://host:9000"}
+
+
+def test_a_malformed_storage_option_is_refused_without_showing_it() -> None:
+    with pytest.raises(CallerError, match="NAME=VALUE") as refused:
+        parse_storage_options(["hunter2"])
+    assert "hunter2" not in str(refused.value)

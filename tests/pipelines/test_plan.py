@@ -244,3 +244,8 @@ def test_a_table_without_the_image_column_is_refused_and_the_options_named(tmp_p
     assert len(planned(tmp_path, image_column="picture", key_column="name").shards) == 2
     with pytest.raises(CallerError, match="no key column 'nme' among picture, name"):
         planned(tmp_path, image_column="picture", key_column="nme")
+
+
+def test_a_metadata_file_of_macos_is_passed_over() -> None:
+    assert kind_of("folder/._photo.jpg") is None
+    assert kind_of("folder/photo.jpg") == "images"

@@ -101,3 +101,9 @@ def test_options_reach_remote_file_systems_only(tmp_path: Path) -> None:
 def test_an_unknown_protocol_is_the_callers_mistake(url: str) -> None:
     with pytest.raises(CallerError, match=f"^'{url}' cannot be opened: Protocol not known"):
         file_system(url, {})
+
+
+def test_a_url_with_a_password_is_refused_without_showing_it() -> None:
+    with pytest.raises(CallerError, match="holds a password") as refused:
+        Directory("http://me:hunter2@host/x").exists("a")
+    assert "hunter2" not in str(refused.value)
