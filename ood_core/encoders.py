@@ -32,7 +32,7 @@ class ClipEncoder:
     """
 
     def __init__(
-        self, model: nn.Module, tokenizer: Any, fingerprint: str, device: str = "cpu", image_block: int = 32
+        self, model: nn.Module, tokenizer: Any, fingerprint: str, device: str = "cpu", image_block: int = 16
     ) -> None:
         self.model = model.eval().requires_grad_(False).to(device)
         self.tokenizer = tokenizer
@@ -53,7 +53,7 @@ class ClipEncoder:
         pretrained: str | None = None,
         device: str = "cpu",
         dtype: str = "float32",
-        image_block: int = 32,
+        image_block: int = 16,
     ) -> "ClipEncoder":
         """Any model that OpenCLIP loads: a name and a pretrained tag or file, `hf-hub:…`, or `local-dir:…`.
 

@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Float, Float64
 from torch import Tensor
 
-BLOCK = 256
+BLOCK = 64
 """Images scored at once. BLAS picks its kernel by shape, so one shape keeps a row's last bits from its batch."""
 
 

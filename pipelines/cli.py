@@ -75,8 +75,10 @@ def scan(
     encode_cpus: Annotated[float | None, typer.Option(help="CPUs an encoder takes of Ray's count.")] = None,
     encode_gpus: Annotated[float | None, typer.Option(help="GPUs an encoder takes; fractions share one.")] = None,
     encode_threads: Annotated[int | None, typer.Option(help="torch threads of an encoder; default 1.")] = None,
-    encode_block: Annotated[int | None, typer.Option(help="Images per forward pass; default 32.")] = None,
-    batch_size: Annotated[int | None, typer.Option(help="Rows handed to an encoder at once; default 256.")] = None,
+    encode_block: Annotated[int | None, typer.Option(help="Images per forward pass; default 16, on a GPU 256.")] = None,
+    batch_size: Annotated[
+        int | None, typer.Option(help="Rows handed to an encoder at once; default 64, on a GPU 1024.")
+    ] = None,
     decode_workers: Annotated[int | None, typer.Option(help="How many decoders run at once.")] = None,
     decode_cpus: Annotated[float | None, typer.Option(help="CPUs a decoder takes of Ray's count.")] = None,
     embeddings: Annotated[bool | None, typer.Option("--embeddings", help="Also store the embeddings (fp16).")] = None,

@@ -84,7 +84,8 @@ def model_spec(model: Model, pool: EncodePool, found: Cluster) -> ModelSpec:
         raise CallerError("--device cuda: the cluster has no GPU")
     device = model.device if model.device != "auto" else "cuda" if found.gpus else "cpu"
     dtype = model.dtype if model.dtype != "auto" else "bfloat16" if device == "cuda" else "float32"
-    return ModelSpec(model.name, model.pretrained, device, dtype, pool.block, pool.threads)
+    block = pool.block or (256 if device == "cuda" else 16)
+    return ModelSpec(model.name, model.pretrained, device, dtype, block, pool.threads)
 
 
 def model_facts(spec: ModelSpec) -> ModelFacts:
@@ -112,7 +113,8 @@ def fitted_alone(pool: EncodePool, device: str, found: Cluster) -> EncodePool:
             f"--encode-workers {workers} with {cpus:g} CPUs and {gpus:g} GPUs each do not fit a cluster of "
             f"{found.cpus:g} CPUs and {found.gpus:g} GPUs"
         )
-    return pool.model_copy(update={"workers": workers, "cpus": cpus, "gpus": gpus})
+    batch_size = pool.batch_size or (1024 if gpus else 64)
+    return pool.model_copy(update={"workers": workers, "cpus": cpus, "gpus": gpus, "batch_size": batch_size})
 
 
 def fitted(encode: EncodePool, decode: Pool, device: str, found: Cluster) -> tuple[EncodePool, Pool]:

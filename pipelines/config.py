@@ -53,12 +53,15 @@ class Pool(Section):
 
 
 class EncodePool(Pool):
-    """`block`: images per forward pass, part of what the scores' last bits depend on; `batch_size`: rows per call."""
+    """`block`: images per forward pass, part of what the scores' last bits depend on; `batch_size`: rows per call.
+
+    None: 16 and 64 on a CPU, 256 and 1024 on a GPU.
+    """
 
     gpus: float | None = Field(default=None, ge=0)
     threads: Positive = 1
-    block: Positive = 32
-    batch_size: Positive = 256
+    block: Positive | None = None
+    batch_size: Positive | None = None
 
 
 class Scan(Section):
