@@ -28,11 +28,11 @@ def score_files(output: Path) -> dict[str, bytes]:
 @pytest.fixture(scope="module")
 def uninterrupted(dataset: Path, bank_directory: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
     output = tmp_path_factory.mktemp("uninterrupted")
-    subprocess.run(command(dataset, bank_directory, output), check=True, capture_output=True, timeout=200)
+    subprocess.run(command(dataset, bank_directory, output), check=True, capture_output=True, timeout=280)
     return score_files(output)
 
 
-def wait_for(condition, process: subprocess.Popen, timeout_s: float = 120) -> None:
+def wait_for(condition, process: subprocess.Popen, timeout_s: float = 240) -> None:
     end = time.monotonic() + timeout_s
     while not condition():
         assert process.poll() is None, "the scan ended too early"
@@ -55,7 +55,7 @@ def test_a_scan_killed_after_some_commits_is_finished_by_the_same_command(
     before = score_files(tmp_path)
     assert len(before) < len(uninterrupted)
     assert not (tmp_path / "_SUCCESS").exists()
-    again = subprocess.run(asked, check=True, capture_output=True, text=True, timeout=200)
+    again = subprocess.run(asked, check=True, capture_output=True, text=True, timeout=280)
     assert f"{len(before)} already committed" in again.stderr
     assert score_files(tmp_path) == uninterrupted
     assert verify(str(tmp_path), {}).problems == []
@@ -74,5 +74,5 @@ def test_a_scan_survives_the_death_of_an_encoding_worker(
 
     wait_for(encoders, running)
     os.kill(encoders()[0].pid, signal.SIGKILL)
-    assert running.wait(timeout=200) == 0
+    assert running.wait(timeout=280) == 0
     assert score_files(tmp_path) == uninterrupted
