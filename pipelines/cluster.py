@@ -20,7 +20,7 @@ from pipelines.stages.encode import ModelFacts, ModelSpec, describe
 BLOCK_BYTES = 16 * 2**20
 """A task's output is held back until it has this many bytes; Ray's own 128 MB would hold back whole shards."""
 ENCODE_CPUS, DECODE_CPUS = 0.6, 0.4
-"""Unequal, or Ray would fuse decoding into the encoders and run the two one after the other."""
+"""Where both run on CPUs. Unequal, or Ray would fuse decoding into the encoders and run them one after the other."""
 
 
 QUIET = {
@@ -106,7 +106,7 @@ def _described(name: str, pretrained: str | None) -> ModelFacts | str:
 def fitted_alone(pool: EncodePool, device: str, found: Cluster) -> EncodePool:
     """A pool of encoders with every number decided. Raises CallerError if it does not fit the cluster."""
     gpus = pool.gpus if pool.gpus is not None else float(device == "cuda")
-    cpus = pool.cpus or ENCODE_CPUS
+    cpus = pool.cpus or (1.0 if gpus else ENCODE_CPUS)
     workers = pool.workers or max(1, int(found.gpus / gpus) if gpus else int(found.cpus))
     if workers * cpus > found.cpus + 1e-6 or workers * gpus > found.gpus:
         raise CallerError(
@@ -121,7 +121,7 @@ def fitted(encode: EncodePool, decode: Pool, device: str, found: Cluster) -> tup
     """The two pools with every number decided. Raises CallerError if they cannot run side by side on the cluster."""
     encode = fitted_alone(encode, device, found)
     taken = (encode.workers or 0) * (encode.cpus or 0)
-    cpus = decode.cpus or DECODE_CPUS
+    cpus = decode.cpus or (1.0 if encode.gpus else DECODE_CPUS)
     if taken + cpus > found.cpus + 1e-6:
         raise CallerError(
             f"--encode-workers {encode.workers} with {encode.cpus:g} CPUs each leave no decoder its {cpus:g} CPUs on "

@@ -1,0 +1,60 @@
+"""Pools that fit a cluster, and models that suit it; no Ray session is needed for either."""
+
+import pytest
+
+from pipelines.cluster import Cluster, fitted, fitted_alone, model_spec
+from pipelines.config import EncodePool, Model, Pool
+from pipelines.errors import CallerError
+from pipelines.stages.encode import ModelSpec
+
+
+@pytest.mark.parametrize(
+    ("cpus", "gpus", "device", "encoders", "decoders"),
+    [
+        (1, 0, "cpu", 1, 1),
+        (2, 0, "cpu", 2, 2),
+        (64, 0, "cpu", 64, 64),
+        (16, 1, "cuda", 1, 15),
+        (96, 8, "cuda", 8, 88),
+        (16, 1, "cpu", 16, 16),
+    ],
+)
+def test_pools_fill_the_cluster(cpus: int, gpus: int, device: str, encoders: int, decoders: int) -> None:
+    encode, decode = fitted(EncodePool(), Pool(), device, Cluster(cpus, gpus))
+    assert (encode.workers, decode.workers) == (encoders, decoders)
+
+
+def test_encoders_may_share_a_gpu() -> None:
+    assert fitted_alone(EncodePool(gpus=0.25), "cuda", Cluster(16, 2)).workers == 8
+
+
+@pytest.mark.parametrize(
+    ("encode", "decode", "message"),
+    [
+        (EncodePool(workers=4), Pool(), "--encode-workers 4 with 0.6 CPUs and 0 GPUs each do not fit"),
+        (EncodePool(workers=2, cpus=1), Pool(), "--encode-workers 2 with 1 CPUs each leave no decoder its 0.4 CPUs"),
+        (EncodePool(workers=1, cpus=0.5), Pool(cpus=0.5), "--encode-cpus and --decode-cpus must differ"),
+        (EncodePool(gpus=1, workers=1), Pool(), "do not fit a cluster of 2 CPUs and 0 GPUs"),
+    ],
+)
+def test_pools_that_would_wait_for_ever_are_refused(encode: EncodePool, decode: Pool, message: str) -> None:
+    with pytest.raises(CallerError, match=message):
+        fitted(encode, decode, "cpu", Cluster(2, 0))
+
+
+@pytest.mark.parametrize(
+    ("gpus", "model", "expected"),
+    [
+        (0, Model(name="m"), ModelSpec("m", None, "cpu", "float32", 16)),
+        (1, Model(name="m", pretrained="p"), ModelSpec("m", "p", "cuda", "bfloat16", 256)),
+        (1, Model(name="m", device="cpu"), ModelSpec("m", None, "cpu", "float32", 16)),
+        (1, Model(name="m", dtype="float16"), ModelSpec("m", None, "cuda", "float16", 256)),
+    ],
+)
+def test_a_model_runs_on_a_gpu_in_bfloat16_where_there_is_one(gpus: int, model: Model, expected: ModelSpec) -> None:
+    assert model_spec(model, EncodePool(), Cluster(16, gpus)) == expected
+
+
+def test_a_gpu_is_not_taken_from_a_cluster_that_has_none() -> None:
+    with pytest.raises(CallerError, match="--device cuda: the cluster has no GPU"):
+        model_spec(Model(name="m", device="cuda"), EncodePool(), Cluster(16, 0))
