@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import psutil
@@ -32,11 +33,17 @@ def uninterrupted(dataset: Path, bank_directory: Path, tmp_path_factory: pytest.
     return score_files(output)
 
 
-def wait_for(condition, process: subprocess.Popen, timeout_s: float = 240) -> None:
+def started(asked: list[str], place: Path) -> subprocess.Popen:
+    """The scan in a process of its own, which says what it has to say in `place`/said."""
+    with (place / "said").open("w") as said:
+        return subprocess.Popen(asked, stdout=said, stderr=said)
+
+
+def wait_for(condition: Callable[[], object], process: subprocess.Popen, place: Path, timeout_s: float = 240) -> None:
     end = time.monotonic() + timeout_s
     while not condition():
-        assert process.poll() is None, "the scan ended too early"
-        assert time.monotonic() < end
+        assert process.poll() is None, (place / "said").read_text()
+        assert time.monotonic() < end, (place / "said").read_text()
         time.sleep(0.02)
 
 
@@ -45,9 +52,9 @@ def test_a_scan_killed_after_some_commits_is_finished_by_the_same_command(
     dataset: Path, bank_directory: Path, tmp_path: Path, uninterrupted: dict[str, bytes], commits: int
 ) -> None:
     asked = command(dataset, bank_directory, tmp_path)
-    killed = subprocess.Popen(asked, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    killed = started(asked, tmp_path)
     if commits:
-        wait_for(lambda: len(list(tmp_path.glob("scores/part-*"))) >= commits, killed)
+        wait_for(lambda: len(list(tmp_path.glob("scores/part-*"))) >= commits, killed, tmp_path)
     else:
         time.sleep(random.Random(commits).uniform(2, 8))
     killed.send_signal(signal.SIGKILL)
@@ -64,15 +71,13 @@ def test_a_scan_killed_after_some_commits_is_finished_by_the_same_command(
 def test_a_scan_survives_the_death_of_an_encoding_worker(
     dataset: Path, bank_directory: Path, tmp_path: Path, uninterrupted: dict[str, bytes]
 ) -> None:
-    running = subprocess.Popen(
-        command(dataset, bank_directory, tmp_path), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    )
+    running = started(command(dataset, bank_directory, tmp_path), tmp_path)
 
     def encoders() -> list[psutil.Process]:
         children = psutil.Process(running.pid).children(recursive=True)
         return [child for child in children if "EncodeImages" in " ".join(child.cmdline())]
 
-    wait_for(encoders, running)
+    wait_for(encoders, running, tmp_path)
     os.kill(encoders()[0].pid, signal.SIGKILL)
-    assert running.wait(timeout=280) == 0
+    assert running.wait(timeout=280) == 0, (tmp_path / "said").read_text()
     assert score_files(tmp_path) == uninterrupted
