@@ -52,7 +52,7 @@ def cluster(address: str | None = None) -> Iterator[Cluster]:
     resources = ray.cluster_resources()
     try:
         with warnings.catch_warnings():  # true of every small input, and no matter
-            warnings.filterwarnings("ignore", "The minimum number of concurrent actors", UserWarning)
+            warnings.filterwarnings("ignore", "The (minimum|maximum) number of concurrent", UserWarning)
             yield Cluster(resources.get("CPU", 0), resources.get("GPU", 0))
     finally:
         if not joined:

@@ -1,12 +1,13 @@
 """A scan killed at any moment, or robbed of a worker, ends with the bytes of an uninterrupted one when rerun."""
 
+import contextlib
 import os
 import random
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import psutil
@@ -14,6 +15,7 @@ import pytest
 
 from pipelines.verify import verify
 
+Start = Callable[[list[str], Path], subprocess.Popen]
 OODSCAN = Path(sys.executable).with_name("oodscan")
 
 
@@ -44,10 +46,20 @@ def uninterrupted(dataset: Path, bank_directory: Path, tmp_path_factory: pytest.
     return score_files(output)
 
 
-def started(asked: list[str], place: Path) -> subprocess.Popen:
-    """The scan in a process of its own, which says what it has to say in `place`/said."""
-    with (place / "said").open("w") as said:
-        return subprocess.Popen(asked, stdout=said, stderr=said)
+@pytest.fixture
+def started() -> Iterator[Start]:
+    """Starts a scan in a process of its own, which says what it has to say in `place`/said."""
+    running = []
+
+    def start(asked: list[str], place: Path) -> subprocess.Popen:
+        with (place / "said").open("w") as said:
+            running.append(subprocess.Popen(asked, stdout=said, stderr=said))
+        return running[-1]
+
+    yield start
+    for process in running:
+        process.kill()
+        process.wait()
 
 
 def wait_for(condition: Callable[[], object], process: subprocess.Popen, place: Path, timeout_s: float = 240) -> None:
@@ -60,7 +72,7 @@ def wait_for(condition: Callable[[], object], process: subprocess.Popen, place: 
 
 @pytest.mark.parametrize("commits", [0, 4])
 def test_a_scan_killed_after_some_commits_is_finished_by_the_same_command(
-    dataset: Path, bank_directory: Path, tmp_path: Path, uninterrupted: dict[str, bytes], commits: int
+    dataset: Path, bank_directory: Path, tmp_path: Path, uninterrupted: dict[str, bytes], started: Start, commits: int
 ) -> None:
     asked = command(dataset, bank_directory, tmp_path)
     killed = started(asked, tmp_path)
@@ -80,15 +92,20 @@ def test_a_scan_killed_after_some_commits_is_finished_by_the_same_command(
 
 
 def test_a_scan_survives_the_death_of_an_encoding_worker(
-    dataset: Path, bank_directory: Path, tmp_path: Path, uninterrupted: dict[str, bytes]
+    dataset: Path, bank_directory: Path, tmp_path: Path, uninterrupted: dict[str, bytes], started: Start
 ) -> None:
     running = started(command(dataset, bank_directory, tmp_path), tmp_path)
-
-    def encoders() -> list[psutil.Process]:
-        children = psutil.Process(running.pid).children(recursive=True)
-        return [child for child in children if "EncodeImages" in " ".join(child.cmdline())]
-
-    wait_for(encoders, running, tmp_path)
-    os.kill(encoders()[0].pid, signal.SIGKILL)
+    wait_for(lambda: encoders_of(running), running, tmp_path)
+    os.kill(encoders_of(running)[0], signal.SIGKILL)
     assert running.wait(timeout=280) == 0, (tmp_path / "said").read_text()
     assert score_files(tmp_path) == uninterrupted
+
+
+def encoders_of(process: subprocess.Popen) -> list[int]:
+    """Process ids of a scan's encoding workers."""
+    found = []
+    for child in psutil.Process(process.pid).children(recursive=True):
+        with contextlib.suppress(psutil.NoSuchProcess):  # a zombie has no command line
+            if "EncodeImages" in " ".join(child.cmdline()):
+                found.append(child.pid)
+    return found

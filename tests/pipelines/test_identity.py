@@ -56,7 +56,7 @@ def test_how_fast_it_runs_and_what_is_tolerated_make_no_other_scan(root: Path) -
         ({"spec": replace(SPEC, pretrained="x.pt")}, "pretrained was None and is now 'x.pt'"),
         ({"spec": replace(SPEC, dtype="bfloat16")}, "dtype was 'float32' and is now 'bfloat16'"),
         ({"spec": replace(SPEC, device="cuda")}, "device was 'cpu' and is now 'cuda'"),
-        ({"spec": replace(SPEC, block=16)}, "encode.block was 32 and is now 16"),
+        ({"spec": replace(SPEC, block=32)}, "encode.block was 16 and is now 32"),
         ({"facts": replace(FACTS, weights="new")}, "weights was 'weights' and is now 'new'"),
         ({"facts": replace(FACTS, preprocessing=Preprocessing((9, 9)))}, "preprocessing was "),
     ],
