@@ -26,7 +26,7 @@ class Tally:
     def add(self, table: pa.Table) -> None:
         self.statuses.update(table["status"].to_pylist())
         for name in table.column_names:
-            if name.startswith("score_"):
+            if name.startswith("score_") and name not in TIMES:
                 values = table[name].drop_null().to_numpy()
                 kept = values[-self.seen[name] % self.stride :: self.stride]
                 self.seen[name] += len(values)

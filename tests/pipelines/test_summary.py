@@ -93,3 +93,9 @@ def test_a_run_without_any_record_has_no_speed() -> None:
     clock = Clock(started=0.0)
     clock.add(timed(0, 0.0), now=1.0)
     assert clock.described(2.0, WORKERS) == {"images": 0}
+
+
+def test_the_time_that_scoring_took_is_not_taken_for_a_score() -> None:
+    tally = Tally()
+    tally.add(pa.table({"status": ["ok"], "score_mcm": [0.5], "score_s": [0.001]}))
+    assert list(tally.described()["quantiles"]) == ["score_mcm"]
