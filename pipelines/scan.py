@@ -189,8 +189,12 @@ def _finish(run: Run, tally: Tally, performance: dict[str, Any]) -> dict[str, An
         "within_error_budget": within_budget,
         "last_run": performance,
     }
-    if performance["images"] or not run.output.exists(SUMMARY_FILE):
-        run.output.put(SUMMARY_FILE, (json.dumps(summary, indent=2) + "\n").encode())
+    recorded = summary
+    if not performance["images"] and run.output.exists(SUMMARY_FILE):  # what the last run cost that did anything
+        recorded = summary | {"last_run": json.loads(run.output.read(SUMMARY_FILE))["last_run"]}
+    run.output.put(SUMMARY_FILE, (json.dumps(recorded, indent=2) + "\n").encode())
     if within_budget:
         run.output.put(SUCCESS_FILE, b"")
+    else:
+        run.output.remove(SUCCESS_FILE)
     return summary

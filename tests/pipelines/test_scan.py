@@ -1,6 +1,7 @@
 """The scan, end to end on Ray, on every kind of storage."""
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -154,6 +155,17 @@ def test_a_finished_scan_is_not_begun_again(reference: Path, dataset: Path, bank
     summary = scanned(config([str(dataset)], bank_directory, str(reference), embeddings=True))
     assert summary["last_run"] == {"images": 0}
     assert {path: path.stat().st_mtime_ns for path in (reference / "scores").iterdir()} == before
+
+
+def test_a_stricter_error_budget_takes_the_success_mark_of_a_finished_scan_away(
+    reference: Path, dataset: Path, bank_directory: Path, tmp_path: Path
+) -> None:
+    output = shutil.copytree(reference, tmp_path / "scan")
+    chosen = config([str(dataset)], bank_directory, str(output), embeddings=True, max_bad_fraction=0.01)
+    assert not scanned(chosen)["within_error_budget"]
+    assert not (output / "_SUCCESS").exists()
+    assert json.loads((output / "summary.json").read_text())["last_run"]["images"] == 130
+    assert verify(str(output), {}).problems == []
 
 
 @pytest.mark.parametrize(
