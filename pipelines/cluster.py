@@ -1,6 +1,5 @@
 """The Ray cluster: joining or starting one, and pools of workers that fit it."""
 
-import functools
 import logging
 import os
 import warnings
@@ -88,19 +87,25 @@ def model_spec(model: Model, pool: EncodePool, found: Cluster) -> ModelSpec:
     return ModelSpec(model.name, model.pretrained, device, dtype, block, pool.threads)
 
 
+_known: dict[tuple[str, str | None], ModelFacts] = {}
+"""What workers have said of models. Should the weights change meanwhile, the workers that load them will say so."""
+
+
 def model_facts(spec: ModelSpec) -> ModelFacts:
     """Asked of a worker: this process need not import torch. Raises CallerError if the model cannot be loaded."""
-    facts = _described(spec.name, spec.pretrained)
+    key = (spec.name, spec.pretrained)
+    if key in _known:
+        return _known[key]
+    return remembered(spec, ray.get(ray.remote(describe).options(num_cpus=0.5).remote(ModelSpec(*key))))
+
+
+def remembered(spec: ModelSpec, facts: ModelFacts | str) -> ModelFacts:
+    """What a worker has said of the model. Raises CallerError if it is why it cannot be loaded."""
     if isinstance(facts, str):
         given = f"--model {spec.name!r}" + (f" --pretrained {spec.pretrained!r}" if spec.pretrained else "")
         raise CallerError(f"{given} cannot be loaded: {facts}")
+    _known[spec.name, spec.pretrained] = facts
     return facts
-
-
-@functools.cache
-def _described(name: str, pretrained: str | None) -> ModelFacts | str:
-    """Once a process; should the weights change meanwhile, the workers that load them will say so."""
-    return ray.get(ray.remote(describe).options(num_cpus=0.5).remote(ModelSpec(name, pretrained)))
 
 
 def fitted_alone(pool: EncodePool, device: str, found: Cluster) -> EncodePool:

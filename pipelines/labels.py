@@ -1,22 +1,23 @@
 """Label banks: mine negatives from a corpus, encode through a pool of actors, keep what the criterion keeps."""
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
 from ood_core.labels import BankInfo, LabelBank
+from ood_core.labels.selection import keep_lowest
 from ood_core.vocabulary import PROMPTS, Word, corpus_words, id_labels, wordnet_corpus
-from pipelines.config import LabelsBuild
+from pipelines.config import EncodePool, LabelsBuild
 from pipelines.errors import CallerError
 from pipelines.label_files import read_words
-from pipelines.stages.encode import EncodeTexts, ModelFacts, ModelSpec
+from pipelines.stages.encode import FACTS, ModelFacts, ModelSpec, RankTexts
 from pipelines.storage import Directory
 
-WORDS_AT_ONCE = 2048
+WORDS_AT_ONCE = 4096
 Say = Callable[[str], None]
 
 
@@ -44,17 +45,14 @@ class Build:
 
 def build(asked: Build, address: str | None = None, say: Say = lambda _: None) -> LabelBank:
     """Makes the bank, writes it to the output directory and returns it."""
-    from pipelines.cluster import cluster, fitted_alone, model_facts, model_spec
+    from pipelines.cluster import cluster, fitted_alone, model_spec
 
     config = asked.config
     with cluster(address) as found:
         spec = model_spec(config.model, config.encode, found)
         pool = fitted_alone(config.encode, spec.device, found)
-        facts = model_facts(spec)
         say(f"{len(asked.ids)} ID labels, {len(asked.candidates)} candidates from {', '.join(config.corpus)}")
-        embeddings = _embeddings(asked, replace(spec, weights=facts.weights), facts.dim, pool)
-        kept, scores = _selected(asked, embeddings)
-    bank = _bank(asked, embeddings, kept, scores, spec, facts)
+        bank = _bank(asked, _ranked(asked, spec, pool), spec)
     for name, content in bank.to_files().items():
         asked.output.put(name, content)
     say(f"{bank.negative_count} negative labels kept: {config.output}")
@@ -83,8 +81,18 @@ def _source(source: str, config: LabelsBuild, options: Mapping[str, Any]) -> lis
     return corpus_words(read_words("--corpus", source, dict(options)))
 
 
-def _embeddings(asked: Build, spec: ModelSpec, dim: int, pool: Any) -> np.ndarray:
-    """Unit embeddings of the ID labels, then of the candidates, each under its own prompts."""
+@dataclass(frozen=True)
+class Ranked:
+    """Unit embeddings of the ID labels and the candidates, the selection scores of the latter, and the model."""
+
+    facts: ModelFacts
+    id_embeddings: np.ndarray
+    embeddings: np.ndarray
+    scores: np.ndarray
+
+
+def _ranked(asked: Build, spec: ModelSpec, pool: EncodePool) -> Ranked:
+    """Each text encoded under its own prompts, and ranked where it is encoded."""
     import ray.data
     from ray.data import ActorPoolStrategy
 
@@ -96,52 +104,45 @@ def _embeddings(asked: Build, spec: ModelSpec, dim: int, pool: Any) -> np.ndarra
     names = ["id"] * len(asked.ids) + [word.part for word in asked.candidates]
     table = pa.table({"index": np.arange(len(texts)), "text": texts, "prompt": names})
     parts = [table.slice(start, WORDS_AT_ONCE) for start in range(0, len(table), WORDS_AT_ONCE)]
-    encoded = ray.data.from_arrow(parts).map_batches(
-        EncodeTexts,
-        fn_constructor_args=(spec, templates),
+    ranked = ray.data.from_blocks(parts).map_batches(
+        RankTexts,
+        fn_constructor_args=(spec, templates, asked.ids, asked.config.quantile),
         batch_size=WORDS_AT_ONCE,
         batch_format="pyarrow",
         num_cpus=pool.cpus,
         num_gpus=pool.gpus or None,
-        compute=ActorPoolStrategy(size=min(pool.workers, len(parts))),
+        compute=ActorPoolStrategy(size=min(pool.workers or 1, len(parts))),
     )
-    embeddings = np.full((len(texts), dim), np.nan, np.float32)
-    for rows in tables(encoded):
-        values = rows["embedding"].combine_chunks().flatten().to_numpy()
-        embeddings[rows["index"].to_numpy()] = values.reshape(-1, dim)
-    return embeddings
+    facts, rows = _of_one_model(tables(ranked), spec)
+    embeddings = rows["embedding"].combine_chunks().flatten().to_numpy().reshape(len(texts), facts.dim)
+    ids = len(asked.ids)
+    return Ranked(facts, embeddings[:ids], embeddings[ids:], rows["selection_score"].to_numpy()[ids:])
 
 
-def _selected(asked: Build, embeddings: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    import ray
+def _of_one_model(encoded: Iterable[pa.Table], spec: ModelSpec) -> tuple[ModelFacts, pa.Table]:
+    """All rows in order, and the model that every worker says it has loaded. Raises CallerError if it cannot be."""
+    from pipelines.cluster import remembered
 
-    parts = [word.part for word in asked.candidates]
-    config = asked.config
-    task = ray.remote(select).options(num_cpus=0.5)
-    return ray.get(task.remote(embeddings, len(asked.ids), parts, config.quantile, config.fraction))
+    parts = list(encoded)
+    told = {said for rows in parts for said in rows["facts"].drop_null().to_pylist()}
+    facts = {remembered(spec, FACTS.validate_json(said)) for said in told}
+    if len(facts) > 1:
+        raise RuntimeError(f"--model {spec.name!r} has other weights on some workers than on others")
+    return facts.pop(), pa.concat_tables(parts).sort_by("index")
 
 
-def select(
-    embeddings: np.ndarray, id_count: int, parts: Sequence[str], quantile: float, fraction: float
-) -> tuple[np.ndarray, np.ndarray]:
-    """Indices of the kept candidates, nouns first, each part best first; and every candidate's selection score."""
-    import torch
-
-    from ood_core.labels.neglabel import keep_lowest, similarity_quantile
-
-    rows = torch.from_numpy(embeddings.copy())
-    scores = similarity_quantile(rows[id_count:], rows[:id_count], quantile)
+def _kept(parts: Sequence[str], scores: np.ndarray, fraction: float) -> np.ndarray:
+    """Indices of the kept candidates, nouns first, each part best first."""
     kept = []
     for part in sorted(set(parts), reverse=True):
         members = np.flatnonzero(np.array(parts) == part)
         kept.append(members[keep_lowest(scores[members], fraction)])
-    return np.concatenate(kept), scores
+    return np.concatenate(kept)
 
 
-def _bank(
-    asked: Build, embeddings: np.ndarray, kept: np.ndarray, scores: np.ndarray, spec: ModelSpec, facts: ModelFacts
-) -> LabelBank:
+def _bank(asked: Build, ranked: Ranked, spec: ModelSpec) -> LabelBank:
     config, ids = asked.config, len(asked.ids)
+    kept = _kept([word.part for word in asked.candidates], ranked.scores, config.fraction)
     negatives = [asked.candidates[index] for index in kept]
     candidate_parts = Counter(word.part for word in asked.candidates)
     kept_parts = Counter(word.part for word in negatives)
@@ -153,15 +154,15 @@ def _bank(
         texts=[*asked.ids, *(word.text for word in negatives)],
         parts=["noun"] * ids + [word.part for word in negatives],
         id_count=ids,
-        embeddings=np.concatenate([embeddings[:ids], embeddings[ids:][kept]]),
-        selection_scores=np.concatenate([np.full(ids, np.nan), scores[kept]]),
+        embeddings=np.concatenate([ranked.id_embeddings, ranked.embeddings[kept]]),
+        selection_scores=np.concatenate([np.full(ids, np.nan), ranked.scores[kept]]),
         verdicts=[None] * (ids + len(kept)),
         info=BankInfo(
             model=spec.name,
             pretrained=spec.pretrained,
-            weights=facts.weights,
+            weights=ranked.facts.weights,
             prompts={name: list(getattr(prompts, name)) for name in ("id", "noun", "adjective")},
-            temperature=config.temperature or facts.temperature,
+            temperature=config.temperature or ranked.facts.temperature,
             permutation_seed=config.permutation_seed,
             corpus=corpus,
             criterion={"name": config.criterion, "quantile": config.quantile, "fraction": config.fraction},

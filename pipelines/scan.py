@@ -133,7 +133,7 @@ def dataset(run: Run, shards: list[Shard], spec: ModelSpec, facts: ModelFacts) -
 
     decode, encode = run.config.decode, run.config.encode
     rows = [pa.Table.from_pylist([asdict(shard)], PLAN_SCHEMA) for shard in shards]
-    records = ray.data.from_arrow(rows).map_batches(
+    records = ray.data.from_blocks(rows).map_batches(
         DecodeShards(run.config.read, facts.preprocessing, run.options).__call__,
         batch_size=None,
         batch_format="pyarrow",

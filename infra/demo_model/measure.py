@@ -17,7 +17,8 @@ from PIL import Image
 
 from infra.demo_model.shards import ID_SUBJECT
 from ood_core.encoders import ClipEncoder
-from ood_core.labels.neglabel import keep_lowest, similarity_quantile
+from ood_core.labels.neglabel import similarity_quantile
+from ood_core.labels.selection import keep_lowest
 from ood_core.metrics import auroc
 from ood_core.numerics import grouped_negative_mass, mass_outside_maximum
 from ood_core.scores.neglabel import group_order

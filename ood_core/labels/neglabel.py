@@ -2,23 +2,24 @@
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor
 
-ELEMENTS_AT_ONCE = 2**22
+from ood_core.numerics import blocks
+
+CANDIDATES_AT_ONCE = 256
+"""One shape for every product, so that a candidate's last bits do not depend on what is ranked beside it."""
 
 
+@torch.inference_mode()
 def similarity_quantile(
     candidates: Float[Tensor, "candidates dim"], id_labels: Float[Tensor, "id_labels dim"], quantile: float
 ) -> Float[np.ndarray, " candidates"]:
     """The quantile (linear interpolation) of each candidate's cosines to all ID labels; lower = a better negative."""
     if not len(candidates):
         return np.empty(0)
-    step = max(1, ELEMENTS_AT_ONCE // len(id_labels))
-    parts = [torch.quantile(rows @ id_labels.T, quantile, dim=1) for rows in candidates.split(step)]
+    parts = [
+        torch.quantile(block @ id_labels.T, quantile, dim=1)[:count]
+        for block, count in blocks(candidates, CANDIDATES_AT_ONCE)
+    ]
     return torch.cat(parts).double().cpu().numpy()
-
-
-def keep_lowest(scores: Float[np.ndarray, " candidates"], fraction: float) -> Int[np.ndarray, " kept"]:
-    """Indices of the lowest `fraction` of the scores (rounded down), lowest first, ties in the candidates' order."""
-    return np.argsort(scores, kind="stable")[: int(len(scores) * fraction)]

@@ -6,7 +6,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 
 from pipelines.cluster import cluster
-from pipelines.config import LabelsBuild, Model, Scan
+from pipelines.config import EncodePool, LabelsBuild, Model, Pool, Scan
 from pipelines.evaluate import Evaluation, evaluate
 from pipelines.labels import Build, build
 from pipelines.scan import Run, scan
@@ -15,6 +15,8 @@ from pipelines.stages.encode import BUNDLED
 HERE = Path(__file__).parent
 SHARDS = HERE / "shards"
 ID_SUBJECT = "animals"
+ENCODE, DECODE = EncodePool(workers=1, threads=2), Pool(workers=1)
+"""So few pictures are scored sooner than a second encoder and decoder have started."""
 
 
 def demo(output: str, say: Callable[[str], None]) -> str:
@@ -23,10 +25,12 @@ def demo(output: str, say: Callable[[str], None]) -> str:
     asked = Build.prepare(
         LabelsBuild(id_labels=str(HERE / "id_labels.txt"), output=bank, model=Model(name=BUNDLED)), {}
     )
+    asked_scan = Scan(
+        input=(str(SHARDS),), labels=bank, output=scanned, method=("neglabel", "mcm"), encode=ENCODE, decode=DECODE
+    )
     with cluster():
         build(asked, say=say)
-        run = Run.prepare(Scan(input=(str(SHARDS),), labels=bank, output=scanned, method=("neglabel", "mcm")), {})
-        summary = scan(run, say=say)
+        summary = scan(Run.prepare(asked_scan, {}), say=say)
     return "\n".join(
         [
             f"{summary['records']} drawings scored; those that belong least:",

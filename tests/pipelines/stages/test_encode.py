@@ -13,10 +13,11 @@ from ood_core.preprocessing import Preprocessing
 from pipelines.config import Read
 from pipelines.plan import plan
 from pipelines.stages.decode import END_OF_SHARD, DecodeShards
-from pipelines.stages.encode import EncodeImages, EncodeTexts, ModelFacts, ModelSpec, ScoreSpec, describe
+from pipelines.stages.encode import FACTS, EncodeImages, ModelFacts, ModelSpec, RankTexts, ScoreSpec, describe
 from tests.conftest import DEMO
 
 BUNDLED = ModelSpec("bundled")
+WORDS = pa.table({"index": [5, 6, 7], "text": ["cat", "red", "dog"], "prompt": ["noun", "adjective", "noun"]})
 
 
 @pytest.fixture(scope="module")
@@ -77,10 +78,18 @@ def test_a_models_facts_are_those_of_its_encoder(facts: ModelFacts) -> None:
     assert isinstance(facts.preprocessing, Preprocessing)
 
 
-def test_words_are_encoded_under_the_prompts_of_their_part() -> None:
-    encode = EncodeTexts(BUNDLED, {"noun": ("the nice {}",), "adjective": ("This is a {} photo",)})
-    words = pa.table({"index": [5, 6, 7], "text": ["cat", "red", "dog"], "prompt": ["noun", "adjective", "noun"]})
-    rows = encode(words)
-    expected = encode.encoder.encode_texts(["the nice cat", "This is a red photo", "the nice dog"]).numpy()
+def test_words_are_encoded_under_the_prompts_of_their_part_and_ranked(facts: ModelFacts) -> None:
+    templates = {"id": ("the nice {}",), "noun": ("the nice {}",), "adjective": ("This is a {} photo",)}
+    rank = RankTexts(BUNDLED, templates, ["horse", "goat"], quantile=1.0)
+    rows = rank(WORDS)
+    expected = rank.encoder.encode_texts(["the nice cat", "This is a red photo", "the nice dog"]).numpy()
+    ids = rank.encoder.encode_texts(["the nice horse", "the nice goat"]).numpy()
     assert rows["index"].to_pylist() == [5, 6, 7]
     np.testing.assert_array_equal(np.array(rows["embedding"].to_pylist(), np.float32), expected)
+    np.testing.assert_allclose(rows["selection_score"], (expected @ ids.T).max(axis=1), atol=1e-6)
+    assert [said and FACTS.validate_json(said) for said in rows["facts"].to_pylist()] == [facts, None, None]
+
+
+def test_a_model_that_cannot_be_loaded_is_told_and_not_raised() -> None:
+    rows = RankTexts(ModelSpec("local-dir:/nowhere"), {"id": ("{}",)}, ["horse"], quantile=1.0)(WORDS)
+    assert str(FACTS.validate_json(rows["facts"][0].as_py())).startswith("Directory specified via 'local-dir:'")
