@@ -18,8 +18,10 @@ from pipelines.stages.encode import ModelFacts, ModelSpec, describe
 
 BLOCK_BYTES = 16 * 2**20
 """A task's output is held back until it has this many bytes; Ray's own 128 MB would hold back whole shards."""
+READ_AHEAD, LEAST_READ_AHEAD = 4, 4 * BLOCK_BYTES
+"""Batches decoded ahead of every encoder, and the bytes that are worth holding back for."""
 ENCODE_CPUS, DECODE_CPUS = 0.6, 0.4
-"""Where both run on CPUs. Unequal, or Ray would fuse decoding into the encoders and run them one after the other."""
+"""Of Ray's count, where both run on CPUs: as many of the one as of the other."""
 
 
 QUIET = {
@@ -70,6 +72,16 @@ def _start(address: str | None) -> None:
         raise CallerError(f"--address {address!r}: no Ray cluster answers there: {error}") from error
 
 
+def limit_read_ahead(batches_bytes: int) -> None:
+    """Hold decoders back once the object store has `READ_AHEAD` times what the encoders take in at once.
+
+    Ray would let them fill half of it, so that memory would grow with the input up to that.
+    """
+    limit = max(LEAST_READ_AHEAD, READ_AHEAD * batches_bytes)
+    options = ray.data.DataContext.get_current().execution_options
+    options.resource_limits = options.resource_limits.copy(object_store_memory=limit)
+
+
 def tables(dataset: Dataset) -> Iterator[pa.Table]:
     """A dataset's rows as they come, in any order."""
     yield from dataset.iter_batches(batch_size=None, batch_format="pyarrow")  # pyright: ignore[reportReturnType]
@@ -83,7 +95,7 @@ def model_spec(model: Model, pool: EncodePool, found: Cluster) -> ModelSpec:
         raise CallerError("--device cuda: the cluster has no GPU")
     device = model.device if model.device != "auto" else "cuda" if found.gpus else "cpu"
     dtype = model.dtype if model.dtype != "auto" else "bfloat16" if device == "cuda" else "float32"
-    block = pool.block or (256 if device == "cuda" else 16)
+    block = pool.block or (256 if device == "cuda" else 32)
     return ModelSpec(model.name, model.pretrained, device, dtype, block, pool.threads)
 
 
@@ -127,12 +139,10 @@ def fitted(encode: EncodePool, decode: Pool, device: str, found: Cluster) -> tup
     encode = fitted_alone(encode, device, found)
     taken = (encode.workers or 0) * (encode.cpus or 0)
     cpus = decode.cpus or (1.0 if encode.gpus else DECODE_CPUS)
-    if taken + cpus > found.cpus + 1e-6:
+    workers = decode.workers or max(1, int((found.cpus - taken) / cpus + 1e-6))
+    if taken + workers * cpus > found.cpus + 1e-6:  # they would wait for each other for ever
         raise CallerError(
-            f"--encode-workers {encode.workers} with {encode.cpus:g} CPUs each leave no decoder its {cpus:g} CPUs on "
-            f"a cluster of {found.cpus:g} CPUs"
+            f"--decode-workers {workers} with {cpus:g} CPUs each do not fit beside --encode-workers {encode.workers} "
+            f"with {encode.cpus:g} CPUs each on a cluster of {found.cpus:g} CPUs"
         )
-    if encode.cpus == cpus and not encode.gpus:
-        raise CallerError(f"--encode-cpus and --decode-cpus must differ (both are {cpus:g}), or Ray fuses the two")
-    workers = decode.workers or int((found.cpus - taken) / cpus + 1e-6)
     return encode, decode.model_copy(update={"workers": workers, "cpus": cpus})

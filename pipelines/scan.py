@@ -127,18 +127,23 @@ def _score(
 
 
 def dataset(run: Run, shards: list[Shard], spec: ModelSpec, facts: ModelFacts) -> "Dataset":
-    """Shards to rows of scores, streaming: read and decode as tasks, encode and score as actors."""
+    """Shards to rows of scores, streaming from one pool of actors, which reads and decodes, to another."""
     import ray.data
-    from ray.data import ActorPoolStrategy, TaskPoolStrategy
+    from ray.data import ActorPoolStrategy
+
+    from pipelines.cluster import limit_read_ahead
 
     decode, encode = run.config.decode, run.config.encode
+    height, width = facts.preprocessing.size
+    limit_read_ahead((encode.workers or 1) * (encode.batch_size or 1) * height * width * 3)
     rows = [pa.Table.from_pylist([asdict(shard)], PLAN_SCHEMA) for shard in shards]
     records = ray.data.from_blocks(rows).map_batches(
-        DecodeShards(run.config.read, facts.preprocessing, run.options).__call__,
+        DecodeShards,
+        fn_constructor_args=(run.config.read, facts.preprocessing, run.options),
         batch_size=None,
         batch_format="pyarrow",
         num_cpus=decode.cpus,
-        compute=TaskPoolStrategy(size=decode.workers),
+        compute=ActorPoolStrategy(size=decode.workers, max_tasks_in_flight_per_actor=1),
     )
     return records.map_batches(
         EncodeImages,

@@ -1,6 +1,6 @@
 """Read and decode: a shard to a stream of tables that hold the model's input, never a picture in full size.
 
-Runs as Ray tasks beside the encoders, so it must not import torch.
+Runs in a pool of its own beside the encoders, and does not import torch.
 """
 
 import io

@@ -1,8 +1,9 @@
 """Pools that fit a cluster, and models that suit it; no Ray session is needed for either."""
 
 import pytest
+import ray.data
 
-from pipelines.cluster import Cluster, fitted, fitted_alone, model_spec
+from pipelines.cluster import Cluster, fitted, fitted_alone, limit_read_ahead, model_spec
 from pipelines.config import EncodePool, Model, Pool
 from pipelines.errors import CallerError
 from pipelines.stages.encode import ModelSpec
@@ -32,8 +33,16 @@ def test_encoders_may_share_a_gpu() -> None:
     ("encode", "decode", "message"),
     [
         (EncodePool(workers=4), Pool(), "--encode-workers 4 with 0.6 CPUs and 0 GPUs each do not fit"),
-        (EncodePool(workers=2, cpus=1), Pool(), "--encode-workers 2 with 1 CPUs each leave no decoder its 0.4 CPUs"),
-        (EncodePool(workers=1, cpus=0.5), Pool(cpus=0.5), "--encode-cpus and --decode-cpus must differ"),
+        (
+            EncodePool(workers=2, cpus=1),
+            Pool(),
+            "--decode-workers 1 with 0.4 CPUs each do not fit beside --encode-workers 2 with 1",
+        ),
+        (
+            EncodePool(workers=1),
+            Pool(workers=4),
+            "--decode-workers 4 with 0.4 CPUs each do not fit beside --encode-workers 1",
+        ),
         (EncodePool(gpus=1, workers=1), Pool(), "do not fit a cluster of 2 CPUs and 0 GPUs"),
     ],
 )
@@ -45,14 +54,21 @@ def test_pools_that_would_wait_for_ever_are_refused(encode: EncodePool, decode: 
 @pytest.mark.parametrize(
     ("gpus", "model", "expected"),
     [
-        (0, Model(name="m"), ModelSpec("m", None, "cpu", "float32", 16)),
+        (0, Model(name="m"), ModelSpec("m", None, "cpu", "float32", 32)),
         (1, Model(name="m", pretrained="p"), ModelSpec("m", "p", "cuda", "bfloat16", 256)),
-        (1, Model(name="m", device="cpu"), ModelSpec("m", None, "cpu", "float32", 16)),
+        (1, Model(name="m", device="cpu"), ModelSpec("m", None, "cpu", "float32", 32)),
         (1, Model(name="m", dtype="float16"), ModelSpec("m", None, "cuda", "float16", 256)),
     ],
 )
 def test_a_model_runs_on_a_gpu_in_bfloat16_where_there_is_one(gpus: int, model: Model, expected: ModelSpec) -> None:
     assert model_spec(model, EncodePool(), Cluster(16, gpus)) == expected
+
+
+@pytest.mark.parametrize(("at_once", "limit"), [(0, 64 * 2**20), (2**20, 64 * 2**20), (2**30, 4 * 2**30)])
+def test_decoders_run_ahead_by_so_many_batches_and_no_more(at_once: int, limit: int) -> None:
+    limit_read_ahead(at_once)
+    limits = ray.data.DataContext.get_current().execution_options.resource_limits
+    assert limits.object_store_memory == limit
 
 
 def test_a_gpu_is_not_taken_from_a_cluster_that_has_none() -> None:
