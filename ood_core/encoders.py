@@ -32,7 +32,7 @@ class ClipEncoder:
     """
 
     def __init__(
-        self, model: nn.Module, tokenizer: Any, fingerprint: str, device: str = "cpu", image_block: int = 32
+        self, model: nn.Module, tokenizer: Any, fingerprint: str, device: str = "cpu", image_block: int = 16
     ) -> None:
         # The layout that convolutions are fast in: half as fast again on a CPU, and no matter to transformers.
         model.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
@@ -55,7 +55,7 @@ class ClipEncoder:
         pretrained: str | None = None,
         device: str = "cpu",
         dtype: str = "float32",
-        image_block: int = 32,
+        image_block: int = 16,
     ) -> "ClipEncoder":
         """Any model that OpenCLIP loads: a name and a pretrained tag or file, `hf-hub:…`, or `local-dir:…`.
 

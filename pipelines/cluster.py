@@ -18,8 +18,8 @@ from pipelines.stages.encode import ModelFacts, ModelSpec, describe
 
 BLOCK_BYTES = 16 * 2**20
 """A task's output is held back until it has this many bytes; Ray's own 128 MB would hold back whole shards."""
-READ_AHEAD, LEAST_READ_AHEAD = 4, 4 * BLOCK_BYTES
-"""Batches decoded ahead of every encoder, and the bytes that are worth holding back for."""
+READ_AHEAD, LEAST_ROWS, LEAST_BYTES = 4, 256, 4 * BLOCK_BYTES
+"""Batches (of so many rows at least) decoded ahead of every encoder, and bytes that are not worth holding back for."""
 ENCODE_CPUS, DECODE_CPUS = 0.6, 0.4
 """Of Ray's count, where both run on CPUs: as many of the one as of the other."""
 
@@ -72,12 +72,13 @@ def _start(address: str | None) -> None:
         raise CallerError(f"--address {address!r}: no Ray cluster answers there: {error}") from error
 
 
-def limit_read_ahead(batches_bytes: int) -> None:
-    """Hold decoders back once the object store has `READ_AHEAD` times what the encoders take in at once.
+def limit_read_ahead(encode: EncodePool, image_bytes: int) -> None:
+    """Hold decoders back once the object store has `READ_AHEAD` batches for every encoder.
 
     Ray would let them fill half of it, so that memory would grow with the input up to that.
     """
-    limit = max(LEAST_READ_AHEAD, READ_AHEAD * batches_bytes)
+    rows = (encode.workers or 1) * READ_AHEAD * max(LEAST_ROWS, encode.batch_size or 1)
+    limit = max(LEAST_BYTES, rows * image_bytes)
     options = ray.data.DataContext.get_current().execution_options
     options.resource_limits = options.resource_limits.copy(object_store_memory=limit)
 
@@ -95,7 +96,7 @@ def model_spec(model: Model, pool: EncodePool, found: Cluster) -> ModelSpec:
         raise CallerError("--device cuda: the cluster has no GPU")
     device = model.device if model.device != "auto" else "cuda" if found.gpus else "cpu"
     dtype = model.dtype if model.dtype != "auto" else "bfloat16" if device == "cuda" else "float32"
-    block = pool.block or (256 if device == "cuda" else 32)
+    block = pool.block or (256 if device == "cuda" else 16)
     return ModelSpec(model.name, model.pretrained, device, dtype, block, pool.threads)
 
 

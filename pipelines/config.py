@@ -55,7 +55,7 @@ class Pool(Section):
 class EncodePool(Pool):
     """`block`: images per forward pass, part of what the scores' last bits depend on; `batch_size`: rows per call.
 
-    None: 32 and 64 on a CPU, 256 and 1024 on a GPU.
+    None: 16 and 64 on a CPU, 256 and 1024 on a GPU.
     """
 
     gpus: float | None = Field(default=None, ge=0)

@@ -135,7 +135,7 @@ def dataset(run: Run, shards: list[Shard], spec: ModelSpec, facts: ModelFacts) -
 
     decode, encode = run.config.decode, run.config.encode
     height, width = facts.preprocessing.size
-    limit_read_ahead((encode.workers or 1) * (encode.batch_size or 1) * height * width * 3)
+    limit_read_ahead(encode, height * width * 3)
     rows = [pa.Table.from_pylist([asdict(shard)], PLAN_SCHEMA) for shard in shards]
     records = ray.data.from_blocks(rows).map_batches(
         DecodeShards,

@@ -42,7 +42,7 @@ class ModelSpec:
     pretrained: str | None = None
     device: str = "cpu"
     dtype: str = "float32"
-    block: int = 32
+    block: int = 16
     threads: int = 1
     weights: str | None = None
 

@@ -54,9 +54,9 @@ def test_pools_that_would_wait_for_ever_are_refused(encode: EncodePool, decode: 
 @pytest.mark.parametrize(
     ("gpus", "model", "expected"),
     [
-        (0, Model(name="m"), ModelSpec("m", None, "cpu", "float32", 32)),
+        (0, Model(name="m"), ModelSpec("m", None, "cpu", "float32", 16)),
         (1, Model(name="m", pretrained="p"), ModelSpec("m", "p", "cuda", "bfloat16", 256)),
-        (1, Model(name="m", device="cpu"), ModelSpec("m", None, "cpu", "float32", 32)),
+        (1, Model(name="m", device="cpu"), ModelSpec("m", None, "cpu", "float32", 16)),
         (1, Model(name="m", dtype="float16"), ModelSpec("m", None, "cuda", "float16", 256)),
     ],
 )
@@ -64,11 +64,18 @@ def test_a_model_runs_on_a_gpu_in_bfloat16_where_there_is_one(gpus: int, model: 
     assert model_spec(model, EncodePool(), Cluster(16, gpus)) == expected
 
 
-@pytest.mark.parametrize(("at_once", "limit"), [(0, 64 * 2**20), (2**20, 64 * 2**20), (2**30, 4 * 2**30)])
-def test_decoders_run_ahead_by_so_many_batches_and_no_more(at_once: int, limit: int) -> None:
-    limit_read_ahead(at_once)
+@pytest.mark.parametrize(
+    ("workers", "batch_size", "limit"), [(2, 64, 2**31), (8, 1024, 2**35), (1, 1, 2**30)], ids=["cpu", "gpu", "least"]
+)
+def test_decoders_run_ahead_by_four_batches_an_encoder(workers: int, batch_size: int, limit: int) -> None:
+    limit_read_ahead(EncodePool(workers=workers, batch_size=batch_size), 2**20)
     limits = ray.data.DataContext.get_current().execution_options.resource_limits
     assert limits.object_store_memory == limit
+
+
+def test_small_pictures_are_not_held_back() -> None:
+    limit_read_ahead(EncodePool(workers=1), 1)
+    assert ray.data.DataContext.get_current().execution_options.resource_limits.object_store_memory == 64 * 2**20
 
 
 def test_a_gpu_is_not_taken_from_a_cluster_that_has_none() -> None:
