@@ -20,18 +20,8 @@ OODSCAN = Path(sys.executable).with_name("oodscan")
 
 
 def command(dataset: Path, bank: Path, output: Path) -> list[str]:
-    given = [
-        "--input",
-        dataset,
-        "--labels",
-        bank,
-        "--output",
-        output,
-        "--images-per-shard",
-        "1",
-        "--encode-workers",
-        "1",
-    ]
+    given = ["--input", dataset, "--labels", bank, "--output", output, "--encode-workers", 1]
+    given += ["--images-per-shard", 1, "--batch-size", 1, "--encode-block", 64]  # a shard takes a forward pass of 64
     return [str(part) for part in [OODSCAN, "scan", *given, "--max-bad-fraction", "0.05"]]
 
 
