@@ -50,6 +50,7 @@ def cluster(address: str | None = None) -> Iterator[Cluster]:
     context = ray.data.DataContext.get_current()
     context.target_max_block_size = BLOCK_BYTES
     context.enable_progress_bars = False
+    context.execution_options = ray.data.ExecutionOptions()  # an earlier scan of this process has limited its own
     resources = ray.cluster_resources()
     try:
         with warnings.catch_warnings():  # true of every small input, and no matter

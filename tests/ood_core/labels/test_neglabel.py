@@ -21,6 +21,13 @@ def test_a_candidates_criterion_does_not_depend_on_those_beside_it(unit):
         np.testing.assert_array_equal(similarity_quantile(words[start:end], labels, 0.95), whole[start:end])
 
 
+def test_more_candidates_than_fit_at_once(unit):
+    labels = torch.from_numpy(unit(5000, 4, seed=2))  # 256 candidates at once
+    words = torch.from_numpy(unit(900, 4, seed=1))
+    expected = np.quantile((words.double() @ labels.double().T).numpy(), 0.95, axis=1)
+    np.testing.assert_allclose(similarity_quantile(words, labels, 0.95), expected, atol=1e-6)
+
+
 def test_no_candidates_have_no_criterion(unit):
     none = similarity_quantile(torch.empty(0, 8), torch.from_numpy(unit(3, 8)), 0.95)
     assert none.tolist() == []
