@@ -14,7 +14,8 @@ from ood_core.vocabulary import PROMPTS, Word, corpus_words, id_labels, wordnet_
 from pipelines.config import EncodePool, LabelsBuild
 from pipelines.errors import CallerError
 from pipelines.label_files import read_words
-from pipelines.stages.encode import FACTS, ModelFacts, ModelSpec, RankTexts
+from pipelines.stages.encode import FACTS, ModelFacts, ModelSpec
+from pipelines.stages.rank import RankTexts
 from pipelines.storage import Directory
 
 WORDS_AT_ONCE = 4096
