@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from pipelines.config import LabelsBuild, Scan, load, parse_storage_options, parse_texts, parse_values
+from pipelines.config import LabelsBuild, Scan, load, parse_storage_options, parse_values
 from pipelines.errors import BUDGET_EXCEEDED, CALLER_MISTAKE, VERIFICATION_FAILED, CallerError
 
 app = typer.Typer(
@@ -186,26 +186,37 @@ def plan(
 
 @app.command()
 def evaluate(
-    id: Annotated[str, typer.Option(help="A scan directory, score table or pattern of score tables of ID images.")],  # noqa: A002
-    ood: Annotated[list[str], typer.Option(metavar="NAME=URI", help="The same of OOD images; several times.")],
-    output: Annotated[str | None, typer.Option(help="Also write metrics.json and metrics.md here.")] = None,
+    id: Annotated[  # noqa: A002
+        list[str], typer.Option(help="A scan directory, score table or pattern of score tables of ID images; pooled.")
+    ],
+    ood: Annotated[
+        list[str], typer.Option(metavar="NAME=URI", help="The same of OOD images; URIs of one name are one set.")
+    ],
+    method: Annotated[list[str], typer.Option(help="A row, in this order; default: all that every set has.")] = [],  # noqa: B006
+    output: Annotated[
+        str | None, typer.Option(help="Also write metrics.json, metrics.md and metrics.csv here.")
+    ] = None,
+    format_: Annotated[str | None, typer.Option("--format", help="markdown (default), json or csv.")] = None,
     storage_options: StorageOptions = [],  # noqa: B006
     as_json: AsJson = False,
 ) -> None:
-    """AUROC and FPR95 per method and OOD set."""
+    """AUROC and FPR95 per method and OOD set, and the average."""
+    from pipelines.evaluate import FILES, parse_format, parse_sets
     from pipelines.evaluate import evaluate as run_evaluate
     from pipelines.storage import Directory
 
     options = parse_storage_options(storage_options)
-    sets = parse_texts("--ood", ood)
-    evaluation = run_evaluate(id, sets, options)
-    as_text = json.dumps(evaluation.to_json(), indent=2)
+    printed = parse_format(format_, as_json)
+    evaluation = run_evaluate(id, parse_sets(ood), options, method)
+    rendered = evaluation.rendered()
     if output:
         directory = Directory(output, options)
         directory.check_writable("--output")
-        directory.put("metrics.json", (as_text + "\n").encode())
-        directory.put("metrics.md", evaluation.to_markdown().encode())
-    typer.echo(as_text if as_json else evaluation.to_markdown(), nl=False)
+        for name, file in FILES.items():
+            directory.put(file, rendered[name].encode())
+    typer.echo(rendered[printed], nl=False)
+    for name, lacking in evaluation.left_out.items():
+        say(f"{name} is left out: it has no scores in {', '.join(lacking)}")
     for name, counts in evaluation.sets.items():
         if counts["unscored"]:
             say(f"{name}: {counts['unscored']} records have no score and are left out")

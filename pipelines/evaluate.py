@@ -1,112 +1,156 @@
 """How well the scores of ID and OOD scans are told apart, per method and OOD set."""
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+import csv
+import io
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, astuple, dataclass, field, fields, replace
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
-from fsspec import AbstractFileSystem
-from fsspec.core import has_magic
 
+from ood_core.methods import METHODS, score_column
 from ood_core.metrics import Metrics, metrics
-from pipelines.commit import SCORES
-from pipelines.errors import CallerError, first_line
-from pipelines.storage import file_system
+from pipelines.config import parse_texts
+from pipelines.errors import CallerError
+from pipelines.score_sets import Scores, pooled_scores
 
-AVERAGE = "average"
-
-
-@dataclass(frozen=True)
-class Scores:
-    """The scores of one set by column name, and how many of its records have none."""
-
-    columns: Mapping[str, np.ndarray]
-    records: int
-    unscored: int
+AVERAGE, ID = "average", "id"
+FILES = {"markdown": "metrics.md", "json": "metrics.json", "csv": "metrics.csv"}
+"""What `--output` gets, by format."""
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Metrics by method and OOD set; `sets` counts scored and unscored records of each set, ID under `id`."""
+    """Metrics by method and OOD set.
+
+    `sets` counts scored and unscored records of each set, ID under `id`; `images` the scored ones by method and set.
+    `left_out`: the methods that are scored in some of the sets only, with the sets where they are missing.
+    """
 
     results: Mapping[str, Mapping[str, Metrics]]
     sets: Mapping[str, Mapping[str, int]]
+    images: Mapping[str, Mapping[str, int]]
+    left_out: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         results = {
             method: {name: asdict(value) for name, value in of_sets.items()} for method, of_sets in self.results.items()
         }
-        return {"results": results, "sets": self.sets}
+        return {"results": results, "sets": self.sets, "images": self.images, "left_out": self.left_out}
 
     def to_markdown(self) -> str:
         """Rows are methods, columns OOD sets; AUROC / FPR95 in per cent."""
         names = list(next(iter(self.results.values())))
-        lines = ["| method | " + " | ".join(names) + " |", "|---" * (len(names) + 1) + "|"]
+        rows = [["method", *names]]
         for method, of_sets in self.results.items():
-            cells = [f"{100 * of_sets[name].auroc:.2f} / {100 * of_sets[name].fpr95:.2f}" for name in names]
-            lines.append(f"| {method} | " + " | ".join(cells) + " |")
+            rows.append([method, *(f"{100 * m.auroc:.2f} / {100 * m.fpr95:.2f}" for m in of_sets.values())])
+        lines = ["| " + " | ".join(cell.replace("|", r"\|") for cell in row) + " |" for row in rows]
+        lines.insert(1, "|---" * (len(names) + 1) + "|")
         return "\n".join(lines) + "\n"
 
+    def to_csv(self) -> str:
+        """One line for each method and OOD set, `average` with all OOD images; fractions at full precision."""
+        text = io.StringIO()
+        table = csv.writer(text, lineterminator="\n")
+        table.writerow(["method", "set", *(one.name for one in fields(Metrics)), "id_images", "ood_images"])
+        for method, of_sets in self.results.items():
+            images = {AVERAGE: 0, **self.images[method]}
+            inside = images.pop(ID)
+            images[AVERAGE] = sum(images.values())
+            table.writerows([method, name, *astuple(found), inside, images[name]] for name, found in of_sets.items())
+        return text.getvalue()
 
-def evaluate(id_url: str, ood_urls: Mapping[str, str], options: Mapping[str, Any]) -> Evaluation:
-    """Raises CallerError if a set cannot be read, has no scores, or the sets share no score column."""
-    inside = read_scores("--id", id_url, options)
-    outside = {name: read_scores(f"--ood {name}", url, options) for name, url in ood_urls.items()}
-    for name in (AVERAGE, "id"):
-        if name in outside:
+    def rendered(self) -> dict[str, str]:
+        """What to print or write, by format."""
+        as_json = json.dumps(self.to_json(), indent=2) + "\n"
+        return {"markdown": self.to_markdown(), "json": as_json, "csv": self.to_csv()}
+
+
+def evaluate(
+    id_urls: Sequence[str],
+    ood_urls: Mapping[str, Sequence[str]],
+    options: Mapping[str, Any],
+    methods: Sequence[str] = (),
+) -> Evaluation:
+    """`methods`: the rows, in this order; all that every set has a score of if empty. Several URLs are pooled.
+
+    Raises CallerError if a set cannot be read, has no scores, or lacks a method asked for, or if the sets share none.
+    """
+    for name in (AVERAGE, ID):
+        if name in ood_urls:
             raise CallerError(f"--ood {name!r} is a name that the table uses itself; use another")
-    shared = [column for column in inside.columns if all(column in ood.columns for ood in outside.values())]
+    inside = pooled_scores("--id", id_urls, options)
+    outside = {name: pooled_scores(f"--ood {name}", urls, options) for name, urls in ood_urls.items()}
+    missing = _missing({ID: inside, **outside})
+    shared = [column for column, lacking in missing.items() if not lacking]
     if not shared:
-        raise CallerError(f"--id {id_url!r} and the --ood sets have no score column in common")
+        raise CallerError(f"--id {_listed(id_urls)} and the --ood sets have no score column in common")
+    found = _evaluated(inside, outside, _chosen(methods, missing) if methods else shared)
+    left_out = {_method(column): lacking for column, lacking in missing.items() if lacking and not methods}
+    return replace(found, left_out=left_out)
+
+
+def parse_sets(given: Sequence[str]) -> dict[str, list[str]]:
+    """The URLs of each OOD set, from `NAME=URI` arguments; of one name there may be several."""
+    sets: dict[str, list[str]] = {}
+    for assignment in given:
+        for name, url in parse_texts("--ood", [assignment]).items():
+            if not url:
+                raise CallerError(f"--ood {assignment!r} names no URI; it is NAME=URI")
+            sets.setdefault(name, []).append(url)
+    return sets
+
+
+def parse_format(name: str | None, as_json: bool) -> str:
+    """The format to print, `--json` being short for `--format json`."""
+    if name is not None and name not in FILES:
+        raise CallerError(f"--format {name!r} is unknown; the formats are {', '.join(FILES)}")
+    if as_json and name not in (None, "json"):
+        raise CallerError(f"--format {name!r} and --json contradict each other; give one of them")
+    return "json" if as_json else name or "markdown"
+
+
+def _evaluated(inside: Scores, outside: Mapping[str, Scores], columns: Sequence[str]) -> Evaluation:
+    every = {ID: inside, **outside}
     results = {}
-    for column in shared:
+    for column in columns:
         of_sets = {name: metrics(inside.columns[column], ood.columns[column]) for name, ood in outside.items()}
-        of_sets[AVERAGE] = _average(list(of_sets.values()))
-        results[column.removeprefix("score_")] = of_sets
-    sets = {
-        name: {"scored": s.records - s.unscored, "unscored": s.unscored}
-        for name, s in {"id": inside, **outside}.items()
-    }
-    return Evaluation(results, sets)
+        results[_method(column)] = {**of_sets, AVERAGE: _average(list(of_sets.values()))}
+    return Evaluation(
+        results,
+        sets={name: {"scored": s.records - s.unscored, "unscored": s.unscored} for name, s in every.items()},
+        images={_method(c): {name: len(s.columns[c]) for name, s in every.items()} for c in columns},
+    )
 
 
-def read_scores(option: str, url: str, options: Mapping[str, Any]) -> Scores:
-    """All score columns under a URL: a scan directory, one score table, or a pattern of score tables."""
-    files, path = file_system(url, options)
-    paths = [path]
-    if files.isdir(path):
-        paths = _tables_in(files, f"{path.rstrip('/')}/{SCORES}") or _tables_in(files, path)
-    elif has_magic(path) and not files.exists(path):
-        paths = sorted(map(str, files.glob(path)))
-    if not paths or not files.exists(paths[0]):
-        raise CallerError(f"{option} {url!r} is not a scan directory, a score table or a pattern that matches any")
-    try:
-        tables = [pq.read_table(pa.BufferReader(files.cat_file(name))) for name in paths]
-    except (pa.ArrowException, OSError) as error:
-        raise CallerError(
-            f"{option} {url!r} holds a file that is not a readable score table: {first_line(error)}"
-        ) from error
-    try:
-        table = pa.concat_tables([_scores_only(one, option, url) for one in tables])
-    except pa.ArrowInvalid as error:
-        raise CallerError(f"{option} {url!r} holds score tables with different score columns") from error
-    columns = {name: table[name].drop_null().to_numpy() for name in table.column_names}
-    if not columns or not all(len(values) for values in columns.values()):
-        raise CallerError(f"{option} {url!r} holds no scored image")
-    return Scores(columns, len(table), max(table[name].null_count for name in table.column_names))
+def _missing(sets: Mapping[str, Scores]) -> dict[str, list[str]]:
+    """For each score column of any set, in the order they come, the sets that do not have it in every table."""
+    columns = dict.fromkeys(name for scores in sets.values() for name in (*scores.columns, *scores.partial))
+    return {column: [name for name, scores in sets.items() if column not in scores.columns] for column in columns}
 
 
-def _tables_in(files: AbstractFileSystem, folder: str) -> list[str]:
-    return sorted(str(name) for name in files.find(folder, maxdepth=1) if str(name).endswith(".parquet"))
+def _chosen(methods: Sequence[str], missing: Mapping[str, Sequence[str]]) -> list[str]:
+    """The columns of the methods asked for. Raises CallerError for one that a set lacks."""
+    by_name = {_method(column): column for column in missing}
+    there = ", ".join(name for name, column in by_name.items() if not missing[column])
+    chosen = [by_name.get(method, score_column(method)) for method in methods]
+    for method, column in zip(methods, chosen, strict=True):
+        lacking = missing.get(column, ["any set"])
+        if lacking:
+            raise CallerError(
+                f"--method {method!r} has no scores in {', '.join(lacking)}; all sets have scores of {there}"
+            )
+    return list(dict.fromkeys(chosen))
 
 
-def _scores_only(table: pa.Table, option: str, url: str) -> pa.Table:
-    names = [name for name in table.column_names if name.startswith("score_")]
-    if not names:
-        raise CallerError(f"{option} {url!r} holds a table without a score column")
-    return table.select(names).replace_schema_metadata(None)
+def _method(column: str) -> str:
+    """A method's name as `--method` takes it; of an unknown one, what follows `score_`."""
+    return {score_column(name): name for name in METHODS}.get(column, column.removeprefix("score_"))
+
+
+def _listed(urls: Sequence[str]) -> str:
+    return ", ".join(map(repr, urls))
 
 
 def _average(all_sets: list[Metrics]) -> Metrics:

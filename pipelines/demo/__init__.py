@@ -46,7 +46,7 @@ def demo(output: str, say: Callable[[str], None]) -> str:
 def evaluated(scanned: str) -> Evaluation:
     """The animals against each other subject, which the shards are named after."""
     subjects = sorted({path.name.rsplit("-", 1)[0] for path in SHARDS.iterdir()} - {ID_SUBJECT})
-    tables = {subject: f"{scanned}/scores/part-*-{subject}-*.parquet" for subject in [ID_SUBJECT, *subjects]}
+    tables = {subject: [f"{scanned}/scores/part-*-{subject}-*.parquet"] for subject in [ID_SUBJECT, *subjects]}
     return evaluate(tables.pop(ID_SUBJECT), tables, {})
 
 
