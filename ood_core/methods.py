@@ -1,8 +1,14 @@
 """The methods' names, parameters and defaults. Free of torch, so that a caller's mistake is found at once."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
+from typing import Literal
+
+Order = Literal["transductive", "sequential"]
+"""How a method that learns from the images goes over them (METHODS.md §7): learn from all, then score all; or the
+papers' batch by batch, where a score depends on what came before."""
 
 
 @dataclass(frozen=True)
@@ -12,8 +18,19 @@ class MCM:
     temperature: float = 1.0
 
     def __post_init__(self) -> None:
-        if not 0 < self.temperature < float("inf"):
-            raise ValueError(f"temperature must be above 0, not {self.temperature}")
+        _above(0, temperature=self.temperature)
+
+
+@dataclass(frozen=True)
+class GLMCM:
+    """Parameters of `gl-mcm`. `local_weight`: λ, what the best place of the image counts (METHODS.md §2)."""
+
+    temperature: float = 1.0
+    local_weight: float = 1.0
+
+    def __post_init__(self) -> None:
+        _above(0, temperature=self.temperature)
+        _at_least(0, local_weight=self.local_weight)
 
 
 @dataclass(frozen=True)
@@ -23,15 +40,135 @@ class NegLabel:
     groups: int = 100
 
     def __post_init__(self) -> None:
-        if self.groups < 1:
-            raise ValueError(f"groups must be at least 1, not {self.groups}")
+        _at_least(1, groups=self.groups)
 
 
-Parameters = MCM | NegLabel
-METHODS: Mapping[str, type[Parameters]] = MappingProxyType({"mcm": MCM, "neglabel": NegLabel})
-NEEDS_NEGATIVES = frozenset({"neglabel"})
+@dataclass(frozen=True)
+class NegRefine:
+    """Parameters of `negrefine`. `alpha`: weight of multi-matching over `top_k` ID and negative labels (§5)."""
+
+    groups: int = 100
+    alpha: float = 2.0
+    top_k: int = 5
+
+    def __post_init__(self) -> None:
+        _at_least(1, groups=self.groups, top_k=self.top_k)
+        _at_least(0, alpha=self.alpha)
+
+
+@dataclass(frozen=True)
+class Debiased:
+    """Parameters of `debiased`. `true_negative_fraction`: π, the assumed fraction of true negatives (§6)."""
+
+    groups: int = 100
+    true_negative_fraction: float = 0.5
+
+    def __post_init__(self) -> None:
+        _at_least(1, groups=self.groups)
+        _above(0, true_negative_fraction=self.true_negative_fraction)
+        _at_most(1, true_negative_fraction=self.true_negative_fraction)
+
+
+@dataclass(frozen=True)
+class AdaNeg:
+    """Parameters of `adaneg` (METHODS.md §7). A row of the memory holds its text and `memory_length` - 1 images.
+
+    `threshold` and `gap` are γ and g. `static_weight` is λ; None: 0.1, or 1 with the adaptive gap, as published.
+    `batch_size` matters in sequential order only.
+    """
+
+    groups: int = 5
+    memory_length: int = 10
+    proxies: Literal["task", "sample"] = "task"
+    beta: float = 5.0
+    threshold: float = 0.5
+    gap: float = 0.5
+    static_weight: float | None = None
+    adaptive_gap: bool = False
+    order: Order = "transductive"
+    batch_size: int = 256
+
+    def __post_init__(self) -> None:
+        _at_least(1, groups=self.groups, memory_length=self.memory_length, batch_size=self.batch_size)
+        _at_least(0, beta=self.beta, threshold=self.threshold, gap=self.gap)
+        _at_most(1, threshold=self.threshold, gap=self.gap)
+        if self.static_weight is not None:
+            _at_least(0, static_weight=self.static_weight)
+
+    @property
+    def weight_of_static(self) -> float:
+        return self.static_weight if self.static_weight is not None else 1.0 if self.adaptive_gap else 0.1
+
+
+@dataclass(frozen=True)
+class InterNeg:
+    """Parameters of `interneg` (METHODS.md §8). Images that score below `invert_below` (β) are turned into words.
+
+    The `max_inversions` lowest of them are inverted, and the best `extra_negatives` join the negatives; none with 0.
+    `batch_size` matters in sequential order only.
+    """
+
+    groups: int = 5
+    invert_below: float = 0.35
+    extra_negatives: int = 2000
+    max_inversions: int = 8000
+    steps: int = 10
+    learning_rate: float = 0.02
+    order: Order = "transductive"
+    batch_size: int = 256
+
+    def __post_init__(self) -> None:
+        _at_least(1, groups=self.groups, steps=self.steps, batch_size=self.batch_size)
+        _at_least(0, invert_below=self.invert_below, extra_negatives=self.extra_negatives)
+        _at_least(0, max_inversions=self.max_inversions)
+        _above(0, learning_rate=self.learning_rate)
+
+    @property
+    def inverts(self) -> bool:
+        return min(self.extra_negatives, self.max_inversions, self.invert_below) > 0
+
+
+Parameters = MCM | GLMCM | NegLabel | NegRefine | Debiased | AdaNeg | InterNeg
+METHODS: Mapping[str, type[Parameters]] = MappingProxyType(
+    {
+        "mcm": MCM,
+        "gl-mcm": GLMCM,
+        "neglabel": NegLabel,
+        "negrefine": NegRefine,
+        "debiased": Debiased,
+        "adaneg": AdaNeg,
+        "interneg": InterNeg,
+    }
+)
+NEEDS_NEGATIVES = frozenset({"neglabel", "negrefine", "debiased", "adaneg", "interneg"})
+NEEDS_LOCAL_FEATURES = frozenset({"gl-mcm"})
+LEARNS = frozenset({"adaneg", "interneg"})
+"""Methods whose scores depend on the other images: they go over the input first, or in order."""
+
+
+def needs_texts(parameters: Parameters) -> bool:
+    """Whether a text encoder is needed beyond the label bank's embeddings."""
+    return isinstance(parameters, NegRefine) or (isinstance(parameters, InterNeg) and parameters.inverts)
 
 
 def score_column(method: str) -> str:
     """The column of a score table that holds the method's score."""
     return "score_" + method.replace("-", "_")
+
+
+def _above(limit: int, **values: float | int) -> None:
+    for name, value in values.items():
+        if not limit < value < math.inf:
+            raise ValueError(f"{name} must be above {limit}, not {value}")
+
+
+def _at_least(limit: int, **values: float | int) -> None:
+    for name, value in values.items():
+        if not limit <= value < math.inf:
+            raise ValueError(f"{name} must be at least {limit}, not {value}")
+
+
+def _at_most(limit: int, **values: float | int) -> None:
+    for name, value in values.items():
+        if not value <= limit:
+            raise ValueError(f"{name} must be at most {limit}, not {value}")

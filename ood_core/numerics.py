@@ -1,9 +1,10 @@
 """Softmax masses that do not saturate, and the one shape that scoring works in (METHODS.md §0)."""
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float, Float64
+from jaxtyping import Float, Float64, Int
 from torch import Tensor
 
 BLOCK = 64
@@ -20,6 +21,34 @@ def blocks(rows: Tensor, size: int) -> Iterator[tuple[Tensor, int]]:
         yield block, count
 
 
+@dataclass(frozen=True)
+class Exponentials:
+    """e^(logit - `maximum`) of every label, float32, and the largest logit, float64. Summed as often as is needed,
+    computed once: the exponentials are what scoring costs beside the product with the labels."""
+
+    terms: Float[Tensor, "images labels"]
+    maximum: Float64[Tensor, " images"]
+
+    @classmethod
+    def of(cls, cosines: Float[Tensor, "images labels"], temperature: float) -> "Exponentials":
+        maximum = cosines.amax(dim=1, keepdim=True)
+        terms = cosines.sub(maximum).div_(temperature).exp_()
+        return cls(terms, maximum[:, 0].double() / temperature)
+
+    def log_mass(self) -> Float64[Tensor, " images"]:
+        """log Σ e^logit over all labels."""
+        return self.terms.sum(dim=1).double().log() + self.maximum
+
+    def group_log_masses(self, order: Int[Tensor, "groups per_group"]) -> Float64[Tensor, "images groups"]:
+        """log Σ e^logit over each group of labels; -inf where float32 holds nothing beside the largest group's."""
+        chosen = self.terms.index_select(1, order.flatten()).view(len(self.terms), *order.shape)
+        return chosen.sum(dim=2).double().log() + self.maximum[:, None]
+
+    def probabilities(self) -> Float[Tensor, "images labels"]:
+        """Softmax over the labels."""
+        return self.terms / self.terms.sum(dim=1, keepdim=True)
+
+
 def mass_outside_maximum(logits: Float[Tensor, "images labels"]) -> Float64[Tensor, " images"]:
     """1 - max softmax, summed from the other labels' terms, so precise near 0; higher = less certain."""
     exact = logits.double()
@@ -29,14 +58,11 @@ def mass_outside_maximum(logits: Float[Tensor, "images labels"]) -> Float64[Tens
 
 
 def grouped_negative_mass(
-    id_logits: Float[Tensor, "images labels"],
-    negative_logits: Float[Tensor, "images groups per_group"],
+    id_log_mass: Float64[Tensor, " images"], group_log_masses: Float64[Tensor, "images groups"]
 ) -> Float64[Tensor, " images"]:
     """Softmax mass on the negatives, averaged over their groups; higher = more out-of-distribution.
 
-    One minus NegLabel's score (arXiv 2403.20078, section 3.3; METHODS.md §3), from the float64 difference of float32
-    log-sum-exps, so that scores whose float32 value is exactly 1 are still told apart.
+    One minus NegLabel's score (arXiv 2403.20078, section 3.3; METHODS.md §3), from the float64 difference of log
+    masses, so that scores whose float32 value is exactly 1 are still told apart.
     """
-    id_log_mass = torch.logsumexp(id_logits, dim=1).double()
-    negative_log_mass = torch.logsumexp(negative_logits, dim=2).double()
-    return torch.sigmoid(negative_log_mass - id_log_mass[:, None]).mean(dim=1)
+    return torch.sigmoid(group_log_masses - id_log_mass[:, None]).mean(dim=1)

@@ -1,20 +1,37 @@
 """Scores: how much an image belongs. One file per method; higher = more in-distribution, everywhere."""
 
+from ood_core.scores.adaneg import AdaNegScorer
 from ood_core.scores.batch import ImageBatch, Labels
+from ood_core.scores.dataset import score_dataset
+from ood_core.scores.debiased import DebiasedScorer, debiased
+from ood_core.scores.gl_mcm import GLMCMScorer, local_mcm
 from ood_core.scores.image_scorer import ImageScorer, ImageScores
+from ood_core.scores.interneg import InterNegScorer
 from ood_core.scores.mcm import MCMScorer, mcm
 from ood_core.scores.neglabel import NegLabelScorer, neglabel
-from ood_core.scores.scorers import SCORERS, Scorer
+from ood_core.scores.negrefine import NegRefineScorer, multi_matching
+from ood_core.scores.scorers import LEARNERS, SCORERS, Learner, Scorer
 
 __all__ = [
+    "LEARNERS",
     "SCORERS",
+    "AdaNegScorer",
+    "DebiasedScorer",
+    "GLMCMScorer",
     "ImageBatch",
     "ImageScorer",
     "ImageScores",
+    "InterNegScorer",
     "Labels",
+    "Learner",
     "MCMScorer",
     "NegLabelScorer",
+    "NegRefineScorer",
     "Scorer",
+    "debiased",
+    "local_mcm",
     "mcm",
+    "multi_matching",
     "neglabel",
+    "score_dataset",
 ]

@@ -1,7 +1,8 @@
 """Every asked-for score of a batch of embeddings, from one multiplication with the labels."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -9,10 +10,11 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ood_core.labels import LabelBank
+from ood_core.memory import Candidates
 from ood_core.methods import Parameters
-from ood_core.numerics import BLOCK, blocks, mass_outside_maximum
-from ood_core.scores.batch import ImageBatch, Labels
-from ood_core.scores.scorers import SCORERS
+from ood_core.numerics import BLOCK, blocks
+from ood_core.scores.batch import EncodeWords, ImageBatch, Labels
+from ood_core.scores.scorers import LEARNERS, SCORERS, Scorer
 
 
 @dataclass(frozen=True)
@@ -27,30 +29,56 @@ class ImageScores:
 
 
 class ImageScorer:
-    """Scores embeddings by several methods at once. A row's result does not depend on what is scored beside it."""
+    """Scores embeddings by several methods at once. A row's result does not depend on what is scored beside it.
 
-    def __init__(self, bank: LabelBank, methods: Mapping[str, Parameters], device: str = "cpu") -> None:
-        self.labels = Labels.of(bank, device)
-        self.scorers = {name: SCORERS[name](parameters, self.labels) for name, parameters in methods.items()}
+    `encode` is the text encoder, for the methods that need one; `learned` what the methods that learn have learned.
+    """
+
+    def __init__(
+        self,
+        bank: LabelBank,
+        methods: Mapping[str, Parameters],
+        device: str = "cpu",
+        encode: EncodeWords | None = None,
+        learned: Mapping[str, Candidates] | None = None,
+    ) -> None:
+        self.labels = Labels.of(bank, device, encode)
+        self.scorers = {
+            name: make_scorer(name, parameters, self.labels, (learned or {}).get(name))
+            for name, parameters in methods.items()
+        }
 
     @torch.inference_mode()
-    def __call__(self, embeddings: Float[Tensor, "images dim"]) -> ImageScores:
-        parts = [self._score(block, count) for block, count in blocks(embeddings.to(self.labels.id), BLOCK)]
+    def __call__(
+        self, embeddings: Float[Tensor, "images dim"], local: Float[Tensor, "images places dim"] | None = None
+    ) -> ImageScores:
+        parts = [self._score(batch, count) for batch, count in image_batches(embeddings, self.labels, local)]
         columns = [torch.cat(column).cpu().numpy() for column in zip(*parts, strict=True)] or self._empty()
         id_label, id_probability, negative_label, *scores = columns
         return ImageScores(id_label, id_probability, negative_label, dict(zip(self.scorers, scores, strict=True)))
 
-    def _score(self, block: Tensor, count: int) -> list[Tensor]:
-        batch = ImageBatch.of(block, self.labels)
-        probability = 1.0 - mass_outside_maximum(batch.id_cosines / self.labels.temperature)
-        columns = [batch.id_cosines.argmax(dim=1), probability, self._nearest_negative(batch)]
+    def _score(self, batch: ImageBatch, count: int) -> list[Tensor]:
+        # The nearest label's own term is 1, so the sum of the terms is the inverse of its probability.
+        probability = 1.0 / batch.id_exponentials.terms.sum(dim=1).double()
+        columns = [batch.id_label, probability, batch.negative_label]
         columns += [scorer(batch) for scorer in self.scorers.values()]
         return [column[:count] for column in columns]
 
-    def _nearest_negative(self, batch: ImageBatch) -> Tensor:
-        if batch.negative_cosines.shape[1]:
-            return batch.negative_cosines.argmax(dim=1)
-        return torch.full((len(batch.embeddings),), -1, device=batch.embeddings.device)
-
     def _empty(self) -> list[np.ndarray]:
         return [np.empty(0, np.int64), np.empty(0), np.empty(0, np.int64), *(np.empty(0) for _ in self.scorers)]
+
+
+def image_batches(
+    embeddings: Float[Tensor, "images dim"], labels: Labels, local: Float[Tensor, "images places dim"] | None = None
+) -> Iterator[tuple[ImageBatch, int]]:
+    """The images in blocks of one shape, each with its count of real images."""
+    places = [None] * len(embeddings) if local is None else [block for block, _ in blocks(local, BLOCK)]
+    for (block, count), of_places in zip(blocks(embeddings.to(labels.columns), BLOCK), places, strict=False):
+        yield ImageBatch.of(block, labels, of_places), count
+
+
+def make_scorer(name: str, parameters: Any, labels: Labels, learned: Candidates | None = None) -> Scorer:
+    """The method's scorer, with what it has learned."""
+    if name in LEARNERS:
+        return SCORERS[name](parameters, labels, learned)  # pyright: ignore[reportCallIssue]
+    return SCORERS[name](parameters, labels)

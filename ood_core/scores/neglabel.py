@@ -1,25 +1,11 @@
 """NegLabel (ICLR 2024, arXiv 2403.20078, section 3.3; METHODS.md §3). On a CSP bank this is CSP (arXiv 2410.08611)."""
 
-import numpy as np
-import torch
 from jaxtyping import Float, Float64, Int
 from torch import Tensor
 
 from ood_core.methods import NegLabel
-from ood_core.numerics import grouped_negative_mass
+from ood_core.numerics import Exponentials, grouped_negative_mass
 from ood_core.scores.batch import ImageBatch, Labels
-
-
-def group_order(permutation: np.ndarray, groups: int) -> np.ndarray:
-    """Indices of the negatives group by group, [groups, per_group], as many groups as there are negatives at most.
-
-    The remainder `M mod groups` is dropped first, from the end of the bank's order, then its permutation applies.
-    """
-    if not len(permutation):
-        raise ValueError("the label bank has no negative labels, which this method needs")
-    groups = min(groups, len(permutation))
-    kept = len(permutation) - len(permutation) % groups
-    return permutation[permutation < kept].reshape(groups, -1)
 
 
 def neglabel(
@@ -29,14 +15,15 @@ def neglabel(
     temperature: float,
 ) -> Float64[Tensor, " images"]:
     """Softmax mass on the ID labels, averaged over groups of negatives, in [0, 1]; higher = more in-distribution."""
-    return 1.0 - grouped_negative_mass(id_cosines / temperature, negative_cosines[:, order] / temperature)
+    id_log_mass = Exponentials.of(id_cosines, temperature).log_mass()
+    masses = Exponentials.of(negative_cosines, temperature).group_log_masses(order)
+    return 1.0 - grouped_negative_mass(id_log_mass, masses)
 
 
 class NegLabelScorer:
     def __init__(self, parameters: NegLabel, labels: Labels) -> None:
-        order = group_order(labels.permutation, parameters.groups)
-        self.order = torch.from_numpy(order).to(labels.negative.device)
-        self.temperature = labels.temperature
+        self.order = labels.group_order(parameters.groups)
 
     def __call__(self, batch: ImageBatch) -> Float64[Tensor, " images"]:
-        return neglabel(batch.id_cosines, batch.negative_cosines, self.order, self.temperature)
+        masses = batch.negative_exponentials.group_log_masses(self.order)
+        return 1.0 - grouped_negative_mass(batch.id_exponentials.log_mass(), masses)

@@ -1,0 +1,122 @@
+"""AdaNeg: proxies that adapt to the images seen (NeurIPS 2024, arXiv 2410.20149; METHODS.md §7)."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from jaxtyping import Float, Float64, Int
+from torch import Tensor
+
+from ood_core.memory import Candidates, MemoryBank
+from ood_core.memory.gap import RecentVerdicts, Thresholds
+from ood_core.memory.proxies import Remembered, gram_matrices, sample_cosines, task_proxies
+from ood_core.methods import AdaNeg
+from ood_core.numerics import BLOCK, blocks, grouped_negative_mass
+from ood_core.scores.batch import ImageBatch, Labels
+
+ENTROPIES_AT_ONCE = 8
+
+
+def static_negative_mass(batch: ImageBatch, order: Int[Tensor, "groups per_group"]) -> Float64[Tensor, " images"]:
+    """One minus NegLabel's score of the block."""
+    masses = batch.negative_exponentials.group_log_masses(order)
+    return grouped_negative_mass(batch.id_exponentials.log_mass(), masses)
+
+
+def entropies(terms: Float[Tensor, "images labels"]) -> Float64[Tensor, " images"]:
+    """Entropy of the softmax over labels, given its terms e^(logit - max), as the authors compute it; in nats."""
+    parts = [terms.new_empty(0)]
+    for block, count in blocks(terms, ENTROPIES_AT_ONCE):
+        probabilities = block / block.sum(dim=1, keepdim=True)
+        parts.append(-(probabilities * (probabilities + 1e-8).log()).sum(dim=1)[:count])
+    return torch.cat(parts).double()
+
+
+class AdaNegScorer:
+    """The score against a given memory (`learned`); without one, every proxy is its label's text."""
+
+    def __init__(self, parameters: AdaNeg, labels: Labels, learned: Candidates | None = None) -> None:
+        self.order = labels.group_order(parameters.groups)
+        self.parameters, self.static_weight = parameters, parameters.weight_of_static
+        self.remembered = Remembered.of(learned or Candidates.none(len(labels.columns)), labels.columns)
+        if parameters.proxies == "task":
+            self.proxies = task_proxies(self.remembered).T.contiguous()
+        else:
+            self.gram = gram_matrices(self.remembered)
+
+    def __call__(self, batch: ImageBatch) -> Float64[Tensor, " images"]:
+        cosines = batch.cosines.clone()
+        cosines[:, self.remembered.labels] = self._proxy_cosines(batch.embeddings)
+        adapted = ImageBatch(batch.embeddings, cosines, batch.id_count, batch.temperature)
+        mass = static_negative_mass(adapted, self.order)
+        mass += self.static_weight * static_negative_mass(batch, self.order)
+        return 1.0 + self.static_weight - mass
+
+    def _proxy_cosines(self, images: Float[Tensor, "images dim"]) -> Float[Tensor, "images rows"]:
+        if self.parameters.proxies == "task":
+            return images @ self.proxies
+        return sample_cosines(images, self.remembered, self.gram, self.parameters.beta)
+
+
+class AdaNegLearner:
+    """Which images join the memory: those whose static score is confident, in the row of their nearest label."""
+
+    def __init__(self, parameters: AdaNeg, labels: Labels) -> None:
+        self.order = labels.group_order(parameters.groups)
+        self.parameters = parameters
+        self.labels, self.dim = labels.columns.shape[1], len(labels.columns)
+        self.fixed = Thresholds.fixed(parameters.threshold, parameters.gap)
+        self.thresholds = self.fixed
+        self.needs_verdicts = parameters.adaptive_gap
+
+    def memory(self) -> MemoryBank:
+        """An empty one: a row a label, ID labels first."""
+        return MemoryBank(np.full(self.labels, self.parameters.memory_length - 1), self.dim)
+
+    def verdicts(self, batch: ImageBatch, count: int) -> list[bool]:
+        """The confident ones of the first `count` images, true for ID."""
+        scores = (1.0 - static_negative_mass(batch, self.order))[:count].tolist()
+        return [s > self.fixed.positive for s in scores if s > self.fixed.positive or s < self.fixed.negative]
+
+    def adapt(self, positive_fraction: float) -> None:
+        """Sets the thresholds by the share of ID among the confident verdicts."""
+        if self.parameters.adaptive_gap:
+            self.thresholds = Thresholds.adapted(self.parameters.threshold, self.parameters.gap, positive_fraction)
+
+    def candidates(self, batch: ImageBatch, keys: Sequence[str]) -> Candidates:
+        """Of the block's first images, as many as there are keys."""
+        scores = (1.0 - static_negative_mass(batch, self.order))[: len(keys)]
+        positive = (scores > self.thresholds.positive).nonzero()[:, 0]
+        negative = (scores < self.thresholds.negative).nonzero()[:, 0]
+        priorities = [
+            entropies(batch.id_exponentials.terms[positive]),
+            entropies(batch.negative_exponentials.terms[negative]),
+        ]
+        rows = [batch.id_label[positive], batch.id_count + batch.negative_label[negative]]
+        chosen = torch.cat([positive, negative])
+        return Candidates(
+            rows=torch.cat(rows).cpu().numpy(),
+            priorities=torch.cat(priorities).cpu().numpy(),
+            keys=[keys[index] for index in map(int, chosen)],
+            embeddings=batch.embeddings[chosen].cpu().numpy(),
+        )
+
+
+class SequentialAdaNeg:
+    """The authors' own order: batch by batch, the memory learns from a batch and then scores it."""
+
+    def __init__(self, parameters: AdaNeg, labels: Labels) -> None:
+        self.parameters, self.labels = parameters, labels
+        self.learner = AdaNegLearner(parameters, labels)
+        self.memory = self.learner.memory()
+        self.recent = RecentVerdicts()
+
+    def __call__(self, embeddings: Float[Tensor, "images dim"], keys: Sequence[str]) -> Float64[Tensor, " images"]:
+        batches = [(ImageBatch.of(block, self.labels), count) for block, count in blocks(embeddings, BLOCK)]
+        for batch, count in batches:
+            self.recent.add(self.learner.verdicts(batch, count))
+        self.learner.adapt(self.recent.positive_fraction)
+        for number, (batch, count) in enumerate(batches):
+            self.memory.offer(self.learner.candidates(batch, keys[number * BLOCK :][:count]))
+        scorer = AdaNegScorer(self.parameters, self.labels, self.memory.snapshot())
+        return torch.cat([scorer(batch)[:count] for batch, count in batches])

@@ -1,0 +1,123 @@
+"""InterNeg: negatives found in the images themselves (CVPR 2026, arXiv 2603.02618; METHODS.md §8)."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float, Float64
+from torch import Tensor
+
+from ood_core.labels.interneg import margins
+from ood_core.memory import Candidates, MemoryBank
+from ood_core.memory.gap import Thresholds
+from ood_core.methods import InterNeg
+from ood_core.numerics import BLOCK, blocks
+from ood_core.scores.adaneg import entropies, static_negative_mass
+from ood_core.scores.batch import ImageBatch, Labels
+
+Invert = Callable[[Float[Tensor, "images dim"], Sequence[str]], Float[Tensor, "images dim"]]
+"""Image embeddings, with their keys, to unit text embeddings that say what is in the image."""
+
+PROXY_IMAGES = 16
+CONFIDENT = Thresholds.fixed(0.5, 0.5)
+
+
+class InterNegScorer:
+    """NegLabel's score with the extra negatives of `learned` behind the bank's own."""
+
+    def __init__(self, parameters: InterNeg, labels: Labels, learned: Candidates | None = None) -> None:
+        extra = learned.embeddings if learned is not None else np.empty((0, len(labels.columns)), np.float32)
+        self.extra = torch.from_numpy(extra.copy()).to(labels.columns).T.contiguous()
+        self.order = labels.group_order(parameters.groups, len(extra))
+
+    def __call__(self, batch: ImageBatch) -> Float64[Tensor, " images"]:
+        cosines = torch.cat([batch.cosines, batch.embeddings @ self.extra], dim=1)
+        return 1.0 - static_negative_mass(replace(batch, cosines=cosines), self.order)
+
+
+class InterNegLearner:
+    """Row 0 remembers the images to invert, those of the lowest static score.
+
+    Where the bank has no mean image of its ID labels, row 1 + i remembers images that are surely of ID label i.
+    """
+
+    needs_verdicts = False
+
+    def __init__(self, parameters: InterNeg, labels: Labels) -> None:
+        self.order = labels.group_order(parameters.groups)
+        self.parameters, self.labels = parameters, labels
+
+    def memory(self) -> MemoryBank:
+        rows = 0 if self.labels.image_proxies is not None else self.labels.id_count
+        to_invert = self.parameters.max_inversions if self.parameters.inverts else 0
+        return MemoryBank(np.array([to_invert] + [PROXY_IMAGES] * rows), len(self.labels.columns))
+
+    def candidates(self, batch: ImageBatch, keys: Sequence[str]) -> Candidates:
+        scores = (1.0 - static_negative_mass(batch, self.order))[: len(keys)]
+        low = (scores < self.parameters.invert_below).nonzero()[:, 0]
+        sure = (scores > CONFIDENT.positive).nonzero()[:, 0]
+        if self.labels.image_proxies is not None:
+            sure = sure[:0]
+        chosen = torch.cat([low, sure])
+        priorities = torch.cat([scores[low], entropies(batch.id_exponentials.terms[sure])])
+        return Candidates(
+            rows=torch.cat([torch.zeros_like(low), 1 + batch.id_label[sure]]).cpu().numpy(),
+            priorities=priorities.cpu().numpy(),
+            keys=[keys[index] for index in map(int, chosen)],
+            embeddings=batch.embeddings[chosen].cpu().numpy(),
+        )
+
+    def verdicts(self, batch: ImageBatch, count: int) -> list[bool]:  # noqa: ARG002
+        return []
+
+    def adapt(self, positive_fraction: float) -> None:
+        pass
+
+    def proxies(self, memory: Candidates) -> Float[Tensor, "id_labels dim"]:
+        """Each ID label's mean image: the bank's, or of the remembered images; zeros where there are none."""
+        if self.labels.image_proxies is not None:
+            return self.labels.image_proxies
+        images = memory.of_rows(1, 1 + self.labels.id_count)
+        sums = np.zeros((self.labels.id_count, len(self.labels.columns)))
+        np.add.at(sums, images.rows - 1, images.embeddings)
+        return F.normalize(torch.from_numpy(sums), dim=1).to(self.labels.columns)
+
+    def extra_negatives(self, memory: Candidates, invert: Invert) -> Candidates:
+        """The inverted images that are farther from every ID label's mean image than the label itself, best first.
+
+        Ordered, and where there are too many chosen, by their mean margin, largest first; the priority is its negative.
+        ID labels without a mean image have no say.
+        """
+        asked, proxies = memory.of_rows(0, 1), self.proxies(memory)
+        known = proxies.any(dim=1)
+        bank = MemoryBank(np.array([self.parameters.extra_negatives]), len(self.labels.columns))
+        if len(asked) and known.any():
+            words = invert(torch.from_numpy(asked.embeddings.copy()).to(self.labels.columns), asked.keys)
+            found = margins(words, self.labels.id[known], proxies[known])
+            rows = np.where(found.survives, 0, -1)
+            bank.offer(Candidates(rows, found.excess, asked.keys, words.cpu().numpy()).of_rows(0, 1))
+        return bank.snapshot()
+
+
+class SequentialInterNeg:
+    """The authors' own order: of each batch the low-scoring images are inverted, and the batch is scored with them."""
+
+    def __init__(self, parameters: InterNeg, labels: Labels, invert: Invert | None, proxies: Tensor | None) -> None:
+        self.parameters, self.labels, self.invert = parameters, replace(labels, image_proxies=proxies), invert
+        self.extra = MemoryBank(np.array([parameters.extra_negatives]), len(labels.columns))
+        self.inverted = 0
+
+    def __call__(self, embeddings: Float[Tensor, "images dim"], keys: Sequence[str]) -> Float64[Tensor, " images"]:
+        left = self.parameters.max_inversions - self.inverted
+        learner = InterNegLearner(replace(self.parameters, max_inversions=left), self.labels)
+        batches = [(ImageBatch.of(block, self.labels), count) for block, count in blocks(embeddings, BLOCK)]
+        memory = learner.memory()
+        for number, (batch, count) in enumerate(batches):
+            memory.offer(learner.candidates(batch, keys[number * BLOCK :][:count]))
+        if self.invert is not None:
+            self.extra.offer(learner.extra_negatives(memory.snapshot(), self.invert))
+        self.inverted += len(memory)
+        scorer = InterNegScorer(self.parameters, self.labels, self.extra.snapshot())
+        return torch.cat([scorer(batch)[:count] for batch, count in batches])
