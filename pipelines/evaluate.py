@@ -85,7 +85,7 @@ def evaluate(
     missing = _missing({ID: inside, **outside})
     shared = [column for column, lacking in missing.items() if not lacking]
     if not shared:
-        raise CallerError(f"--id {_listed(id_urls)} and the --ood sets have no score column in common")
+        raise CallerError(f"--id {', '.join(map(repr, id_urls))} and the --ood sets have no score column in common")
     found = _evaluated(inside, outside, _chosen(methods, missing) if methods else shared)
     left_out = {_method(column): lacking for column, lacking in missing.items() if lacking and not methods}
     return replace(found, left_out=left_out)
@@ -147,10 +147,6 @@ def _chosen(methods: Sequence[str], missing: Mapping[str, Sequence[str]]) -> lis
 def _method(column: str) -> str:
     """A method's name as `--method` takes it; of an unknown one, what follows `score_`."""
     return {score_column(name): name for name in METHODS}.get(column, column.removeprefix("score_"))
-
-
-def _listed(urls: Sequence[str]) -> str:
-    return ", ".join(map(repr, urls))
 
 
 def _average(all_sets: list[Metrics]) -> Metrics:
