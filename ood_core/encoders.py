@@ -2,22 +2,23 @@
 
 import hashlib
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import open_clip
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float, Int, UInt8
+from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 
+from ood_core.local_features import encode_locally, local_features_problem, place_count
 from ood_core.numerics import blocks
 from ood_core.preprocessing import Preprocessing
+from ood_core.text_tower import TextTower
 from ood_core.vocabulary import fill
 
 PRECISIONS = {"float32": "fp32", "bfloat16": "bf16", "float16": "fp16"}
 TEXT_BLOCK = 256
-CONTEXT_STEP = 8
 
 
 class ModelError(ValueError):
@@ -46,7 +47,7 @@ class ClipEncoder:
         self.dtype = min((weight.dtype for weight in model.parameters()), key=lambda dtype: dtype.itemsize)
         self._mean = torch.tensor(self.preprocessing.mean, device=self.device).view(1, 3, 1, 1)
         self._std = torch.tensor(self.preprocessing.std, device=self.device).view(1, 3, 1, 1)
-        self._text_tower = _TextTower(model)
+        self.text_tower = TextTower(model)
 
     @classmethod
     def load(
@@ -81,11 +82,42 @@ class ClipEncoder:
     @torch.inference_mode()
     def encode_images(self, pixels: UInt8[Tensor, "images height width 3"]) -> Float[Tensor, "images dim"]:
         """Unit embeddings of pictures that `preprocessing` has brought to the model's size."""
-        embeddings = []
+        found = [F.normalize(self._image_features(inputs).float(), dim=1)[:n] for inputs, n in self._inputs(pixels)]
+        return torch.cat(found) if found else torch.empty(0, self.dim, device=self.device)
+
+    @torch.inference_mode()
+    def encode_images_locally(
+        self, pixels: UInt8[Tensor, "images height width 3"]
+    ) -> tuple[Float[Tensor, "images dim"], Float[Tensor, "images places dim"]]:
+        """`encode_images`, and unit features of every place of each image, from one pass (METHODS.md §2).
+
+        Places are a vision transformer's patches, or the cells of a ResNet's last feature map, row by row. Raises
+        ModelError if the model has none.
+        """
+        if reason := self.local_features_problem():
+            raise ModelError(f"the model gives no local features: {reason}")
+        visual = self._visual
+        embeddings = [torch.empty(0, self.dim, device=self.device)]
+        local = [torch.empty(0, place_count(visual), self.dim, device=self.device)]
+        for inputs, count in self._inputs(pixels):
+            features, places = encode_locally(visual, self._image_features, inputs)
+            embeddings.append(F.normalize(features.float(), dim=1)[:count])
+            local.append(F.normalize(places.float(), dim=2)[:count])
+        return torch.cat(embeddings), torch.cat(local)
+
+    def local_features_problem(self) -> str | None:
+        """Why `encode_images_locally` cannot be had of this model; None if it can. Runs nothing."""
+        return local_features_problem(self._visual)
+
+    @property
+    def _visual(self) -> nn.Module:
+        return self.model.get_submodule("visual")
+
+    def _inputs(self, pixels: Tensor) -> Iterator[tuple[Tensor, int]]:
+        """The model's input in blocks of `image_block` images, each with its count of real ones."""
         for block, count in blocks(pixels, self.image_block):
-            inputs = block.to(self.device).permute(0, 3, 1, 2).float().div(255).sub(self._mean).div(self._std)
-            embeddings.append(F.normalize(self._image_features(inputs).float(), dim=1)[:count])
-        return torch.cat(embeddings) if embeddings else torch.empty(0, self.dim, device=self.device)
+            inputs = block.to(self.device).permute(0, 3, 1, 2).float().div(255)
+            yield inputs.sub(self._mean).div(self._std), count
 
     def _image_features(self, inputs: Tensor) -> Tensor:
         return self.model.encode_image(inputs.to(self.dtype))  # pyright: ignore[reportCallIssue]
@@ -95,80 +127,35 @@ class ClipEncoder:
         return self.encode_ensembles(["{}"], texts)
 
     @torch.inference_mode()
-    def encode_ensembles(self, templates: Sequence[str], words: Sequence[str]) -> Float[Tensor, "words dim"]:
+    def encode_ensembles(
+        self, templates: Sequence[str], words: Sequence[str], normalize: bool = True
+    ) -> Float[Tensor, "words dim"]:
         """Unit embeddings of words under a prompt ensemble: the mean over the templates, then normalised.
 
-        The mean is of the encoder's own outputs, before any normalisation (METHODS.md §4). A text that occurs several
-        times is encoded once.
+        The mean is of the encoder's own outputs, before any normalisation (METHODS.md §4); without `normalize` it is
+        left at that. A text that occurs several times is encoded once.
         """
         texts = [text for word in words for text in fill(templates, word)]
         places = {text: place for place, text in enumerate(dict.fromkeys(texts))}
         features = self._text_features(list(places))
         rows = torch.tensor([places[text] for text in texts], dtype=torch.long, device=self.device)
-        return F.normalize(features[rows].view(len(words), len(templates), features.shape[1]).mean(dim=1), dim=1)
+        means = features[rows].view(len(words), len(templates), features.shape[1]).mean(dim=1)
+        return F.normalize(means, dim=1) if normalize else means
 
     def _text_features(self, texts: list[str]) -> Float[Tensor, "texts dim"]:
         if not texts:
             return torch.empty(0, self.dim, device=self.device)
         tokens = self.tokenizer(texts)
-        contexts = self._text_tower.contexts(tokens)
+        contexts = self.text_tower.contexts(tokens)
         features: list[Tensor] = []
         rows: list[Tensor] = []
         for context in contexts.unique().tolist():
             chosen = (contexts == context).nonzero().flatten()
             for block, count in blocks(tokens[chosen, :context], TEXT_BLOCK):
-                features.append(self._text_tower(block.to(self.device)).float()[:count])
+                features.append(self.text_tower(block.to(self.device)).float()[:count])
             rows.append(chosen)
         ordered = torch.cat(rows).argsort().to(self.device)
         return torch.cat(features)[ordered]
-
-
-class _TextTower:
-    """A model's text tower, run at a context no longer than the text.
-
-    In a causal tower that pools at the end-of-text token nothing after that token can change the result, so the
-    positions after it need not be computed: exact, and several times faster for short texts. Each text has a context
-    of its own, whatever stands beside it.
-    """
-
-    def __init__(self, model: nn.Module) -> None:
-        self.encode_text = _EncodeText(model)
-        self.prefix = "model." if hasattr(model, "positional_embedding") else "model.text."
-        tower: Any = self.encode_text.get_submodule(self.prefix.rstrip("."))
-        self.positions, self.mask = getattr(tower, "positional_embedding", None), getattr(tower, "attn_mask", None)
-        self.pool = getattr(tower, "text_pool_type", None) or getattr(tower, "pool_type", None)
-        self.eos = getattr(tower, "text_eos_id", None) or getattr(tower, "eos_id", None)
-        causal = self.mask is not None and getattr(tower, "cls_emb", None) is None
-        self.can_shorten = causal and self.pool in ("argmax", "eos")
-
-    def contexts(self, tokens: Int[Tensor, "texts context"]) -> Int[Tensor, " texts"]:
-        """For each text the shortest context that holds it, in steps of `CONTEXT_STEP` tokens."""
-        full = tokens.shape[1]
-        if not self.can_shorten:
-            return torch.full((len(tokens),), full)
-        end = tokens.argmax(dim=1) if self.pool == "argmax" else (tokens == self.eos).int().argmax(dim=1)
-        return ((end + CONTEXT_STEP) // CONTEXT_STEP * CONTEXT_STEP).clamp(max=full)
-
-    def __call__(self, tokens: Int[Tensor, "texts context"]) -> Float[Tensor, "texts dim"]:
-        if self.positions is None or self.mask is None or not self.can_shorten:
-            return self.encode_text(tokens)
-        context = tokens.shape[1]
-        shortened = {
-            self.prefix + "positional_embedding": self.positions[:context],
-            self.prefix + "attn_mask": self.mask[:context, :context],
-        }
-        return torch.func.functional_call(self.encode_text, shortened, (tokens,))
-
-
-class _EncodeText(nn.Module):
-    """A model's `encode_text` as the `forward` that `functional_call` needs."""
-
-    def __init__(self, model: nn.Module) -> None:
-        super().__init__()
-        self.model = model
-
-    def forward(self, tokens: Tensor) -> Tensor:
-        return self.model.encode_text(tokens)  # pyright: ignore[reportCallIssue]
 
 
 def weight_fingerprint(model: nn.Module) -> str:

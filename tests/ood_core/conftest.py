@@ -74,6 +74,13 @@ ARCHITECTURES: dict[str, dict] = {
         "multimodal_cfg": {**TEXT, "context_length": 76, "layers": 1},
         "custom_text": True,
     },
+    "resnet": {
+        "text_cfg": TEXT,
+        "vision_cfg": {"image_size": 64, "layers": [1, 1, 1, 1], "width": 8, "patch_size": None},
+    },
+    "layer scale": {"text_cfg": TEXT, "vision_cfg": {**VISION, "layers": 2, "ls_init_value": 0.3}},
+    "custom block": {"text_cfg": TEXT, "vision_cfg": {**VISION, "block_type": "custom", "scale_attn": True}},
+    "average of places": {"text_cfg": TEXT, "vision_cfg": {**VISION, "pool_type": "avg", "final_ln_after_pool": True}},
 }
 
 

@@ -12,7 +12,7 @@ from PIL import Image
 
 from ood_core.encoders import ClipEncoder, ModelError
 
-ARCHITECTURES = ["demo", "clip", "custom text", "end of text by id", "not causal", "last token", "coca"]
+ARCHITECTURES = ["demo", "clip", "custom text", "end of text by id", "not causal", "last token", "coca", "resnet"]
 TEXTS = [
     "",
     "a",
