@@ -117,11 +117,34 @@ def labels_build(
     output: Annotated[str | None, typer.Option(help="The label bank's directory.")] = None,
     config: Annotated[Path | None, typer.Option(metavar="CONFIG.yaml", help="Values for the other options.")] = None,
     corpus: Annotated[list[str], typer.Option(help="wordnet, or a word list: FILE, noun:FILE, adjective:FILE.")] = [],  # noqa: B006
-    wordnet_file: Annotated[list[str], typer.Option(help="WordNet's files, e.g. noun.act; default: NegLabel's.")] = [],  # noqa: B006
-    criterion: Annotated[str | None, typer.Option(help="How candidates are ranked: neglabel.")] = None,
+    wordnet_file: Annotated[
+        list[str], typer.Option(help="WordNet's files, e.g. noun.act; default: the criterion's.")
+    ] = [],  # noqa: B006
+    criterion: Annotated[
+        str | None, typer.Option(help="How candidates are ranked: neglabel (default), csp, density or interneg.")
+    ] = None,
     judge: Annotated[str | None, typer.Option(help="Who removes false negatives: none.")] = None,
-    quantile: Annotated[float | None, typer.Option(help="η of NegMining; default 0.95.")] = None,
-    fraction: Annotated[float | None, typer.Option(help="Share of candidates kept; default 0.15.")] = None,
+    quantile: Annotated[float | None, typer.Option(help="neglabel: η of NegMining; default 0.95.")] = None,
+    fraction: Annotated[
+        float | None, typer.Option(help="Share of candidates kept, not for interneg; default 0.15, density 0.23.")
+    ] = None,
+    adjective_fraction: Annotated[
+        float | None, typer.Option(help="The same of adjectives; default: --fraction, density 0.13.")
+    ] = None,
+    phrase_seed: Annotated[int | None, typer.Option(help="csp: draws the noun of each phrase; default 0.")] = None,
+    neighbours: Annotated[int | None, typer.Option(help="density: nearest candidates looked at; default 100.")] = None,
+    negatives: Annotated[int | None, typer.Option(help="interneg: candidates kept in all; default 2000.")] = None,
+    id_images: Annotated[
+        list[str],
+        typer.Option(
+            help="interneg: labelled images of your labels: folders named after labels, a Parquet table with "
+            "--label-column, or a CSV or Parquet manifest of path and label; several times."
+        ),
+    ] = [],  # noqa: B006
+    label_column: Annotated[str | None, typer.Option(help="Column of labels in --id-images; default label.")] = None,
+    images_per_label: Annotated[int | None, typer.Option(help="Most images used of a label; default 16.")] = None,
+    image_column: Annotated[str | None, typer.Option(help="Parquet column of image bytes in --id-images.")] = None,
+    key_column: Annotated[str | None, typer.Option(help="Parquet column of keys in --id-images.")] = None,
     temperature: Annotated[float | None, typer.Option(help="Softmax temperature; default: the model's own.")] = None,
     permutation_seed: Annotated[int | None, typer.Option(help="Seed of the negatives' groups; default 0.")] = None,
     model: Model = None,
@@ -137,8 +160,10 @@ def labels_build(
     """Mine negative labels for a dataset's labels, and encode both."""
     given = _given(
         id_labels=id_labels, output=output, corpus=corpus or None, wordnet_files=wordnet_file or None,
-        criterion=criterion, judge=judge, quantile=quantile, fraction=fraction, temperature=temperature,
-        permutation_seed=permutation_seed,
+        criterion=criterion, judge=judge, quantile=quantile, fraction=fraction, adjective_fraction=adjective_fraction,
+        phrase_seed=phrase_seed, neighbours=neighbours, negatives=negatives, id_images=id_images or None,
+        label_column=label_column, images_per_label=images_per_label, temperature=temperature,
+        permutation_seed=permutation_seed, read=_given(image_column=image_column, key_column=key_column),
         model=_given(name=model, pretrained=pretrained, device=device, dtype=dtype),
         encode=_given(workers=encode_workers, threads=encode_threads),
     )  # fmt: skip

@@ -5,10 +5,10 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, ValidationInfo, field_validator
 
+from ood_core.criteria import CRITERIA, Criterion, parameters_of
 from ood_core.methods import METHODS, Parameters
-from ood_core.vocabulary import DEFAULT_FILES
 from pipelines.errors import CallerError, first_line
 
 Positive = Annotated[int, Field(ge=1)]
@@ -85,20 +85,51 @@ class Scan(Section):
 
 class LabelsBuild(Section):
     """Everything `oodscan labels build` needs to know. `corpus`: `wordnet`, or word-list files, `adjective:FILE` for
-    adjectives; `quantile` and `fraction` are η and the kept share of METHODS' NegMining."""
+    adjectives. What is None has the criterion's default, and may be given only if the criterion has it."""
 
     id_labels: str
     output: str
-    corpus: tuple[str, ...] = ("wordnet",)
-    wordnet_files: tuple[str, ...] = DEFAULT_FILES
-    criterion: Literal["neglabel"] = "neglabel"
+    corpus: tuple[str, ...] = Field(default=("wordnet",), min_length=1)
+    wordnet_files: tuple[str, ...] | None = None
+    criterion: Literal["neglabel", "csp", "density", "interneg"] = "neglabel"
+    quantile: float | None = Field(default=None, ge=0, le=1)
+    fraction: float | None = Field(default=None, gt=0, le=1)
+    adjective_fraction: float | None = Field(default=None, gt=0, le=1)
+    phrase_seed: int | None = Field(default=None, ge=0)
+    neighbours: Positive | None = None
+    negatives: Positive | None = None
+    id_images: tuple[str, ...] | None = None
+    label_column: str | None = None
+    images_per_label: Positive | None = None
+    read: Read = Read()
     judge: Literal["none"] = "none"
-    quantile: float = Field(default=0.95, ge=0, le=1)
-    fraction: float = Field(default=0.15, gt=0, le=1)
     temperature: float | None = Field(default=None, gt=0)
     permutation_seed: int = Field(default=0, ge=0)
     model: Model = Model(name="ViT-B-16", pretrained="openai")
     encode: EncodePool = EncodePool()
+
+    @field_validator(
+        "quantile", "fraction", "adjective_fraction", "phrase_seed", "neighbours", "negatives", "id_images",
+        "label_column", "images_per_label",
+    )  # fmt: skip
+    @classmethod
+    def _belongs(cls, value: Any, info: ValidationInfo) -> Any:
+        criterion = info.data.get("criterion")
+        if value is None or criterion is None or str(info.field_name) in criterion_options(criterion):
+            return value
+        options = ", ".join("--" + name.replace("_", "-") for name in criterion_options(criterion))
+        raise ValueError(f"not an option of --criterion {criterion}, which has {options}")
+
+    def criterion_parameters(self) -> Criterion:
+        """The criterion with its parameters, defaults where nothing is given."""
+        given = {name: getattr(self, name) for name in parameters_of(self.criterion)}
+        return CRITERIA[self.criterion](**{name: value for name, value in given.items() if value is not None})
+
+
+def criterion_options(criterion: str) -> tuple[str, ...]:
+    """The fields that a criterion has of its own."""
+    images = ("id_images", "label_column") if criterion == "interneg" else ()
+    return (*images, *parameters_of(criterion))
 
 
 def method_parameters(names: Sequence[str], given: Mapping[str, Any]) -> dict[str, Parameters]:

@@ -1,8 +1,13 @@
 """Label banks and word files at any URL."""
 
+import io
+from collections.abc import Mapping
+from typing import Any, BinaryIO
+
 from ood_core.labels import LabelBank
 from ood_core.labels.bank import INFO_FILE, LABELS_FILE
 from pipelines.errors import CallerError, first_line
+from pipelines.readers.range_file import open_range
 from pipelines.storage import Directory, file_system
 
 
@@ -28,3 +33,18 @@ def read_words(option: str, url: str, options: dict) -> bytes:
     except Exception as error:  # every file system has errors of its own
         reason = "it does not exist" if isinstance(error, FileNotFoundError) else first_line(error)
         raise CallerError(f"{option} {url!r} cannot be read: {reason}") from error
+
+
+def open_words(option: str, url: str, options: Mapping[str, Any]) -> BinaryIO:
+    """A file to read line by line, going on where a download broke. Raises CallerError, naming the option."""
+    files, path = file_system(url, options)
+    try:
+        entry = files.info(path)
+    except Exception as error:  # every file system has errors of its own
+        reason = "it does not exist" if isinstance(error, FileNotFoundError) else first_line(error)
+        raise CallerError(f"{option} {url!r} cannot be read: {reason}") from error
+    if entry["type"] != "file":
+        raise CallerError(f"{option} {url!r} cannot be read: it is not a file")
+    if entry.get("size") is None:  # a server that does not say beforehand
+        return io.BytesIO(read_words(option, url, dict(options)))
+    return open_range(files, path, entry["size"])

@@ -39,10 +39,22 @@ class BankInfo:
         if self.permutation_seed < 0:
             raise ValueError(f"permutation_seed must be 0 or above, not {self.permutation_seed}")
 
+    def order_of(self, negatives: int) -> np.ndarray:
+        """The order in which so many negatives fall into groups: their indices, each once."""
+        if self.permutation == "none":
+            return np.arange(negatives)
+        if isinstance(self.permutation, list):
+            listed = np.array(self.permutation, dtype=np.int64)
+            return np.concatenate([listed, np.arange(len(listed), negatives)])
+        return np.random.default_rng(self.permutation_seed).permutation(negatives)
+
 
 @dataclass(frozen=True)
 class LabelBank:
-    """Labels in order, ID labels first, with unit embeddings [labels, dim] in float32."""
+    """Labels in order, ID labels first, with unit embeddings [labels, dim] in float32.
+
+    `image_embeddings`, [id_count, dim]: the mean image of each ID label, where the criterion knew images (InterNeg).
+    """
 
     texts: list[str]
     parts: list[str]
@@ -51,14 +63,19 @@ class LabelBank:
     selection_scores: np.ndarray
     verdicts: list[str | None]
     info: BankInfo = BankInfo()
+    image_embeddings: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         if not self.id_count:
             raise ValueError("a label bank needs at least one label with role 'id'")
-        lengths = np.linalg.norm(self.embeddings, axis=1)
-        if not np.all(np.abs(lengths - 1) < 1e-3):
-            row = int(np.argmax(~(np.abs(lengths - 1) < 1e-3)))
-            raise ValueError(f"label {self.texts[row]!r} has an embedding of length {lengths[row]:.4g}, not 1")
+        _check_unit(self.embeddings, self.texts, "an embedding")
+        if self.image_embeddings is not None:
+            if self.image_embeddings.shape != (self.id_count, self.dim):
+                raise ValueError(
+                    f"image embeddings must be [{self.id_count}, {self.dim}] (ID labels, dimension), not "
+                    f"{list(self.image_embeddings.shape)}"
+                )
+            _check_unit(self.image_embeddings, self.texts, "an image embedding")
         if isinstance(self.info.permutation, list):
             check_permutation(self.info.permutation, self.negative_count)
 
@@ -72,13 +89,7 @@ class LabelBank:
 
     def permutation(self) -> np.ndarray:
         """The order in which the negatives fall into groups: indices into the negatives, each once."""
-        recorded = self.info.permutation
-        if recorded == "none":
-            return np.arange(self.negative_count)
-        if isinstance(recorded, list):
-            listed = np.array(recorded, dtype=np.int64)
-            return np.concatenate([listed, np.arange(len(listed), self.negative_count)])
-        return np.random.default_rng(self.info.permutation_seed).permutation(self.negative_count)
+        return self.info.order_of(self.negative_count)
 
     def content_hash(self) -> str:
         """SHA-256 of all that scores can depend on."""
@@ -87,6 +98,8 @@ class LabelBank:
         digest.update(json.dumps(words, ensure_ascii=False).encode())
         digest.update(np.ascontiguousarray(self.embeddings, dtype="<f4").data)
         digest.update(self.permutation().astype("<i8").data)
+        if self.image_embeddings is not None:
+            digest.update(np.ascontiguousarray(self.image_embeddings, dtype="<f4").data)
         return digest.hexdigest()
 
     def to_files(self) -> dict[str, bytes]:
@@ -123,6 +136,14 @@ class LabelBank:
         return cls.from_files((directory / LABELS_FILE).read_bytes(), info.read_bytes() if info.exists() else None)
 
 
+def _check_unit(embeddings: np.ndarray, texts: list[str], what: str) -> None:
+    lengths = np.linalg.norm(embeddings, axis=1)
+    wrong = ~(np.abs(lengths - 1) < 1e-3)
+    if wrong.any():
+        row = int(np.argmax(wrong))
+        raise ValueError(f"label {texts[row]!r} has {what} of length {lengths[row]:.4g}, not 1")
+
+
 def check_permutation(permutation: list[int], negatives: int) -> None:
     """A recorded permutation lists each of the first n negatives once, n being all of them or fewer by a remainder."""
     if len(permutation) > negatives or sorted(permutation) != list(range(len(permutation))):
@@ -143,7 +164,17 @@ def _to_table(bank: LabelBank) -> pa.Table:
         "selection_score": selection,
         "verdict": pa.array(bank.verdicts, pa.string()),
     }
+    if bank.image_embeddings is not None:
+        columns["image_embedding"] = _image_column(bank.image_embeddings, len(bank.texts))
     return pa.table(columns)
+
+
+def _image_column(embeddings: np.ndarray, rows: int) -> pa.Array:
+    """The ID labels' image embeddings, and null for every negative."""
+    ids, dim = embeddings.shape
+    values = np.zeros((rows, dim), np.float32)
+    values[:ids] = embeddings
+    return pa.FixedSizeListArray.from_arrays(pa.array(values.reshape(-1)), dim, mask=pa.array(np.arange(rows) >= ids))
 
 
 def _from_table(table: pa.Table, info: BankInfo) -> LabelBank:
@@ -162,15 +193,25 @@ def _from_table(table: pa.Table, info: BankInfo) -> LabelBank:
     selection = (
         table["selection_score"].to_numpy() if "selection_score" in table.column_names else np.full(rows, np.nan)
     )
+    ids = int(is_id.sum())
     return LabelBank(
         texts=table["text"].cast(pa.string()).to_pylist(),
         parts=[part or "noun" for part in parts],
-        id_count=int(is_id.sum()),
+        id_count=ids,
         embeddings=_embeddings(table["embedding"]),
         selection_scores=np.asarray(selection, dtype=np.float64),
         verdicts=table["verdict"].to_pylist() if "verdict" in table.column_names else [None] * rows,
         info=info,
+        image_embeddings=_image_embeddings(table, ids),
     )
+
+
+def _image_embeddings(table: pa.Table, ids: int) -> np.ndarray | None:
+    """Of the ID labels; a column without any value is as good as none. Raises ValueError if some have none."""
+    if "image_embedding" not in table.column_names:
+        return None
+    column = table["image_embedding"].slice(0, ids)
+    return None if column.null_count == ids else _embeddings(column)
 
 
 def _embeddings(column: pa.ChunkedArray) -> np.ndarray:

@@ -10,7 +10,8 @@ from ood_core.vocabulary.corpus import (
 )
 from ood_core.vocabulary.prompts import CSP, INTERNEG, MCM, NEGLABEL, PROMPTS, Prompts, fill
 from ood_core.vocabulary.relations import NounRelations
-from ood_core.vocabulary.words import Part, Word, corpus_words, id_labels
+from ood_core.vocabulary.superclasses import SUPERCLASSES, superclass_phrase
+from ood_core.vocabulary.words import Part, Word, corpus_texts, id_labels
 
 __all__ = [
     "ADJECTIVE_FILES",
@@ -22,13 +23,15 @@ __all__ = [
     "NEGLABEL",
     "NOUN_FILES",
     "PROMPTS",
+    "SUPERCLASSES",
     "WORDNET_FILES",
     "NounRelations",
     "Part",
     "Prompts",
     "Word",
-    "corpus_words",
+    "corpus_texts",
     "fill",
     "id_labels",
+    "superclass_phrase",
     "wordnet_corpus",
 ]

@@ -1,6 +1,6 @@
 """Words: the entries of a corpus, and the two kinds of word file a user may bring."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
@@ -21,13 +21,12 @@ class Word:
             raise ValueError(f"part must be 'noun' or 'adjective', not {self.part!r}")
 
 
-def corpus_words(content: bytes, part: Part = "noun") -> list[Word]:
-    """The words of a corpus file: UTF-8, one a line, kept as spelled; blank lines and repeats are dropped.
+def corpus_texts(lines: Iterable[bytes]) -> Iterator[str]:
+    """The words of a corpus file's lines, one by one: UTF-8, kept as spelled, repeats too; blank lines are dropped.
 
     `#` begins no comment. Raises ValueError naming the first line that is not UTF-8.
     """
-    texts = dict.fromkeys(text for _, text in _lines(content) if text)
-    return [Word(text, part) for text in texts]
+    return (text for _, text in _lines(lines) if text)
 
 
 def id_labels(content: bytes) -> list[str]:
@@ -36,7 +35,7 @@ def id_labels(content: bytes) -> list[str]:
     Order and number are meant here, so nothing is dropped but blank lines at the end. `#` begins no comment: "C#" is
     a label. Raises ValueError naming the lines: not UTF-8, blank, repeated, or no labels at all.
     """
-    lines = list(_lines(content))
+    lines = list(_lines(content.split(b"\n")))
     while lines and not lines[-1][1]:
         lines.pop()
     if not lines:
@@ -53,11 +52,11 @@ def id_labels(content: bytes) -> list[str]:
     return list(where)
 
 
-def _lines(content: bytes) -> Iterator[tuple[int, str]]:
+def _lines(lines: Iterable[bytes]) -> Iterator[tuple[int, str]]:
     """Each line's number, from 1, and its text without surrounding white space and byte order mark."""
-    for number, line in enumerate(content.removeprefix(b"\xef\xbb\xbf").split(b"\n"), start=1):
+    for number, line in enumerate(lines, start=1):
         try:
-            yield number, line.decode("utf-8").strip()
+            yield number, (line.removeprefix(b"\xef\xbb\xbf") if number == 1 else line).decode("utf-8").strip()
         except UnicodeDecodeError as error:
             raise ValueError(f"line {number} is not UTF-8: {line[:80]!r} ({error.reason})") from error
 

@@ -1,60 +1,127 @@
-"""Rank words where they are encoded: a Ray actor around the label side of `ood_core`."""
+"""Encode and rank words, and encode the images of classes: a Ray actor around the label side of `ood_core`."""
 
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+import itertools
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
 
+from ood_core.criteria import Criterion, Density
+from pipelines.config import Read
+from pipelines.corpus import Block
+from pipelines.id_images import IMAGES_AT_ONCE, Slice
+from pipelines.stages.decode import decode, records
 from pipelines.stages.encode import FACTS, ModelSpec, facts_of
 
-if TYPE_CHECKING:
-    from torch import Tensor
+
+class RankedBlock(NamedTuple):
+    """Of a block: how many candidates survive, and those that can still be kept: `index`, `selection_score`, `text`."""
+
+    block: Block
+    survivors: int
+    rows: pa.Table
 
 
-class RankTexts:
-    """Tables of words to tables of their unit embeddings and NegMining scores (lower = a better negative).
+class LabelWorker:
+    """A model that encodes labels under their prompts; `templates` by part, "id" among them.
 
-    `templates` by the word's `prompt`, "id" among them. The first row of each table carries what `describe` says of the
-    model, as JSON; where that is why it cannot be loaded, there is nothing else.
+    Holds no state but the model and the ID labels, so a call can be repeated, on any worker. A model that cannot be
+    loaded is told by `facts`, not raised.
     """
 
-    def __init__(
-        self, model: ModelSpec, templates: Mapping[str, tuple[str, ...]], ids: Sequence[str], quantile: float
-    ) -> None:
+    def __init__(self, model: ModelSpec, templates: Mapping[str, tuple[str, ...]], ids: Sequence[str]) -> None:
         from ood_core.encoders import ModelError
 
-        self.templates, self.quantile = templates, quantile
+        self.templates, self.dim = templates, 0
         try:
             self.encoder = model.load()
             self.id_embeddings = self.encoder.encode_ensembles(templates["id"], ids)
-            self.facts = facts_of(self.encoder)
+            self._facts = facts_of(self.encoder)
+            self.dim = self._facts.dim
         except ModelError as error:
-            self.facts = str(error)
+            self._facts = str(error)
 
-    def __call__(self, words: pa.Table) -> pa.Table:
-        from ood_core.labels.neglabel import similarity_quantile
+    def facts(self) -> str:
+        """What `describe` says of the model, as JSON."""
+        return FACTS.dump_json(self._facts).decode()
 
-        said = pa.array([FACTS.dump_json(self.facts).decode(), *[None] * (len(words) - 1)], pa.string())
-        table = words.select(["index"]).append_column("facts", said)
-        if isinstance(self.facts, str):
-            return table
-        embeddings = self._encoded(words)
-        scores = similarity_quantile(embeddings, self.id_embeddings, self.quantile)
-        table = table.append_column("embedding", _vectors(embeddings.cpu().numpy()))
-        return table.append_column("selection_score", pa.array(scores))
+    def ids(self) -> np.ndarray:
+        """Unit embeddings of the ID labels."""
+        return self.id_embeddings.cpu().numpy()
 
-    def _encoded(self, words: pa.Table) -> "Tensor":
+    def embeddings(self, block: Block) -> tuple[Block, np.ndarray]:
+        """Unit embeddings of a block's texts."""
+        return block, self.encoder.encode_ensembles(self.templates[block.part], block.texts).cpu().numpy()
+
+    def rank(self, block: Block, criterion: Criterion, bound: float, image_embeddings: Any = None) -> RankedBlock:
+        """Ranks a block by a criterion that looks at one candidate at a time; drops what is above `bound`."""
         import torch
 
-        embeddings = torch.empty(len(words), self.encoder.dim, device=self.encoder.device)
-        prompts = np.array(words["prompt"].to_pylist())
-        for name, templates in self.templates.items():
-            rows = np.flatnonzero(prompts == name)
-            texts = words["text"].take(rows).to_pylist()
-            embeddings[torch.from_numpy(rows)] = self.encoder.encode_ensembles(templates, texts)
-        return embeddings
+        from ood_core.labels.ranking import rank
+
+        if isinstance(criterion, Density):
+            raise TypeError("density ranks all candidates of a part together")
+        images = None
+        if image_embeddings is not None:
+            images = torch.from_numpy(np.array(image_embeddings)).to(self.encoder.device)
+        candidates = self.encoder.encode_ensembles(self.templates[block.part], block.texts)
+        scores, survives = rank(criterion, candidates, self.id_embeddings, images)
+        rows = np.flatnonzero(survives & (scores <= bound))
+        return RankedBlock(
+            Block(block.part, block.first, []),
+            int(survives.sum()),
+            table(block.first + rows, scores[rows], block.texts, rows),
+        )
+
+    def features(self, block: Block) -> tuple[Block, np.ndarray | str]:
+        """A block's text features as the model gives them, not of unit length; or why they have no density."""
+        from ood_core.labels.density import check_lengths
+
+        features = self.encoder.encode_ensembles(self.templates[block.part], block.texts, normalize=False)
+        try:
+            check_lengths(features)
+        except ValueError as error:
+            return block, str(error)
+        return block, features.cpu().numpy()
+
+    def densities(self, features: np.ndarray, start: int, stop: int, neighbours: int) -> tuple[int, np.ndarray]:
+        """Mean log distances of the rows from `start` to `stop` to their nearest among all."""
+        import torch
+
+        from ood_core.labels.density import mean_log_distance
+
+        with warnings.catch_warnings():  # what Ray shares is read-only, and nothing writes to it
+            warnings.filterwarnings("ignore", "The given NumPy array is not writable", UserWarning)
+            candidates = torch.from_numpy(features).to(self.encoder.device)
+        return start, mean_log_distance(candidates[start:stop], candidates, neighbours)
+
+    def images(self, chosen: Slice, read: Read, options: Mapping[str, Any]) -> tuple[Slice, np.ndarray, list[int]]:
+        """Unit embeddings of the chosen records that are pictures, and those records' indices."""
+        import torch
+
+        embeddings, indices = [np.empty((0, self.dim), np.float32)], []
+        pictures = self._pictures(chosen, read, options)
+        while together := list(itertools.islice(pictures, IMAGES_AT_ONCE)):
+            pixels = torch.from_numpy(np.stack([picture for _, picture in together]))
+            embeddings.append(self.encoder.encode_images(pixels).cpu().numpy())
+            indices += [index for index, _ in together]
+        return chosen, np.concatenate(embeddings), indices
+
+    def _pictures(self, chosen: Slice, read: Read, options: Mapping[str, Any]) -> Iterator[tuple[int, np.ndarray]]:
+        """The chosen records' pictures at the model's size; bad ones are passed over."""
+        preprocessing, last = self.encoder.preprocessing, max(chosen.labels)
+        for index, record in enumerate(records(chosen.shard, read, options)):
+            if index in chosen.labels:
+                decoded = decode(record, preprocessing, read.max_image_pixels)
+                if decoded.pixels is not None:
+                    yield index, np.frombuffer(decoded.pixels, np.uint8).reshape(*preprocessing.size, 3)
+            if index == last:
+                return
 
 
-def _vectors(values: np.ndarray) -> pa.Array:
-    return pa.FixedSizeListArray.from_arrays(pa.array(np.ascontiguousarray(values).reshape(-1)), values.shape[1])
+def table(index: np.ndarray, scores: np.ndarray, texts: Sequence[str], rows: np.ndarray) -> pa.Table:
+    return pa.table(
+        {"index": index, "selection_score": scores, "text": pa.array([texts[row] for row in rows], pa.string())}
+    )

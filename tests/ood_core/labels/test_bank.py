@@ -146,6 +146,57 @@ def test_the_hash_is_the_same_everywhere(bank):
     assert bank.content_hash() == "560b0df41c8c385314d2e81e3dd3676943a5c19a2e09e9831b41f3d8611f4543"
 
 
+# Image embeddings
+
+
+@pytest.fixture
+def with_images(bank) -> LabelBank:
+    return replace(bank, id_count=2, image_embeddings=AXES[[2, 0]])
+
+
+def test_image_embeddings_are_kept_in_the_files(with_images):
+    files = with_images.to_files()
+    column = pq.read_table(io.BytesIO(files[LABELS_FILE]))["image_embedding"]
+    assert str(column.type) == "fixed_size_list<element: float>[4]"
+    assert column.to_pylist() == [[0, 0, 1, 0], [1, 0, 0, 0], None, None]
+    again = LabelBank.from_files(files[LABELS_FILE], files[INFO_FILE])
+    assert again.image_embeddings is not None
+    np.testing.assert_array_equal(again.image_embeddings, AXES[[2, 0]])
+    assert again.to_files() == files
+
+
+def test_the_hash_is_of_the_image_embeddings_too(with_images):
+    without = replace(with_images, image_embeddings=None)
+    other = replace(with_images, image_embeddings=AXES[:2])
+    assert len({bank.content_hash() for bank in (with_images, without, other)}) == 3
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        (AXES[:3], r"image embeddings must be \[2, 4\] \(ID labels, dimension\), not \[3, 4\]"),
+        (AXES[:2, :3], r"not \[2, 3\]"),
+        (AXES[:2] * [[1], [2]], "label 'größe' has an image embedding of length 2, not 1"),
+        (np.full((2, 4), np.nan), "label 'dog' has an image embedding of length nan, not 1"),
+    ],
+)
+def test_bad_image_embeddings_are_refused(with_images, rows, message):
+    with pytest.raises(ValueError, match=message):
+        replace(with_images, image_embeddings=rows)
+
+
+def test_image_embeddings_by_others():
+    values = [None, [0.0, 1.0, 0.0, 0.0], None, [1.0, 0.0, 0.0, 0.0]]
+    column = pa.array(values, pa.list_(pa.float32()))
+    bank = LabelBank.from_files(foreign(roles=["negative", "id", "negative", "id"], image_embedding=column))
+    assert bank.image_embeddings is not None
+    np.testing.assert_array_equal(bank.image_embeddings, AXES[[1, 0]])
+    empty = pa.array([None] * 4, pa.list_(pa.float32(), 4))
+    assert LabelBank.from_files(foreign(image_embedding=empty)).image_embeddings is None
+    with pytest.raises(ValueError, match="embeddings that are"):
+        LabelBank.from_files(foreign(image_embedding=column))  # of two ID labels the first has none
+
+
 # Banks by others
 
 

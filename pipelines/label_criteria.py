@@ -1,0 +1,127 @@
+"""Which candidates a label bank keeps: every criterion over the pool of workers, in bounded memory.
+
+What is kept is what a sort of all candidates by (selection score, place in the corpus) would keep, whatever the number
+of workers and the order in which they answer.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from ood_core.criteria import Criterion, Density, Intermodal, kept_fraction
+from ood_core.labels.class_images import class_means
+from ood_core.labels.selection import Lowest, shares
+from ood_core.vocabulary import Part
+from pipelines.config import LabelsBuild
+from pipelines.corpus import PARTS, WORDS_AT_ONCE, Corpus
+from pipelines.errors import CallerError
+from pipelines.id_images import IdImages
+from pipelines.label_workers import LabelWorkers
+from pipelines.stages.rank import table
+
+
+@dataclass(frozen=True)
+class Selection:
+    """The kept candidates of each part, best first: tables of `index`, `selection_score` and `text`."""
+
+    kept: Mapping[Part, pa.Table]
+    survivors: Mapping[Part, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class ClassImages:
+    """The mean image of each ID label, [ID labels, dim], and what the label bank says of where it is from."""
+
+    embeddings: np.ndarray
+    described: Mapping[str, Any]
+
+
+def select(criterion: Criterion, corpus: Corpus, workers: LabelWorkers, images: ClassImages | None = None) -> Selection:
+    """Ranks the corpus. `images`: for InterNeg's criterion."""
+    if isinstance(criterion, Density):
+        return _by_density(criterion, corpus, workers)
+    if isinstance(criterion, Intermodal):
+        most = {part: min(criterion.negatives, corpus.counts[part]) for part in PARTS}
+    else:
+        most = {part: int(corpus.counts[part] * kept_fraction(criterion, part)) for part in PARTS}
+    lowest: dict[Part, Lowest] = {part: Lowest(most[part]) for part in PARTS}
+    survivors = dict.fromkeys(PARTS, 0)
+    means = None if images is None else images.embeddings
+    calls = ((block, criterion, lowest[block.part].bound, means) for block in corpus.blocks())
+    for block, surviving, rows in workers.spread("rank", calls):
+        survivors[block.part] += surviving
+        lowest[block.part].add(rows)
+    if not isinstance(criterion, Intermodal):
+        return Selection(_tables(lowest))
+    if not any(survivors.values()):
+        raise CallerError(
+            f"--criterion interneg: none of {sum(corpus.counts.values())} candidates is less similar to every class's "
+            "images than the class's own label; do --id-images show what their labels say?"
+        )
+    share = shares(survivors, criterion.negatives)
+    return Selection({part: kept[: share[part]] for part, kept in _tables(lowest).items()}, survivors)
+
+
+def _tables(lowest: Mapping[Part, Lowest]) -> dict[Part, pa.Table]:
+    return {part: rows for part in PARTS if (rows := lowest[part].rows()) is not None}
+
+
+def _by_density(criterion: Density, corpus: Corpus, workers: LabelWorkers) -> Selection:
+    """Neighbours are looked for among all candidates of the same part: their features are held at once, V·D float32.
+
+    Of the V x V distances no worker holds more than a block.
+    """
+    features: dict[Part, np.ndarray] = {}
+    texts: dict[Part, list[str]] = {part: [""] * corpus.counts[part] for part in PARTS}
+    for block, found in workers.spread("features", ((block,) for block in corpus.blocks())):
+        if isinstance(found, str):
+            raise CallerError(f"--criterion density does not go with this --model: {found}")
+        if block.part not in features:
+            features[block.part] = np.empty((corpus.counts[block.part], workers.facts.dim), np.float32)
+        place = slice(block.first, block.first + len(block.texts))
+        features[block.part][place], texts[block.part][place] = found, block.texts
+    kept = {}
+    for part in PARTS:
+        if part in features:
+            scores = _densities(features.pop(part), criterion.neighbours, workers)
+            lowest = Lowest(int(len(scores) * kept_fraction(criterion, part)))
+            rows = np.arange(len(scores))
+            lowest.add(table(rows, scores, texts[part], rows))
+            kept[part] = lowest.rows()
+    return Selection(kept)
+
+
+def _densities(features: np.ndarray, neighbours: int, workers: LabelWorkers) -> np.ndarray:
+    import ray
+
+    count, shared = len(features), ray.put(features)
+    del features
+    starts = range(0, count, WORDS_AT_ONCE)
+    calls = ((shared, start, min(start + WORDS_AT_ONCE, count), neighbours) for start in starts)
+    scores = np.empty(count)
+    for start, found in workers.spread("densities", calls):
+        scores[start : start + len(found)] = found
+    return scores
+
+
+def class_images(
+    config: LabelsBuild, found: IdImages, ids: list[str], workers: LabelWorkers, options: Mapping[str, Any]
+) -> ClassImages:
+    """p_i of METHODS.md §8 from labelled ID images. Raises CallerError if no image of a label can be read."""
+    rows, labels, places = [], [], []
+    calls = ((part, config.read, dict(options)) for part in found.slices)
+    for part, embeddings, indices in workers.spread("images", calls):
+        rows.append(embeddings)
+        labels += [part.labels[index] for index in indices]
+        places += [(part.shard.id, index) for index in indices]
+    missing = [label for number, label in enumerate(ids) if number not in set(labels)]
+    if missing:
+        raise CallerError(
+            f"--id-images: no image of the ID label {missing[0]!r} can be read ({len(missing)} such labels)"
+        )
+    order = sorted(range(len(places)), key=places.__getitem__)
+    means = class_means(np.concatenate(rows)[order], np.array(labels)[order], len(ids))
+    return ClassImages(means, {"id_images": "labelled", "images": len(labels), "unreadable": found.count - len(labels)})
