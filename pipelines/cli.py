@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from pipelines.config import LabelsBuild, Scan, load, parse_storage_options, parse_values
+from pipelines.config import LabelsBuild, Rescore, Scan, load, parse_storage_options, parse_values
 from pipelines.errors import BUDGET_EXCEEDED, CALLER_MISTAKE, VERIFICATION_FAILED, CallerError
 
 app = typer.Typer(
@@ -104,11 +104,61 @@ def scan(
 
     chosen = load(Scan, config, given)
     run = Run.prepare(chosen, parse_storage_options(storage_options), new_scan)
-    summary = run_scan(run, address, say)
-    typer.echo(json.dumps(summary, indent=2) if as_json else _described(summary, chosen.output))
-    if not summary["within_error_budget"]:
-        say(f"more than {chosen.max_bad_fraction:.2%} of the records are bad (--max-bad-fraction)")
-        raise typer.Exit(BUDGET_EXCEEDED)
+    _ended(run_scan(run, address, say), chosen, as_json)
+
+
+@app.command()
+def rescore(
+    config: Annotated[
+        Path | None, typer.Argument(metavar="[CONFIG.yaml]", help="Values for all options below.")
+    ] = None,
+    embeddings: Annotated[
+        list[str],
+        typer.Option(help="Parquet tables of key and embedding, folders of them, or clip-retrieval's folder."),
+    ] = [],  # noqa: B006
+    labels: Annotated[str | None, typer.Option(help="The label bank's directory.")] = None,
+    output: Annotated[str | None, typer.Option(help="Where the scores go; the same again resumes.")] = None,
+    method: Annotated[list[str], typer.Option(help="A method's name; may be given several times.")] = [],  # noqa: B006
+    param: Annotated[list[str], typer.Option(metavar="NAME.FIELD=VALUE", help="e.g. adaneg.proxies=sample")] = [],  # noqa: B006
+    normalize: Annotated[bool | None, typer.Option("--normalize", help="Bring embeddings to unit length.")] = None,
+    key_column: Annotated[
+        str | None, typer.Option(help="Column of keys; default: key, id, filepath and the like.")
+    ] = None,
+    embedding_column: Annotated[str | None, typer.Option(help="Column of embeddings; default: embedding …")] = None,
+    rows_per_shard: Annotated[int | None, typer.Option(help="How tables are cut; default 100 000.")] = None,
+    text_embeddings: Annotated[
+        str | None, typer.Option(help="A Parquet table of text and embedding, in place of a model, for negrefine.")
+    ] = None,
+    model: Model = None,
+    pretrained: Pretrained = None,
+    device: Device = None,
+    dtype: Dtype = None,
+    score_workers: Annotated[int | None, typer.Option(help="Workers; default: one a GPU, else one a CPU.")] = None,
+    score_cpus: Annotated[float | None, typer.Option(help="CPUs a worker takes of Ray's count.")] = None,
+    score_gpus: Annotated[float | None, typer.Option(help="GPUs a worker takes; fractions share one.")] = None,
+    score_threads: Annotated[int | None, typer.Option(help="torch threads of a worker; default 1.")] = None,
+    max_bad_fraction: Annotated[float | None, typer.Option(help="Exit 3 when more are bad; default 0.01.")] = None,
+    new_scan: Annotated[bool, typer.Option(help="Start over: remove what an earlier run left in --output.")] = False,
+    address: Address = None,
+    storage_options: StorageOptions = [],  # noqa: B006
+    as_json: AsJson = False,
+) -> None:
+    """Score stored embeddings, without the images; rerun the same command to resume."""
+    given = _given(
+        embeddings=embeddings or None, labels=labels, output=output, method=method or None,
+        param=parse_values("--param", param) or None, text_embeddings=text_embeddings,
+        max_bad_fraction=max_bad_fraction,
+        model=_given(name=model, pretrained=pretrained, device=device, dtype=dtype),
+        read=_given(normalize=normalize, key_column=key_column, embedding_column=embedding_column,
+                    rows_per_shard=rows_per_shard),
+        score=_given(workers=score_workers, cpus=score_cpus, gpus=score_gpus, threads=score_threads),
+    )  # fmt: skip
+    from pipelines.rescore import Run
+    from pipelines.rescore import rescore as run_rescore
+
+    chosen = load(Rescore, config, given)
+    run = Run.prepare(chosen, parse_storage_options(storage_options), new_scan)
+    _ended(run_rescore(run, address, say), chosen, as_json)
 
 
 @labels_app.command("build")
@@ -276,6 +326,14 @@ def demo(
     from pipelines.demo import demo as run_demo
 
     typer.echo(run_demo(output, say))
+
+
+def _ended(summary: dict[str, Any], chosen: Scan | Rescore, as_json: bool) -> None:
+    """Says how a scan has ended; too many bad records have an exit code of their own."""
+    typer.echo(json.dumps(summary, indent=2) if as_json else _described(summary, chosen.output))
+    if not summary["within_error_budget"]:
+        say(f"more than {chosen.max_bad_fraction:.2%} of the records are bad (--max-bad-fraction)")
+        raise typer.Exit(BUDGET_EXCEEDED)
 
 
 def _given(**values: Any) -> dict[str, Any]:

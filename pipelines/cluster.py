@@ -12,7 +12,7 @@ import ray
 import ray.data
 from ray.data import Dataset
 
-from pipelines.config import EncodePool, Model, Pool
+from pipelines.config import EncodePool, Model, Pool, ScorePool
 from pipelines.errors import CallerError
 from pipelines.stages.encode import ModelFacts, ModelSpec, describe
 
@@ -89,13 +89,18 @@ def tables(dataset: Dataset) -> Iterator[pa.Table]:
     yield from dataset.iter_batches(batch_size=None, batch_format="pyarrow")  # pyright: ignore[reportReturnType]
 
 
+def device_of(model: Model, found: Cluster) -> str:
+    """`cuda` where the cluster has GPUs, unless the caller says otherwise."""
+    if model.device == "cuda" and not found.gpus:
+        raise CallerError("--device cuda: the cluster has no GPU")
+    return model.device if model.device != "auto" else "cuda" if found.gpus else "cpu"
+
+
 def model_spec(model: Model, pool: EncodePool, found: Cluster) -> ModelSpec:
     """The model with its device and dtype decided: a GPU and bfloat16 where the cluster has GPUs."""
     if model.name is None:
         raise CallerError("--model is missing, and the label bank does not say which model it was made with")
-    if model.device == "cuda" and not found.gpus:
-        raise CallerError("--device cuda: the cluster has no GPU")
-    device = model.device if model.device != "auto" else "cuda" if found.gpus else "cpu"
+    device = device_of(model, found)
     dtype = model.dtype if model.dtype != "auto" else "bfloat16" if device == "cuda" else "float32"
     block = pool.block or (256 if device == "cuda" else 16)
     return ModelSpec(model.name, model.pretrained, device, dtype, block, pool.threads)
@@ -134,6 +139,19 @@ def fitted_alone(pool: EncodePool, device: str, found: Cluster) -> EncodePool:
         )
     batch_size = pool.batch_size or (1024 if gpus else 64)
     return pool.model_copy(update={"workers": workers, "cpus": cpus, "gpus": gpus, "batch_size": batch_size})
+
+
+def fitted_scorers(pool: ScorePool, device: str, found: Cluster) -> ScorePool:
+    """A pool of scorers with every number decided. Raises CallerError if it does not fit the cluster."""
+    gpus = pool.gpus if pool.gpus is not None else float(device == "cuda")
+    cpus = pool.cpus or 1.0
+    workers = pool.workers or max(1, int(found.gpus / gpus) if gpus else int(found.cpus / cpus))
+    if workers * cpus > found.cpus + 1e-6 or workers * gpus > found.gpus:
+        raise CallerError(
+            f"--score-workers {workers} with {cpus:g} CPUs and {gpus:g} GPUs each do not fit a cluster of "
+            f"{found.cpus:g} CPUs and {found.gpus:g} GPUs"
+        )
+    return pool.model_copy(update={"workers": workers, "cpus": cpus, "gpus": gpus})
 
 
 def fitted(encode: EncodePool, decode: Pool, device: str, found: Cluster) -> tuple[EncodePool, Pool]:

@@ -20,9 +20,9 @@ def part_name(shard_id: str) -> str:
     return f"part-{shard_id}.parquet"
 
 
-def committed(output: Directory) -> set[str]:
-    """Ids of the shards whose scores are visible."""
-    names = [name for name in output.names(SCORES) if name.startswith("part-") and name.endswith(".parquet")]
+def committed(output: Directory, folder: str = SCORES) -> set[str]:
+    """Ids of the shards whose scores are visible, or what else the folder holds of each."""
+    names = [name for name in output.names(folder) if name.startswith("part-") and name.endswith(".parquet")]
     return {name.removeprefix("part-").removesuffix(".parquet") for name in names}
 
 
@@ -56,6 +56,7 @@ class Committer:
     output: Directory
     fingerprint: str
     on_commit: Callable[[str, pa.Table], None]
+    folder: str = SCORES
     shards: dict[str, _Gathered] = field(default_factory=dict)
     done: set[str] = field(default_factory=set)
 
@@ -83,11 +84,11 @@ class Committer:
         table = table.take(np.argsort(table["index"].to_numpy(), kind="stable"))
         visible = table.drop_columns([name for name in TELEMETRY if name in table.column_names])
         metadata = {FINGERPRINT_KEY: self.fingerprint, RECORDS_KEY: str(len(table))}
-        if "embedding" in visible.column_names:
+        if self.folder == SCORES and "embedding" in visible.column_names:
             embeddings = visible.select(["key", "shard", "index", "embedding"]).filter(visible["embedding"].is_valid())
             self._put(EMBEDDINGS, shard, embeddings, metadata)
             visible = visible.drop_columns("embedding")
-        self._put(SCORES, shard, visible, metadata)
+        self._put(self.folder, shard, visible, metadata)
         del self.shards[shard]
         self.done.add(shard)
         self.on_commit(shard, table)

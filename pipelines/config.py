@@ -82,6 +82,53 @@ class Scan(Section):
     def methods(self) -> dict[str, Parameters]:
         return method_parameters(self.method, self.param)
 
+    def settings(self) -> dict[str, Any]:
+        """What the rows depend on, beside methods, bank, model and input."""
+        return {
+            "embeddings": self.embeddings,
+            **{f"read.{key}": value for key, value in self.read.model_dump().items()},
+        }
+
+
+class ReadEmbeddings(Section):
+    """What counts as an embedding. `rows_per_shard` cuts large tables into shards; `normalize` brings every embedding
+    to unit length, which else it must have."""
+
+    key_column: str | None = None
+    embedding_column: str | None = None
+    normalize: bool = False
+    rows_per_shard: Positive = 100_000
+
+
+class ScorePool(Pool):
+    """Workers that read and score; None: one a GPU, else one a CPU."""
+
+    gpus: float | None = Field(default=None, ge=0)
+    threads: Positive = 1
+
+
+class Rescore(Section):
+    """Everything `oodscan rescore` needs to know. `model` and `text_embeddings`: where the methods that need texts
+    beyond the bank's get their embeddings from."""
+
+    embeddings: tuple[str, ...] = Field(min_length=1)
+    labels: str
+    output: str
+    method: tuple[str, ...] = ("neglabel", "mcm")
+    param: dict[str, Any] = {}
+    model: Model = Model()
+    text_embeddings: str | None = None
+    read: ReadEmbeddings = ReadEmbeddings()
+    score: ScorePool = ScorePool()
+    max_bad_fraction: float = Field(default=0.01, ge=0, le=1)
+
+    def methods(self) -> dict[str, Parameters]:
+        return method_parameters(self.method, self.param)
+
+    def settings(self) -> dict[str, Any]:
+        """What the rows depend on, beside methods, bank, model and input."""
+        return {"command": "rescore", **{f"read.{key}": value for key, value in self.read.model_dump().items()}}
+
 
 class LabelsBuild(Section):
     """Everything `oodscan labels build` needs to know. `corpus`: `wordnet`, or word-list files, `adjective:FILE` for

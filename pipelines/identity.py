@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from ood_core.methods import Parameters
 from pipelines.commit import committed
-from pipelines.config import Scan
+from pipelines.config import Rescore, Scan
 from pipelines.errors import CallerError, first_line
 from pipelines.plan import Plan, Shard, read_plan
 from pipelines.stages.encode import ModelFacts, ModelSpec
@@ -20,15 +20,14 @@ SCAN_FILE, PLAN_FILE = "scan.json", "plan.parquet"
 VERSIONS = ("oodscan", "open_clip_torch", "pillow", "pyarrow", "ray", "torch")
 
 
-def asked_for(config: Scan, methods: Mapping[str, Parameters], bank_hash: str, plan: Plan) -> dict[str, Any]:
+def asked_for(config: Scan | Rescore, methods: Mapping[str, Parameters], bank_hash: str, plan: Plan) -> dict[str, Any]:
     """What is known before a worker is asked."""
     parameters = {f"{name}.{key}": value for name, chosen in methods.items() for key, value in vars(chosen).items()}
     return {
         "method": ", ".join(methods),
         **parameters,
         "labels": bank_hash,
-        "embeddings": config.embeddings,
-        **{f"read.{key}": value for key, value in config.read.model_dump().items()},
+        **config.settings(),
         "input": plan.fingerprint,
     }
 
@@ -75,7 +74,7 @@ def check_unchanged(output: Directory, identity: Mapping[str, Any], plan: Plan) 
     return True
 
 
-def begin(output: Directory, config: Scan, identity: Mapping[str, Any], plan: Plan) -> None:
+def begin(output: Directory, config: Scan | Rescore, identity: Mapping[str, Any], plan: Plan) -> None:
     """Record the scan before its first row."""
     output.put(PLAN_FILE, plan.to_parquet())
     record = {

@@ -1,11 +1,12 @@
 """Label banks and word files at any URL."""
 
 import io
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, BinaryIO
 
 from ood_core.labels import LabelBank
 from ood_core.labels.bank import INFO_FILE, LABELS_FILE
+from ood_core.methods import NEEDS_NEGATIVES
 from pipelines.errors import CallerError, first_line
 from pipelines.readers.range_file import open_range
 from pipelines.storage import Directory, file_system
@@ -48,3 +49,10 @@ def open_words(option: str, url: str, options: Mapping[str, Any]) -> BinaryIO:
     if entry.get("size") is None:  # a server that does not say beforehand
         return io.BytesIO(read_words(option, url, dict(options)))
     return open_range(files, path, entry["size"])
+
+
+def check_negatives(methods: Iterable[str], bank: LabelBank, labels: str) -> None:
+    """Raises CallerError if a method needs negative labels that the bank has not."""
+    for name in methods:
+        if name in NEEDS_NEGATIVES and not bank.negative_count:
+            raise CallerError(f"--method {name} needs negative labels, and --labels {labels!r} has none")

@@ -23,7 +23,11 @@ from pipelines.storage import file_system
 
 @dataclass(frozen=True)
 class Shard:
-    """The unit of commit and resume: a tar, a Parquet file, or a slice of a folder or list of images."""
+    """The unit of commit and resume: a tar, a Parquet file, or a slice of a folder or list of images.
+
+    Of embeddings a slice of a table: `rows` of them from `start` on. In a `.npy` shard the second URL is that of the
+    table of keys.
+    """
 
     id: str
     kind: Kind
@@ -31,6 +35,8 @@ class Shard:
     keys: list[str]
     sizes: list[int]
     fingerprint: str
+    start: int = 0
+    rows: int | None = None
 
     @property
     def size(self) -> int:
@@ -46,7 +52,7 @@ class Plan:
 
     @property
     def fingerprint(self) -> str:
-        return _hash([[shard.id, shard.fingerprint] for shard in self.shards])
+        return content_hash([[shard.id, shard.fingerprint] for shard in self.shards])
 
     def to_parquet(self) -> bytes:
         buffer = io.BytesIO()
@@ -62,6 +68,8 @@ SCHEMA = pa.schema(
         "keys": pa.list_(pa.string()),
         "sizes": pa.list_(pa.int64()),
         "fingerprint": pa.string(),
+        "start": pa.int64(),
+        "rows": pa.int64(),
     }
 )
 
@@ -107,15 +115,18 @@ def _sharded(files: Sequence[File], images_per_shard: int) -> Iterator[tuple[Kin
 def _shard(number: int, kind: Kind, files: Sequence[File]) -> Shard:
     """A shard's id is its place in the plan and what it is called, so that `ls` can tell shards apart."""
     parts = files[0].url.split("/")
-    name = parts[-1].rpartition(".")[0] if kind != "images" else parts[-2]
     return Shard(
-        id=f"{number:06d}-{re.sub(r'[^A-Za-z0-9_.-]+', '_', name)[:60]}",
+        id=shard_id(number, parts[-1].rpartition(".")[0] if kind != "images" else parts[-2]),
         kind=kind,
         urls=[file.url for file in files],
         keys=[file.key for file in files],
         sizes=[file.size for file in files],
-        fingerprint=_hash([[file.url, file.size, file.version] for file in files]),
+        fingerprint=content_hash([[file.url, file.size, file.version] for file in files]),
     )
+
+
+def shard_id(number: int, name: str) -> str:
+    return f"{number:06d}-{re.sub(r'[^A-Za-z0-9_.-]+', '_', name)[:60]}"
 
 
 def _check_parquet(shards: Sequence[Shard], read: Read, options: Mapping[str, Any]) -> None:
@@ -139,5 +150,5 @@ def _check_parquet(shards: Sequence[Shard], read: Read, options: Mapping[str, An
         return
 
 
-def _hash(value: Any) -> str:
+def content_hash(value: Any) -> str:
     return hashlib.sha256(json.dumps(value, ensure_ascii=False).encode()).hexdigest()[:16]

@@ -1,21 +1,20 @@
 """The scan: from image shards to score tables. Rerun it to resume; what is committed stays as it is."""
 
-import json
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from ood_core.labels import LabelBank
-from ood_core.methods import NEEDS_NEGATIVES, Parameters, score_column
-from pipelines.commit import EMBEDDINGS, SCORES, Committer, committed, part_name
+from ood_core.methods import LEARNS, NEEDS_LOCAL_FEATURES, Parameters
+from pipelines.commit import EMBEDDINGS, Committer, committed
 from pipelines.config import Scan
 from pipelines.errors import CallerError
-from pipelines.identity import PLAN_FILE, SCAN_FILE, asked_for, begin, check_unchanged, fingerprint, of_model
-from pipelines.label_files import load_bank
+from pipelines.identity import asked_for, begin, check_unchanged, fingerprint, of_model
+from pipelines.label_files import check_negatives, load_bank
+from pipelines.outcome import SUCCESS_FILE, Say, clear, every_few_seconds, finish, tallied
 from pipelines.plan import SCHEMA as PLAN_SCHEMA
 from pipelines.plan import Plan, Shard, plan
 from pipelines.stages.decode import DecodeShards
@@ -25,9 +24,6 @@ from pipelines.summary import Clock, Tally
 
 if TYPE_CHECKING:
     from ray.data import Dataset
-
-SUMMARY_FILE, SUCCESS_FILE = "summary.json", "_SUCCESS"
-Say = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -46,9 +42,8 @@ class Run:
         """Raises CallerError for whatever the caller has to mend."""
         methods = config.methods()
         bank = load_bank(Directory(config.labels, options))
-        for name in methods:
-            if name in NEEDS_NEGATIVES and not bank.negative_count:
-                raise CallerError(f"--method {name} needs negative labels, and --labels {config.labels!r} has none")
+        check_negatives(methods, bank, config.labels)
+        check_one_pass(methods, config.output)
         model = config.model
         if model.name is None and bank.info.model:
             model = model.model_copy(update={"name": bank.info.model, "pretrained": bank.info.pretrained})
@@ -71,27 +66,17 @@ class Run:
         return [shard for shard in self.plan.shards if shard.id not in done]
 
 
-def clear(output: Directory) -> None:
-    """Remove what a scan wrote, and nothing else."""
-    for name in (SUCCESS_FILE, SUMMARY_FILE, SCORES, EMBEDDINGS, PLAN_FILE, SCAN_FILE):
-        output.remove(name)
-
-
 def scan(run: Run, address: str | None = None, say: Say = lambda _: None) -> dict[str, Any]:
     """Scores what is not yet committed, and returns the summary of the whole scan, as in `summary.json`."""
     started = time.time()
     remaining = run.remaining()
     say(f"{len(run.plan.shards)} shards planned, {len(run.plan.shards) - len(remaining)} already committed")
-    tally, performance = Tally(), {"images": 0}
     done = {shard.id for shard in run.plan.shards} - {shard.id for shard in remaining}
-    for shard_id in sorted(done):
-        content = run.output.read(f"{SCORES}/{part_name(shard_id)}")
-        wanted = ["status", *map(score_column, run.methods)]
-        tally.add(pq.read_table(pa.BufferReader(content), columns=wanted))
+    tally, performance = tallied(run.output, done, run.methods), {"images": 0}
     if remaining:
         run.output.remove(SUCCESS_FILE)
         performance = _score(run, remaining, tally, Clock(started), address, say)
-    return _finish(run, tally, performance)
+    return finish(run.output, run.plan, run.config.max_bad_fraction, tally, performance)
 
 
 def _score(
@@ -105,6 +90,7 @@ def _score(
         run = replace(run, config=run.config.model_copy(update={"encode": encode, "decode": decode}))
         facts = model_facts(spec)
         check_bank_fits(run.bank, run.config.labels, spec, facts)
+        check_local_features(run.methods, spec, facts)
         identity = run.asked_for() | of_model(spec, facts)
         if not check_unchanged(run.output, identity, run.plan):
             begin(run.output, run.config, identity, run.plan)
@@ -121,8 +107,7 @@ def _score(
             committer.add(rows)
         if committer.unfinished() or len(committer.done) != len(remaining):
             raise RuntimeError(f"Ray ended the scan, but rows are missing of the shards {committer.unfinished()}")
-        decoders, encoders = decode.workers or 0, encode.workers or 0
-        workers = {"read_s": decoders, "decode_s": decoders, "encode_s": encoders, "score_s": encoders}
+        workers = {"decode": decode.workers or 0, "encode": encode.workers or 0}
         return clock.described(time.time(), workers)
 
 
@@ -156,18 +141,24 @@ def dataset(run: Run, shards: list[Shard], spec: ModelSpec, facts: ModelFacts) -
     )
 
 
-def every_few_seconds(say: Say, wait_s: float = 5.0) -> Callable[[int, int, int], None]:
-    """Says how far the scan has come: after the first shard, then now and then, and after the last."""
-    begun, said = time.monotonic(), 0.0
+def check_one_pass(methods: Mapping[str, Parameters], output: str) -> None:
+    """Raises CallerError for a method that has to see the whole input before it scores any of it."""
+    for name in methods:
+        if name in LEARNS:
+            raise CallerError(
+                f"--method {name} learns from the whole input, and a scan goes over it once: scan with --embeddings, "
+                f"then `oodscan rescore --embeddings {output.rstrip('/')}/{EMBEDDINGS} --method {name} …`"
+            )
 
-    def progress(done: int, shards: int, images: int) -> None:
-        nonlocal said
-        now = time.monotonic()
-        if done == shards or now - said >= wait_s:
-            say(f"{done} of {shards} shards committed, {images} images, {now - begun:.0f} s")
-            said = now
 
-    return progress
+def check_local_features(methods: Mapping[str, Parameters], spec: ModelSpec, facts: ModelFacts) -> None:
+    """Raises CallerError if a method needs what the model cannot give."""
+    for name in methods:
+        if name in NEEDS_LOCAL_FEATURES and facts.local_features is not None:
+            raise CallerError(
+                f"--method {name} needs local features, which --model {spec.name!r} does not give: "
+                f"{facts.local_features}"
+            )
 
 
 def check_bank_fits(bank: LabelBank, labels: str, spec: ModelSpec, facts: ModelFacts) -> None:
@@ -182,24 +173,3 @@ def check_bank_fits(bank: LabelBank, labels: str, spec: ModelSpec, facts: ModelF
             f"--labels {labels!r} was made with {bank.info.model!r}, whose weights are not those of --model "
             f"{spec.name!r}; build the label bank with the model that scans"
         )
-
-
-def _finish(run: Run, tally: Tally, performance: dict[str, Any]) -> dict[str, Any]:
-    within_budget = tally.bad_fraction <= run.config.max_bad_fraction
-    summary = {
-        **tally.described(),
-        "shards": len(run.plan.shards),
-        "passed_over": dict(run.plan.passed_over),
-        "max_bad_fraction": run.config.max_bad_fraction,
-        "within_error_budget": within_budget,
-        "last_run": performance,
-    }
-    recorded = summary
-    if not performance["images"] and run.output.exists(SUMMARY_FILE):  # what the last run cost that did anything
-        recorded = summary | {"last_run": json.loads(run.output.read(SUMMARY_FILE))["last_run"]}
-    run.output.put(SUMMARY_FILE, (json.dumps(recorded, indent=2) + "\n").encode())
-    if within_budget:
-        run.output.put(SUCCESS_FILE, b"")
-    else:
-        run.output.remove(SUCCESS_FILE)
-    return summary

@@ -12,6 +12,8 @@ from pipelines.stages.encode import TIMES
 
 QUANTILES = (0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99)
 MOST_SCORES = 1_000_000
+POOLS: Mapping[str, tuple[str, ...]] = {"decode": ("read_s", "decode_s"), "encode": ("encode_s", "score_s")}
+"""Of a scan."""
 
 
 @dataclass
@@ -63,6 +65,8 @@ class Clock:
     """Where the time of one run went. Times are in seconds since the run's start."""
 
     started: float
+    pools: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: POOLS)
+    """What each pool of workers spends its time on."""
     busy_s: dict[str, float] = field(default_factory=lambda: dict.fromkeys(TIMES, 0.0))
     images: int = 0
     first_encoder: float | None = None
@@ -78,20 +82,20 @@ class Clock:
         self.first_commit = self.first_commit or now
 
     def described(self, now: float, workers: Mapping[str, int]) -> dict[str, Any]:
-        """`steady_images_per_s` counts from the first encoder being ready to the last commit."""
+        """`workers`: how many each pool has. `steady_images_per_s` counts from the first worker being ready to the last
+        commit."""
         if self.first_encoder is None or self.first_commit is None:
             return {"images": 0}
         stages = {
             name.removesuffix("_s"): {
-                "busy_s": seconds,
-                "images_per_s": self.images / seconds * workers[name] if seconds else None,
-                "workers": workers[name],
+                "busy_s": self.busy_s[name],
+                "images_per_s": self.images / self.busy_s[name] * workers[pool] if self.busy_s[name] else None,
+                "workers": workers[pool],
             }
-            for name, seconds in self.busy_s.items()
+            for pool, names in self.pools.items()
+            for name in names
         }
-        read_and_decode = self.busy_s["read_s"] + self.busy_s["decode_s"]
-        encode_and_score = self.busy_s["encode_s"] + self.busy_s["score_s"]
-        pools = {"decode": read_and_decode / workers["decode_s"], "encode": encode_and_score / workers["encode_s"]}
+        busy = {pool: sum(self.busy_s[name] for name in names) / workers[pool] for pool, names in self.pools.items()}
         return {
             "images": self.images,
             "wall_s": now - self.started,
@@ -99,5 +103,5 @@ class Clock:
             "first_commit_after_encoder_s": self.first_commit - self.first_encoder,
             "steady_images_per_s": self.images / (now - self.first_encoder),
             "stages": stages,
-            "limited_by": max(pools, key=lambda name: pools[name]),
+            "limited_by": max(busy, key=lambda pool: busy[pool]),
         }

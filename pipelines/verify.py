@@ -16,9 +16,9 @@ from pipelines.commit import EMBEDDINGS, FINGERPRINT_KEY, RECORDS_KEY, SCORES, p
 from pipelines.config import Read, Scan
 from pipelines.errors import CallerError, ReadError, first_line
 from pipelines.identity import PLAN_FILE, SCAN_FILE, fingerprint
+from pipelines.outcome import SUCCESS_FILE, SUMMARY_FILE
 from pipelines.plan import Plan, Shard, read_plan
 from pipelines.readers.record import STATUSES
-from pipelines.scan import SUCCESS_FILE, SUMMARY_FILE
 from pipelines.stages.decode import records
 from pipelines.storage import Directory
 

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 
-import numpy as np
 import torch
 from jaxtyping import Float, Float64, Int
 from torch import Tensor
@@ -10,6 +9,7 @@ from torch import Tensor
 from ood_core.memory import Candidates, MemoryBank
 from ood_core.memory.gap import RecentVerdicts, Thresholds
 from ood_core.memory.proxies import Remembered, gram_matrices, sample_cosines, task_proxies
+from ood_core.memory.rows import adaneg_capacities
 from ood_core.methods import AdaNeg
 from ood_core.numerics import BLOCK, blocks, grouped_negative_mass
 from ood_core.scores.batch import ImageBatch, Labels
@@ -71,7 +71,7 @@ class AdaNegLearner:
 
     def memory(self) -> MemoryBank:
         """An empty one: a row a label, ID labels first."""
-        return MemoryBank(np.full(self.labels, self.parameters.memory_length - 1), self.dim)
+        return MemoryBank(adaneg_capacities(self.parameters, self.labels), self.dim)
 
     def verdicts(self, batch: ImageBatch, count: int) -> list[bool]:
         """The confident ones of the first `count` images, true for ID."""

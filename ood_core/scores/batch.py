@@ -35,7 +35,7 @@ class Labels:
 
     @classmethod
     def of(cls, bank: LabelBank, device: str = "cpu", encode: EncodeWords | None = None) -> "Labels":
-        proxies = getattr(bank, "image_embeddings", None)
+        proxies = bank.image_embeddings
         return cls(
             columns=torch.from_numpy(bank.embeddings).to(device, torch.float32).T.contiguous(),
             id_count=bank.id_count,

@@ -27,6 +27,15 @@ class ImageScores:
     negative_label: np.ndarray
     scores: Mapping[str, np.ndarray]
 
+    def of(self, start: int, end: int) -> "ImageScores":
+        """Those of the images from `start` to before `end`."""
+        return ImageScores(
+            self.id_label[start:end],
+            self.id_probability[start:end],
+            self.negative_label[start:end],
+            {name: values[start:end] for name, values in self.scores.items()},
+        )
+
 
 class ImageScorer:
     """Scores embeddings by several methods at once. A row's result does not depend on what is scored beside it.

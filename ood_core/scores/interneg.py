@@ -12,6 +12,7 @@ from torch import Tensor
 from ood_core.labels.interneg import margins
 from ood_core.memory import Candidates, MemoryBank
 from ood_core.memory.gap import Thresholds
+from ood_core.memory.rows import interneg_capacities
 from ood_core.methods import InterNeg
 from ood_core.numerics import BLOCK, blocks
 from ood_core.scores.adaneg import entropies, static_negative_mass
@@ -20,7 +21,6 @@ from ood_core.scores.batch import ImageBatch, Labels
 Invert = Callable[[Float[Tensor, "images dim"], Sequence[str]], Float[Tensor, "images dim"]]
 """Image embeddings, with their keys, to unit text embeddings that say what is in the image."""
 
-PROXY_IMAGES = 16
 CONFIDENT = Thresholds.fixed(0.5, 0.5)
 
 
@@ -50,9 +50,9 @@ class InterNegLearner:
         self.parameters, self.labels = parameters, labels
 
     def memory(self) -> MemoryBank:
-        rows = 0 if self.labels.image_proxies is not None else self.labels.id_count
-        to_invert = self.parameters.max_inversions if self.parameters.inverts else 0
-        return MemoryBank(np.array([to_invert] + [PROXY_IMAGES] * rows), len(self.labels.columns))
+        has_proxies = self.labels.image_proxies is not None
+        capacities = interneg_capacities(self.parameters, self.labels.id_count, has_proxies)
+        return MemoryBank(capacities, len(self.labels.columns))
 
     def candidates(self, batch: ImageBatch, keys: Sequence[str]) -> Candidates:
         scores = (1.0 - static_negative_mass(batch, self.order))[: len(keys)]

@@ -13,6 +13,13 @@ STATUSES = {
     "unsupported-member": "a link or a sparse file in a tar",
     "damaged-archive": "part of a tar or Parquet file is damaged; in a tar it may hide several records",
     "truncated-archive": "the tar breaks off",
+    "missing-key": "the table of embeddings has a null where the key should be",
+    "duplicate-key": "an earlier row of the same shard of embeddings has this key",
+    "missing-embedding": "a null where the embedding should be",
+    "wrong-dimension": "the embedding has another length than those of the label bank",
+    "not-finite": "the embedding holds NaN or infinity",
+    "zero-vector": "the embedding is all zeros",
+    "not-unit-norm": "the embedding is not of unit length; --normalize mends it",
 }
 """Every value of a score table's `status` column, and what it means."""
 

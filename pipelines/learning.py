@@ -1,0 +1,103 @@
+"""The first pass of the methods that learn: every shard's candidates, merged into one memory, whatever the order."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+import pyarrow.compute as compute
+
+from ood_core.labels import LabelBank
+from ood_core.memory import Candidates, MemoryBank
+from ood_core.memory.rows import adaneg_capacities, interneg_capacities
+from ood_core.methods import AdaNeg, InterNeg
+from pipelines.commit import Committer, committed, part_name
+from pipelines.outcome import MEMORY, Say
+from pipelines.stages.learn import (
+    CountVerdicts,
+    InvertImages,
+    LearnFromEmbeddings,
+    extra_negatives,
+    memory_of,
+    memory_table,
+)
+
+if TYPE_CHECKING:
+    from pipelines.rescore import Work
+
+CANDIDATES, VERDICTS = "candidates", "verdicts"
+IMAGES_AT_ONCE = 256
+Learners = Mapping[str, AdaNeg | InterNeg]
+
+
+def learn(work: "Work", learners: Learners, say: Say) -> dict[str, Candidates]:
+    """What each method's scorer is given. What an earlier run has learned already is read."""
+    dim = work.run.bank.dim
+    files = {name: f"{name}.parquet" for name in learners}
+    if set(files.values()) <= set(work.run.output.names(MEMORY)):
+        return {name: memory_of(work.get(file), dim) for name, file in files.items()}
+    say("learning from all embeddings, before any is scored")
+    shares = _shares(work, learners)
+    spec = replace(work.spec, methods=learners)
+    memories = {name: MemoryBank(_capacities(parameters, work.run.bank), dim) for name, parameters in learners.items()}
+    for part in _parts(work, CANDIDATES, LearnFromEmbeddings, (spec, shares)):
+        for name, memory in memories.items():
+            memory.offer(memory_of(part.filter(compute.field("method") == name), dim))
+    learned = {name: _concluded(work, learners[name], memory.snapshot()) for name, memory in memories.items()}
+    for name, file in files.items():
+        work.put(file, memory_table(name, learned[name]))
+        say(f"{name}: {len(memories[name])} images remembered")
+    return learned
+
+
+def _capacities(parameters: AdaNeg | InterNeg, bank: LabelBank) -> Any:
+    if isinstance(parameters, AdaNeg):
+        return adaneg_capacities(parameters, len(bank.texts))
+    return interneg_capacities(parameters, bank.id_count, bank.image_embeddings is not None)
+
+
+def _shares(work: "Work", learners: Learners) -> dict[str, float]:
+    """Of the methods that adapt to it, the share of ID among the confident verdicts on the whole input."""
+    adaptive = {name: chosen for name, chosen in learners.items() if isinstance(chosen, AdaNeg) and chosen.adaptive_gap}
+    if not adaptive:
+        return {}
+    parts = list(_parts(work, VERDICTS, CountVerdicts, (replace(work.spec, methods=adaptive), {})))
+    rows = [row for part in parts for row in part.to_pylist()]
+    shares = {}
+    for name in adaptive:
+        verdicts = sum(row["verdicts"] for row in rows if row["method"] == name)
+        positive = sum(row["positive"] for row in rows if row["method"] == name)
+        shares[name] = positive / verdicts if verdicts else 0.5
+    return shares
+
+
+def _parts(work: "Work", folder: str, stage: Any, arguments: tuple[Any, ...]) -> Iterator[pa.Table]:
+    """A table for every shard, in the plan's order; those that an earlier run has written are not made again."""
+    folder = f"{MEMORY}/{folder}"
+    done = committed(work.run.output, folder)
+    missing = [[shard] for shard in work.run.plan.shards if shard.id not in done]
+    if missing:
+        committer = Committer(work.run.output, work.fingerprint, lambda *_: None, folder)
+        for rows in work.over(missing, stage, arguments):
+            committer.add(rows)
+        if len(committer.done) != len(missing):
+            raise RuntimeError(f"Ray ended the first pass, but rows are missing of {committer.unfinished()}")
+    for shard in work.run.plan.shards:
+        yield work.get(f"{folder.removeprefix(f'{MEMORY}/')}/{part_name(shard.id)}")
+
+
+def _concluded(work: "Work", parameters: AdaNeg | InterNeg, memory: Candidates) -> Candidates:
+    """From the memory to what the scorer is given: of InterNeg the best of the images that it inverts."""
+    import ray
+
+    if isinstance(parameters, AdaNeg):
+        return memory
+    if not parameters.inverts or work.spec.texts.model is None:
+        return Candidates.none(work.run.bank.dim)
+    images = memory_table("interneg", memory.of_rows(0, 1)).select(["key", "embedding"])
+    if not len(images):
+        return Candidates.none(work.run.bank.dim)
+    blocks = [images.slice(start, IMAGES_AT_ONCE) for start in range(0, len(images), IMAGES_AT_ONCE)]
+    arguments = (work.spec.texts.model, parameters.steps, parameters.learning_rate)
+    words = pa.concat_tables(work.mapped(blocks, InvertImages, arguments))
+    return ray.get(ray.remote(extra_negatives).remote(work.spec, parameters, memory, words))

@@ -1,0 +1,187 @@
+"""Tables of embeddings, ours or foreign, to checked rows: unit vectors, or why there is none."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any, BinaryIO
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from pipelines.errors import first_line
+from pipelines.readers.parquet import DAMAGE, KEY_COLUMNS
+
+ROWS_AT_ONCE = 4096
+UNIT_TOLERANCE = 2e-3
+"""What float16 leaves of unit length."""
+EMBEDDING_COLUMNS = ("embedding", "embeddings", "image_embedding", "image_embeddings", "img_emb", "vector", "features")
+FOREIGN_KEY_COLUMNS = (*KEY_COLUMNS, "image_path", "filepath", "file_path", "url")
+
+
+@dataclass
+class Rows:
+    """Rows of a table, in order: keys, what is wrong with each (by default nothing), float32 vectors, other columns.
+
+    A row whose status is not `ok` has a vector of zeros.
+    """
+
+    keys: list[str | None]
+    vectors: np.ndarray
+    statuses: np.ndarray
+    errors: np.ndarray
+    extra: dict[str, pa.Array] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, keys: list[str | None], vectors: np.ndarray, extra: dict[str, pa.Array] | None = None) -> "Rows":
+        count = len(keys)
+        return cls(keys, vectors, np.full(count, "ok", object), np.full(count, None, object), extra or {})
+
+    @classmethod
+    def broken(cls, count: int, dim: int, status: str, error: str) -> "Rows":
+        rows = cls.of([None] * count, np.zeros((count, dim), np.float32))
+        rows.blame(np.ones(count, bool), status, lambda _: error)
+        return rows
+
+    def __len__(self) -> int:
+        return len(self.keys)
+
+    def blame(self, where: np.ndarray, status: str, error: Callable[[int], str] = lambda _: "") -> None:
+        """Gives a status to the chosen rows that are still `ok`, and takes their vectors away."""
+        for row in np.flatnonzero(where & (self.statuses == "ok")).tolist():
+            self.statuses[row], self.errors[row] = status, error(row) or None
+            self.vectors[row] = 0
+
+
+@dataclass(frozen=True)
+class EmbeddingColumns:
+    """Which columns hold the key and the embedding; None: the first that exists of the usual names."""
+
+    key: str | None = None
+    embedding: str | None = None
+
+    def find(self, schema: pa.Schema) -> tuple[str, str]:
+        """Raises ValueError, naming the option, if there is none."""
+        embedding = self._first("--embedding-column", self.embedding, EMBEDDING_COLUMNS, schema)
+        if list_type(schema.field(embedding).type) is None:
+            raise ValueError(
+                f"--embedding-column {embedding!r} holds {schema.field(embedding).type}, no lists of floats"
+            )
+        return self.find_key(schema), embedding
+
+    def find_key(self, schema: pa.Schema) -> str:
+        return self._first("--key-column", self.key, FOREIGN_KEY_COLUMNS, schema)
+
+    @staticmethod
+    def _first(option: str, given: str | None, usual: tuple[str, ...], schema: pa.Schema) -> str:
+        found = next((name for name in ((given,) if given else usual) if name in schema.names), None)
+        if found is None:
+            wanted = repr(given) if given else "one of " + ", ".join(usual)
+            raise ValueError(f"there is no column {wanted} among {', '.join(schema.names)}; name it with {option}")
+        return found
+
+
+def list_type(kind: pa.DataType) -> int | None:
+    """The length of a fixed-size list of floats, -1 for lists of any length, None for anything else."""
+    is_list = pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind)
+    if not is_list or not pa.types.is_floating(kind.value_type):
+        return None
+    return kind.list_size if pa.types.is_fixed_size_list(kind) else -1
+
+
+def read_embedding_table(file: BinaryIO, columns: EmbeddingColumns, dim: int, start: int, count: int) -> Iterator[Rows]:
+    """`count` rows from `start` on. Rows of a damaged row group are broken rows; none is lost."""
+    try:
+        table = pq.ParquetFile(file, page_checksum_verification=True)
+        key, embedding = columns.find(table.schema_arrow)
+    except (*DAMAGE, ValueError) as error:
+        yield Rows.broken(count, dim, "damaged-archive", f"not a readable Parquet file: {first_line(error)}")
+        return
+    for batch in row_batches(table, None, start, count):
+        if isinstance(batch, Gap):
+            yield Rows.broken(batch.rows, dim, "damaged-archive", batch.reason)
+        else:
+            yield _of_batch(batch, key, embedding, dim)
+
+
+@dataclass(frozen=True)
+class Gap:
+    """Rows that cannot be read, and why."""
+
+    rows: int
+    reason: str
+
+
+def row_batches(
+    table: pq.ParquetFile, columns: list[str] | None, start: int, count: int
+) -> Iterator[pa.RecordBatch | Gap]:
+    """`count` rows of a Parquet file from `start` on, read or not."""
+    row, stop, first = start, start + count, 0
+    for group in range(table.metadata.num_row_groups):
+        first, at = first + table.metadata.row_group(group).num_rows, first
+        if first <= row or at >= stop:
+            continue
+        reason = "it holds fewer rows than the file's footer says"
+        try:
+            for batch in table.iter_batches(ROWS_AT_ONCE, [group], columns, use_threads=False):
+                wanted = batch.slice(max(0, row - at), max(0, stop - max(at, row)))
+                at += len(batch)
+                if len(wanted):
+                    row += len(wanted)
+                    yield wanted
+        except DAMAGE as error:
+            reason = first_line(error)
+        if row < min(first, stop):
+            yield Gap(min(first, stop) - row, f"row group {group}: {reason}")
+            row = min(first, stop)
+    if row < stop:
+        yield Gap(stop - row, "the file holds fewer rows than planned")
+
+
+def _of_batch(batch: pa.RecordBatch, key: str, embedding: str, dim: int) -> Rows:
+    column = batch.column(embedding)
+    lengths = _lengths(column)
+    extra = {name: batch.column(name) for name in batch.schema.names if name not in (key, embedding)}
+    rows = Rows.of(text_keys(batch.column(key)), _vectors(column, lengths == dim, dim), extra)
+    rows.blame(lengths < 0, "missing-embedding")
+    rows.blame(lengths != dim, "wrong-dimension", lambda row: f"{lengths[row]} numbers, the label bank's have {dim}")
+    return rows
+
+
+def text_keys(column: Any) -> list[str | None]:
+    """Keys as text; bytes that are not UTF-8 are escaped."""
+    if pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
+        cells = column.cast(pa.large_binary()).to_pylist()
+        return [None if cell is None else cell.decode("utf-8", "backslashreplace") for cell in cells]
+    return [None if cell is None else str(cell) for cell in column.to_pylist()]
+
+
+def _lengths(column: Any) -> np.ndarray:
+    """The length of each list, -1 for null."""
+    if pa.types.is_fixed_size_list(column.type):
+        return np.where(column.is_valid().to_numpy(zero_copy_only=False), column.type.list_size, -1)
+    return column.value_lengths().fill_null(-1).to_numpy(zero_copy_only=False)
+
+
+def _vectors(column: Any, fits: np.ndarray, dim: int) -> np.ndarray:
+    """float32 [rows, dim], zeros for the lists that do not fit. A null among the numbers becomes NaN."""
+    numbers = column.filter(pa.array(fits)).flatten().cast(pa.float32(), safe=False).to_numpy(zero_copy_only=False)
+    vectors = np.zeros((len(column), dim), np.float32)
+    vectors[fits] = numbers.reshape(-1, dim)
+    return vectors
+
+
+def checked(rows: Rows, normalize: bool, seen: set[str]) -> Rows:
+    """The rows with every vector finite and of unit length, and every key there and new; `seen` gains the keys."""
+    rows.blame(np.array([key is None for key in rows.keys]), "missing-key")
+    repeated = [key is not None and (key in seen or seen.add(key) is not None) for key in rows.keys]
+    rows.blame(np.array(repeated, bool), "duplicate-key")
+    rows.blame(np.logical_not(np.isfinite(rows.vectors).all(axis=1)), "not-finite")
+    lengths: np.ndarray = np.linalg.norm(rows.vectors.astype(np.float64), axis=1)
+    rows.blame(np.asarray(lengths == 0), "zero-vector")
+    if normalize:
+        rows.vectors = (rows.vectors / np.where(lengths, lengths, 1)[:, None]).astype(np.float32)
+    else:
+        rows.blame(
+            np.abs(lengths - 1) > UNIT_TOLERANCE, "not-unit-norm", lambda row: f"its length is {lengths[row]:.4g}"
+        )
+    return rows

@@ -1,0 +1,134 @@
+"""Learn from stored embeddings: what each shard offers the memory of the methods that learn. Ray actors."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pyarrow as pa
+
+from ood_core.memory import Candidates
+from ood_core.methods import InterNeg
+from pipelines.plan import Shard
+from pipelines.stages.encode import ModelSpec
+from pipelines.stages.score import Rescoring, with_end
+
+if TYPE_CHECKING:
+    from ood_core.scores import ImageBatch, Labels
+
+
+class LearnFromEmbeddings:
+    """Shards of embeddings to what they offer the memory of each method that learns; one table a shard.
+
+    `shares`: of the methods that adapt to it, the share of ID among all confident verdicts.
+    """
+
+    def __init__(self, spec: Rescoring, shares: Mapping[str, float]) -> None:
+        from ood_core.scores import LEARNERS, Labels
+
+        spec.start()
+        self.spec = spec
+        self.labels = Labels.of(spec.bank, spec.device)
+        self.learners = {name: LEARNERS[name](parameters, self.labels) for name, parameters in spec.methods.items()}
+        for name, share in shares.items():
+            self.learners[name].adapt(share)
+
+    def __call__(self, shards: pa.Table) -> Iterator[pa.Table]:
+        import torch
+
+        for row in shards.to_pylist():
+            with torch.inference_mode():
+                yield self.candidates(Shard(**row))
+
+    def candidates(self, shard: Shard) -> pa.Table:
+        memories = {name: learner.memory() for name, learner in self.learners.items()}
+        for batch, keys in batches(self.spec, shard, self.labels):
+            for name, learner in self.learners.items():
+                memories[name].offer(learner.candidates(batch, keys))
+        tables = [memory_table(name, memory.snapshot()) for name, memory in memories.items()]
+        return _of_shard(shard, pa.concat_tables(tables))
+
+
+class CountVerdicts(LearnFromEmbeddings):
+    """Shards of embeddings to the numbers of confident verdicts, by method: `positive` of `verdicts`."""
+
+    def candidates(self, shard: Shard) -> pa.Table:
+        counts = {name: np.zeros(2, np.int64) for name in self.learners}
+        for batch, keys in batches(self.spec, shard, self.labels):
+            for name, learner in self.learners.items():
+                verdicts = learner.verdicts(batch, len(keys))
+                counts[name] += [sum(verdicts), len(verdicts)]
+        positive, verdicts = np.stack(list(counts.values()), axis=1)
+        return _of_shard(shard, pa.table({"method": list(counts), "positive": positive, "verdicts": verdicts}))
+
+
+def _of_shard(shard: Shard, table: pa.Table) -> pa.Table:
+    """The table as the committer wants it: numbered rows, and the shard's end row."""
+    count = len(table)
+    columns = {"shard": pa.array([shard.id] * count, pa.string()), "index": pa.array(np.arange(count), pa.int64())}
+    for name, values in columns.items():
+        table = table.append_column(name, values)
+    return with_end(table.append_column("status", pa.array(["ok"] * count, pa.string())), shard.id, count)
+
+
+def batches(spec: Rescoring, shard: Shard, labels: "Labels") -> Iterator[tuple["ImageBatch", Sequence[str]]]:
+    """A shard's good rows, block by block."""
+    import torch
+
+    from ood_core.scores.image_scorer import image_batches
+
+    for rows in spec.rows(shard):
+        ok = np.flatnonzero(rows.statuses == "ok")
+        keys, start = [rows.keys[row] or "" for row in ok.tolist()], 0
+        for batch, count in image_batches(torch.from_numpy(rows.vectors[ok]), labels):
+            yield batch, keys[start : start + count]
+            start += count
+
+
+def memory_table(method: str, memory: Candidates) -> pa.Table:
+    """A memory's content as a table."""
+    values = pa.array(np.ascontiguousarray(memory.embeddings).reshape(-1))
+    return pa.table(
+        {
+            "method": pa.array([method] * len(memory), pa.string()),
+            "row": pa.array(memory.rows, pa.int64()),
+            "priority": pa.array(memory.priorities, pa.float64()),
+            "key": pa.array(memory.keys, pa.string()),
+            "embedding": pa.FixedSizeListArray.from_arrays(values, memory.embeddings.shape[1]),
+        }
+    )
+
+
+def memory_of(table: pa.Table, dim: int) -> Candidates:
+    """The inverse of `memory_table`."""
+    embeddings = table["embedding"].combine_chunks().flatten().to_numpy().reshape(len(table), dim)
+    return Candidates(table["row"].to_numpy(), table["priority"].to_numpy(), table["key"].to_pylist(), embeddings)
+
+
+class InvertImages:
+    """Tables of `key` and `embedding` to tables of the unit text embeddings that say what is in each image."""
+
+    def __init__(self, model: ModelSpec, steps: int, learning_rate: float) -> None:
+        from ood_core.memory.inversion import Inverter
+
+        self.invert = Inverter(model.load(), steps, learning_rate)
+
+    def __call__(self, images: pa.Table) -> pa.Table:
+        import torch
+
+        values = images["embedding"].combine_chunks().flatten().to_numpy().reshape(len(images), -1)
+        found = self.invert(torch.from_numpy(values.copy()), images["key"].to_pylist()).cpu().numpy()
+        words = pa.FixedSizeListArray.from_arrays(pa.array(found.reshape(-1)), found.shape[1])
+        return pa.table({"key": images["key"], "embedding": words})
+
+
+def extra_negatives(spec: Rescoring, parameters: InterNeg, memory: Candidates, words: pa.Table) -> Candidates:
+    """InterNeg's extra negatives, of the inverted images in `words` (`key`, `embedding`)."""
+    import torch
+
+    from ood_core.scores.batch import Labels
+    from ood_core.scores.interneg import InterNegLearner
+
+    learner = InterNegLearner(parameters, Labels.of(spec.bank))
+    values = words["embedding"].combine_chunks().flatten().to_numpy().reshape(len(words), spec.bank.dim)
+    inverted = dict(zip(words["key"].to_pylist(), torch.from_numpy(values.copy()), strict=True))
+    return learner.extra_negatives(memory, lambda _, keys: torch.stack([inverted[key] for key in keys]))
