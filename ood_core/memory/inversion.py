@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from ood_core.encoders import ClipEncoder, ModelError
 from ood_core.numerics import blocks
@@ -78,7 +79,8 @@ class Inverter:
         """Loss 1 - cos, summed over the images, so that each is optimised as if it were alone."""
         word = start.clone().requires_grad_()
         optimiser = torch.optim.AdamW([word], lr=self.learning_rate, weight_decay=WEIGHT_DECAY)
-        with pseudo_token(self.embedding, word, is_word):
+        # Of the attentions that torch may choose from, the others' backward passes add up in any order on a GPU.
+        with pseudo_token(self.embedding, word, is_word), sdpa_kernel(SDPBackend.MATH):
             for _ in range(self.steps):
                 loss = (1 - F.cosine_similarity(self.encoder.text_tower(tokens).float(), target)).sum()
                 (word.grad,) = torch.autograd.grad(loss, [word])

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,10 +12,13 @@ import pyarrow as pa
 from pydantic import TypeAdapter
 
 from ood_core.labels import LabelBank
-from ood_core.methods import Parameters, score_column
+from ood_core.methods import NEEDS_LOCAL_FEATURES, Parameters, needs_texts, score_column
 from ood_core.preprocessing import Preprocessing
+from ood_core.vocabulary import CSP
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from ood_core.encoders import ClipEncoder
     from ood_core.scores import ImageScores
 
@@ -59,12 +63,13 @@ class ModelSpec:
 
 @dataclass(frozen=True)
 class ModelFacts:
-    """What a scan has to know of a model before it starts."""
+    """What a scan has to know of a model before it starts. `local_features`: why it has none, None if it has."""
 
     weights: str
     dim: int
     temperature: float
     preprocessing: Preprocessing
+    local_features: str | None = None
 
 
 FACTS: TypeAdapter[ModelFacts | str] = TypeAdapter(ModelFacts | str)
@@ -82,7 +87,13 @@ def describe(spec: ModelSpec) -> ModelFacts | str:
 
 
 def facts_of(encoder: "ClipEncoder") -> ModelFacts:
-    return ModelFacts(encoder.fingerprint, encoder.dim, encoder.temperature, encoder.preprocessing)
+    why_not_local = encoder.local_features_problem()
+    return ModelFacts(encoder.fingerprint, encoder.dim, encoder.temperature, encoder.preprocessing, why_not_local)
+
+
+def noun_templates(bank: LabelBank) -> tuple[str, ...]:
+    """The prompts of the bank's negative nouns, which texts made of its labels are encoded under; CSP's if unknown."""
+    return tuple(bank.info.prompts.get("noun") or CSP.noun)
 
 
 @dataclass(frozen=True)
@@ -102,21 +113,19 @@ class EncodeImages:
 
         self.encoder = model.load()
         self.spec = score
-        self.score = ImageScorer(score.bank, score.methods, model.device)
+        encode = partial(self.encoder.encode_ensembles, noun_templates(score.bank))
+        asks_texts = any(map(needs_texts, score.methods.values()))
+        self.score = ImageScorer(score.bank, score.methods, model.device, encode if asks_texts else None)
         self.id_labels = pa.array(score.bank.texts[: score.bank.id_count])
         self.negative_labels = pa.array(score.bank.texts[score.bank.id_count :], pa.string())
         self.ready = time.time()
 
     def __call__(self, records: pa.Table) -> pa.Table:
-        import torch
-
         present = np.flatnonzero(records["pixels"].is_valid().to_numpy())
         start = time.perf_counter()
-        embeddings = self.encoder.encode_images(torch.from_numpy(self._pixels(records.take(present))))
-        if self.encoder.device.type == "cuda":
-            torch.cuda.synchronize()
+        embeddings, local = self._encode(records.take(present))
         encoded = time.perf_counter()
-        scores = self.score(embeddings)
+        scores = self.score(embeddings, local)
         scored = time.perf_counter()
         table = self._with_scores(records.drop_columns("pixels"), present, scores)
         if self.spec.embeddings:
@@ -129,6 +138,19 @@ class EncodeImages:
                 name, _scattered(pa.array(np.full(len(present), seconds * each)), present, table)
             )
         return table.append_column("encoder_ready", pa.array(np.full(len(table), self.ready)))
+
+    def _encode(self, records: pa.Table) -> "tuple[Tensor, Tensor | None]":
+        """Unit embeddings, and features of every place where a method asks for them."""
+        import torch
+
+        pixels = torch.from_numpy(self._pixels(records))
+        if NEEDS_LOCAL_FEATURES.isdisjoint(self.spec.methods):
+            found = self.encoder.encode_images(pixels), None
+        else:
+            found = self.encoder.encode_images_locally(pixels)
+        if self.encoder.device.type == "cuda":
+            torch.cuda.synchronize()
+        return found
 
     def _pixels(self, records: pa.Table) -> np.ndarray:
         """[images, height, width, 3] uint8, without a copy per image."""
