@@ -72,16 +72,17 @@ class Corpus:
     counts: Mapping[Part, int]
     phrase: Callable[[str], str] | None = None
     """Makes of an adjective what stands in its place."""
+    words_at_once: int = WORDS_AT_ONCE
 
-    def blocks(self, size: int = WORDS_AT_ONCE) -> Iterator[Block]:
+    def blocks(self) -> Iterator[Block]:
         """The candidates in order, nouns and adjectives apart. Raises CallerError if the sources have changed."""
         waiting: dict[Part, list[str]] = {part: [] for part in PARTS}
         first = dict.fromkeys(PARTS, 0)
         for text, part in self._candidates():
             waiting[part].append(self.phrase(text) if self.phrase and part == "adjective" else text)
-            if len(waiting[part]) == size:
+            if len(waiting[part]) == self.words_at_once:
                 yield Block(part, first[part], waiting[part])
-                first[part], waiting[part] = first[part] + size, []
+                first[part], waiting[part] = first[part] + self.words_at_once, []
         yield from (Block(part, first[part], texts) for part, texts in waiting.items() if texts)
 
     def _candidates(self) -> Iterator[tuple[str, Part]]:

@@ -49,7 +49,7 @@ def select(criterion: Criterion, corpus: Corpus, workers: LabelWorkers, images: 
         most = {part: int(corpus.counts[part] * kept_fraction(criterion, part)) for part in PARTS}
     lowest: dict[Part, Lowest] = {part: Lowest(most[part]) for part in PARTS}
     survivors = dict.fromkeys(PARTS, 0)
-    means = None if images is None else images.embeddings
+    means = None if images is None else workers.share(images.embeddings)
     calls = ((block, criterion, lowest[block.part].bound, means) for block in corpus.blocks())
     for block, surviving, rows in workers.spread("rank", calls):
         survivors[block.part] += surviving
@@ -95,9 +95,7 @@ def _by_density(criterion: Density, corpus: Corpus, workers: LabelWorkers) -> Se
 
 
 def _densities(features: np.ndarray, neighbours: int, workers: LabelWorkers) -> np.ndarray:
-    import ray
-
-    count, shared = len(features), ray.put(features)
+    count, shared = len(features), workers.share(features)
     del features
     starts = range(0, count, WORDS_AT_ONCE)
     calls = ((shared, start, min(start + WORDS_AT_ONCE, count), neighbours) for start in starts)

@@ -35,6 +35,10 @@ class LabelWorkers:
         while pool.has_next():
             yield pool.get_next_unordered()
 
+    def share(self, value: Any) -> Any:
+        """A large argument of many calls, held once on every machine."""
+        return ray.put(value)
+
     def ask(self, method: str, *arguments: Any) -> Any:
         """One worker's answer."""
         return ray.get(getattr(self.actors[0], method).remote(*arguments))

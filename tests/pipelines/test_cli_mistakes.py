@@ -51,6 +51,7 @@ def place(tmp_path: Path, dataset: Path, bank_directory: Path) -> Path:
     return tmp_path
 
 
+BUILD = ["labels", "build", "--id-labels", "labels.txt", "--output", "b"]
 SCAN = {"--input": "data", "--labels": "bank", "--output": "out"}
 
 
@@ -107,6 +108,14 @@ def test_a_scan_that_cannot_work_is_refused_at_once(
         (["labels", "build", "--id-labels", "labels.txt", "--output", "b", "--corpus", "nothing.txt"], "no words"),
         (["labels", "build", "--id-labels", "labels.txt", "--output", "b", "--wordnet-file", "noun.x"], "'noun.x'"),
         (["labels", "build", "--id-labels", "labels.txt", "--output", "b", "--criterion", "luck"], "criterion ="),
+        ([*BUILD, "--criterion", "csp", "--quantile", "0.9"], "quantile = 0.9: not an option of --criterion csp"),
+        ([*BUILD, "--criterion", "neglabel", "--neighbours", "5"], "neighbours = 5: not an option of --criterion neg"),
+        ([*BUILD, "--criterion", "interneg", "--fraction", "0.1"], "which has --id-images, --label-column, "),
+        ([*BUILD, "--id-images", "data"], "id_images = ['data']: not an option of --criterion neglabel"),
+        ([*BUILD, "--criterion", "interneg"], "--criterion interneg needs --id-images: "),
+        ([*BUILD, "--criterion", "interneg", "--id-images", "data/folder"], "has no image of 2 ID labels: 'cat'"),
+        ([*BUILD, "--criterion", "density", "--neighbours", "0"], "neighbours = 0: Input should be greater than or"),
+        ([*BUILD, "--criterion", "density", "--fraction", "1.5"], "fraction = 1.5: Input should be less than or"),
         (["evaluate", "--id", "nowhere", "--ood", "a=data"], "--id 'nowhere' is not a scan directory"),
         (["evaluate", "--id", "data/table.parquet", "--ood", "a=data"], "holds a table without a score column"),
         (["verify", "empty"], "SCAN 'empty' is not a scan directory"),
