@@ -3,6 +3,7 @@
 import hashlib
 import textwrap
 from collections.abc import Iterator, Sequence
+from functools import cached_property
 from typing import Any
 
 import open_clip
@@ -70,7 +71,7 @@ class ClipEncoder:
             loaded, tokenizer = _load(model, pretrained, dtype)
         return cls(loaded, tokenizer, fingerprint, device, image_block)
 
-    @property
+    @cached_property
     def dim(self) -> int:
         return self.encode_texts(["a"]).shape[1]
 
@@ -96,14 +97,16 @@ class ClipEncoder:
         """
         if reason := self.local_features_problem():
             raise ModelError(f"the model gives no local features: {reason}")
-        visual = self._visual
-        embeddings = [torch.empty(0, self.dim, device=self.device)]
-        local = [torch.empty(0, place_count(visual), self.dim, device=self.device)]
-        for inputs, count in self._inputs(pixels):
-            features, places = encode_locally(visual, self._image_features, inputs)
-            embeddings.append(F.normalize(features.float(), dim=1)[:count])
-            local.append(F.normalize(places.float(), dim=2)[:count])
+        found = [self._locally(inputs, count) for inputs, count in self._inputs(pixels)]
+        if not found:
+            shape = 0, place_count(self._visual), self.dim
+            return torch.empty(0, self.dim, device=self.device), torch.empty(shape, device=self.device)
+        embeddings, local = zip(*found, strict=True)
         return torch.cat(embeddings), torch.cat(local)
+
+    def _locally(self, inputs: Tensor, count: int) -> tuple[Tensor, Tensor]:
+        features, places = encode_locally(self._visual, self._image_features, inputs)
+        return F.normalize(features.float(), dim=1)[:count], F.normalize(places.float(), dim=2)[:count]
 
     def local_features_problem(self) -> str | None:
         """Why `encode_images_locally` cannot be had of this model; None if it can. Runs nothing."""
