@@ -1,52 +1,18 @@
-"""The label bank and its two files, `labels.parquet` and `bank.json` (format: README, Label bank). Free of torch."""
+"""The label bank and its table, `labels.parquet` (format: README, Label bank). Free of torch."""
 
 import hashlib
 import io
 import json
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from pydantic import TypeAdapter, ValidationError
+
+from ood_core.labels.info import INFO_FILE, BankInfo, check_permutation, read_info
 
 LABELS_FILE = "labels.parquet"
-INFO_FILE = "bank.json"
-
-
-@dataclass(frozen=True)
-class BankInfo:
-    """What `bank.json` holds. A bank without that file has these defaults: τ = 0.01, negatives in seed 0's order."""
-
-    model: str | None = None
-    pretrained: str | None = None
-    weights: str | None = None
-    prompts: dict[str, Any] = field(default_factory=dict)
-    temperature: float = 0.01
-    permutation: Literal["none"] | list[int] | None = None
-    permutation_seed: int = 0
-    corpus: dict[str, Any] = field(default_factory=dict)
-    criterion: dict[str, Any] = field(default_factory=dict)
-    judge: dict[str, Any] = field(default_factory=dict)
-    counts: dict[str, int] = field(default_factory=dict)
-    content_hash: str | None = None
-
-    def __post_init__(self) -> None:
-        if not 0 < self.temperature < float("inf"):
-            raise ValueError(f"temperature must be above 0, not {self.temperature}")
-        if self.permutation_seed < 0:
-            raise ValueError(f"permutation_seed must be 0 or above, not {self.permutation_seed}")
-
-    def order_of(self, negatives: int) -> np.ndarray:
-        """The order in which so many negatives fall into groups: their indices, each once."""
-        if self.permutation == "none":
-            return np.arange(negatives)
-        if isinstance(self.permutation, list):
-            listed = np.array(self.permutation, dtype=np.int64)
-            return np.concatenate([listed, np.arange(len(listed), negatives)])
-        return np.random.default_rng(self.permutation_seed).permutation(negatives)
 
 
 @dataclass(frozen=True)
@@ -62,7 +28,7 @@ class LabelBank:
     embeddings: np.ndarray
     selection_scores: np.ndarray
     verdicts: list[str | None]
-    info: BankInfo = BankInfo()
+    info: BankInfo = field(default_factory=BankInfo)
     image_embeddings: np.ndarray | None = None
 
     def __post_init__(self) -> None:
@@ -120,7 +86,7 @@ class LabelBank:
             table = pq.read_table(io.BytesIO(labels))
         except (pa.ArrowException, OSError) as error:
             raise ValueError(f"{LABELS_FILE} is not a readable Parquet file: {error}") from error
-        bank = _from_table(table, _read_info(info) if info is not None else BankInfo())
+        bank = _from_table(table, read_info(info) if info is not None else BankInfo())
         if bank.info.content_hash not in (None, bank.content_hash()):
             raise ValueError(f"{LABELS_FILE} is not the one that {INFO_FILE} describes: the content hashes differ")
         return bank
@@ -142,14 +108,6 @@ def _check_unit(embeddings: np.ndarray, texts: list[str], what: str) -> None:
     if wrong.any():
         row = int(np.argmax(wrong))
         raise ValueError(f"label {texts[row]!r} has {what} of length {lengths[row]:.4g}, not 1")
-
-
-def check_permutation(permutation: list[int], negatives: int) -> None:
-    """A recorded permutation lists each of the first n negatives once, n being all of them or fewer by a remainder."""
-    if len(permutation) > negatives or sorted(permutation) != list(range(len(permutation))):
-        raise ValueError(
-            f"permutation must list the numbers 0 to n - 1 once each, n at most {negatives} (the negatives)"
-        )
 
 
 def _to_table(bank: LabelBank) -> pa.Table:
@@ -225,11 +183,3 @@ def _embeddings(column: pa.ChunkedArray) -> np.ndarray:
     if lists.null_count or values.null_count:
         raise ValueError(f"{LABELS_FILE} has embeddings that are missing or have missing numbers")
     return np.array(values, dtype=np.float32).reshape(len(column), dim)
-
-
-def _read_info(content: bytes) -> BankInfo:
-    try:
-        return TypeAdapter(BankInfo).validate_json(content)
-    except ValidationError as error:
-        problems = [": ".join([*map(str, problem["loc"]), problem["msg"]]) for problem in error.errors()]
-        raise ValueError(f"{INFO_FILE} is not a valid description of a bank: {'; '.join(problems)}") from error

@@ -1,0 +1,59 @@
+"""What a label bank says of itself: `bank.json` (format: README, Label bank). Free of torch."""
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+from pydantic import TypeAdapter, ValidationError
+
+INFO_FILE = "bank.json"
+
+
+@dataclass(frozen=True)
+class BankInfo:
+    """What `bank.json` holds. A bank without that file has these defaults: τ = 0.01, negatives in seed 0's order."""
+
+    model: str | None = None
+    pretrained: str | None = None
+    weights: str | None = None
+    prompts: dict[str, Any] = field(default_factory=dict)
+    temperature: float = 0.01
+    permutation: Literal["none"] | list[int] | None = None
+    permutation_seed: int = 0
+    corpus: dict[str, Any] = field(default_factory=dict)
+    criterion: dict[str, Any] = field(default_factory=dict)
+    judge: dict[str, Any] = field(default_factory=dict)
+    counts: dict[str, int] = field(default_factory=dict)
+    content_hash: str | None = None
+
+    def __post_init__(self) -> None:
+        if not 0 < self.temperature < float("inf"):
+            raise ValueError(f"temperature must be above 0, not {self.temperature}")
+        if self.permutation_seed < 0:
+            raise ValueError(f"permutation_seed must be 0 or above, not {self.permutation_seed}")
+
+    def order_of(self, negatives: int) -> np.ndarray:
+        """The order in which so many negatives fall into groups: their indices, each once."""
+        if self.permutation == "none":
+            return np.arange(negatives)
+        if isinstance(self.permutation, list):
+            listed = np.array(self.permutation, dtype=np.int64)
+            return np.concatenate([listed, np.arange(len(listed), negatives)])
+        return np.random.default_rng(self.permutation_seed).permutation(negatives)
+
+
+def check_permutation(permutation: list[int], negatives: int) -> None:
+    """A recorded permutation lists each of the first n negatives once, n being all of them or fewer by a remainder."""
+    if len(permutation) > negatives or sorted(permutation) != list(range(len(permutation))):
+        raise ValueError(
+            f"permutation must list the numbers 0 to n - 1 once each, n at most {negatives} (the negatives)"
+        )
+
+
+def read_info(content: bytes) -> BankInfo:
+    """Raises ValueError that says what is wrong."""
+    try:
+        return TypeAdapter(BankInfo).validate_json(content)
+    except ValidationError as error:
+        problems = [": ".join([*map(str, problem["loc"]), problem["msg"]]) for problem in error.errors()]
+        raise ValueError(f"{INFO_FILE} is not a valid description of a bank: {'; '.join(problems)}") from error
