@@ -8,6 +8,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from ood_core.memory.bank import Candidates
+from ood_core.numerics import Columns
 
 
 @dataclass(frozen=True)
@@ -19,17 +20,17 @@ class Remembered:
     present: Bool[Tensor, "rows length"]
 
     @classmethod
-    def of(cls, memory: Candidates, columns: Float[Tensor, "dim labels"]) -> "Remembered":
+    def of(cls, memory: Candidates, embeddings: Float[Tensor, "labels dim"]) -> "Remembered":
         """From a memory's snapshot and all labels' embeddings."""
         rows = torch.from_numpy(memory.rows)
         labels, where, counts = torch.unique_consecutive(rows, return_inverse=True, return_counts=True)
         place = torch.arange(len(rows)) - (counts.cumsum(0) - counts)[where] + 1
         length = int(counts.max()) + 1 if len(counts) else 1
-        features = torch.zeros(len(labels), length, len(columns))
-        features[:, 0] = columns.T.cpu()[labels]
+        features = torch.zeros(len(labels), length, embeddings.shape[1])
+        features[:, 0] = embeddings.cpu()[labels]
         features[where, place] = torch.from_numpy(memory.embeddings.copy())
         present = torch.arange(length) <= counts[:, None]
-        return cls(labels.to(columns.device), features.to(columns.device), present.to(columns.device))
+        return cls(labels.to(embeddings.device), features.to(embeddings.device), present.to(embeddings.device))
 
 
 def task_proxies(remembered: Remembered) -> Float[Tensor, "rows dim"]:
@@ -37,24 +38,28 @@ def task_proxies(remembered: Remembered) -> Float[Tensor, "rows dim"]:
     return F.normalize(remembered.features.sum(dim=1), dim=1)
 
 
-def gram_matrices(remembered: Remembered) -> Float[Tensor, "rows length length"]:
-    """The cosines within each row; what `sample_cosines` needs once."""
-    return remembered.features @ remembered.features.transpose(1, 2)
+@dataclass(frozen=True)
+class SampleProxies:
+    """Proxies made for each image: the normalised sum of a row, weighted by nearness to the image.
 
-
-def sample_cosines(
-    images: Float[Tensor, "images dim"],
-    remembered: Remembered,
-    gram: Float[Tensor, "rows length length"],
-    beta: float,
-) -> Float[Tensor, "images rows"]:
-    """Cosines of images to proxies made for each image: the normalised sum of a row, weighted by nearness to the image.
-
-    With u an image's similarities to a row, K the row's Gram matrix and w = e^(-β(1 - u)), the cosine is
-    wᵀu / sqrt(wᵀKw): no proxy is ever made.
+    None is ever made: with u an image's similarities to a row, K the row's Gram matrix and w = e^(-β(1 - u)), the
+    image's cosine to the proxy is wᵀu / sqrt(wᵀKw).
     """
-    rows, length, dim = remembered.features.shape
-    near = (images @ remembered.features.view(rows * length, dim).T).view(len(images), rows, length)
-    weights = torch.exp(beta * (near - 1.0)) * remembered.present
-    squared = torch.einsum("bri,rij,brj->br", weights, gram, weights)
-    return (weights * near).sum(dim=2) / squared.clamp_min(1e-24).sqrt()
+
+    features: Columns
+    gram: Float[Tensor, "rows padded padded"]
+    present: Bool[Tensor, "rows length"]
+
+    @classmethod
+    def of(cls, remembered: Remembered) -> "SampleProxies":
+        gram = remembered.features @ remembered.features.transpose(1, 2)
+        more = -gram.shape[1] % 16  # products as narrow as a row is long would depend on the image's place in its block
+        return cls(Columns.of(remembered.features.flatten(0, 1)), F.pad(gram, (0, more, 0, more)), remembered.present)
+
+    def cosines(self, images: Float[Tensor, "images dim"], beta: float) -> Float[Tensor, "images rows"]:
+        rows, length = self.present.shape
+        near = self.features.products(images).view(len(images), rows, length)
+        weights = torch.exp(beta * (near - 1.0)) * self.present
+        padded = F.pad(weights, (0, self.gram.shape[1] - length)).transpose(0, 1)
+        squared = ((padded @ self.gram) * padded).sum(dim=2).T
+        return (weights * near).sum(dim=2) / squared.clamp_min(1e-24).sqrt()

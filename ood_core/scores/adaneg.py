@@ -8,10 +8,10 @@ from torch import Tensor
 
 from ood_core.memory import Candidates, MemoryBank
 from ood_core.memory.gap import RecentVerdicts, Thresholds
-from ood_core.memory.proxies import Remembered, gram_matrices, sample_cosines, task_proxies
+from ood_core.memory.proxies import Remembered, SampleProxies, task_proxies
 from ood_core.memory.rows import adaneg_capacities
 from ood_core.methods import AdaNeg
-from ood_core.numerics import BLOCK, blocks, grouped_negative_mass
+from ood_core.numerics import BLOCK, Columns, blocks, grouped_negative_mass
 from ood_core.scores.batch import ImageBatch, Labels
 
 ENTROPIES_AT_ONCE = 8
@@ -38,11 +38,11 @@ class AdaNegScorer:
     def __init__(self, parameters: AdaNeg, labels: Labels, learned: Candidates | None = None) -> None:
         self.order = labels.group_order(parameters.groups)
         self.parameters, self.static_weight = parameters, parameters.weight_of_static
-        self.remembered = Remembered.of(learned or Candidates.none(len(labels.columns)), labels.columns)
+        self.remembered = Remembered.of(learned or Candidates.none(labels.dim), labels.embeddings)
         if parameters.proxies == "task":
-            self.proxies = task_proxies(self.remembered).T.contiguous()
+            self.proxies = Columns.of(task_proxies(self.remembered))
         else:
-            self.gram = gram_matrices(self.remembered)
+            self.samples = SampleProxies.of(self.remembered)
 
     def __call__(self, batch: ImageBatch) -> Float64[Tensor, " images"]:
         cosines = batch.cosines.clone()
@@ -54,8 +54,8 @@ class AdaNegScorer:
 
     def _proxy_cosines(self, images: Float[Tensor, "images dim"]) -> Float[Tensor, "images rows"]:
         if self.parameters.proxies == "task":
-            return images @ self.proxies
-        return sample_cosines(images, self.remembered, self.gram, self.parameters.beta)
+            return self.proxies.products(images)
+        return self.samples.cosines(images, self.parameters.beta)
 
 
 class AdaNegLearner:
@@ -64,7 +64,7 @@ class AdaNegLearner:
     def __init__(self, parameters: AdaNeg, labels: Labels) -> None:
         self.order = labels.group_order(parameters.groups)
         self.parameters = parameters
-        self.labels, self.dim = labels.columns.shape[1], len(labels.columns)
+        self.labels, self.dim = len(labels.embeddings), labels.dim
         self.fixed = Thresholds.fixed(parameters.threshold, parameters.gap)
         self.thresholds = self.fixed
         self.needs_verdicts = parameters.adaptive_gap

@@ -10,7 +10,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from ood_core.labels import LabelBank
-from ood_core.numerics import Exponentials
+from ood_core.numerics import Columns, Exponentials
 
 EncodeWords = Callable[[Sequence[str]], Float[Tensor, "words dim"]]
 """Words to unit embeddings, under the prompts that the bank's nouns have."""
@@ -20,12 +20,13 @@ EncodeWords = Callable[[Sequence[str]], Float[Tensor, "words dim"]]
 class Labels:
     """A label bank as tensors on one device. `temperature` is τ of METHODS.md: logits are cosines divided by it.
 
-    `columns` holds all labels' embeddings, ID first, as the product with the images wants them. `order_of`: the bank's
-    permutation of so many negatives. `image_proxies`: each ID label's mean image embedding, where the bank has them.
-    `encode`: None where no text encoder is at hand.
+    `embeddings` are those of all labels, ID first, and `columns` the same for products with images. `order_of`: the
+    bank's permutation of so many negatives. `image_proxies`: each ID label's mean image embedding, where the bank has
+    them. `encode`: None where no text encoder is at hand.
     """
 
-    columns: Float[Tensor, "dim labels"]
+    embeddings: Float[Tensor, "labels dim"]
+    columns: Columns
     id_count: int
     temperature: float
     order_of: Callable[[int], np.ndarray]
@@ -36,8 +37,10 @@ class Labels:
     @classmethod
     def of(cls, bank: LabelBank, device: str = "cpu", encode: EncodeWords | None = None) -> "Labels":
         proxies = bank.image_embeddings
+        embeddings = torch.from_numpy(bank.embeddings).to(device, torch.float32)
         return cls(
-            columns=torch.from_numpy(bank.embeddings).to(device, torch.float32).T.contiguous(),
+            embeddings=embeddings,
+            columns=Columns.of(embeddings),
             id_count=bank.id_count,
             temperature=bank.info.temperature,
             order_of=bank.info.order_of,
@@ -48,19 +51,23 @@ class Labels:
 
     @property
     def id(self) -> Float[Tensor, "id_labels dim"]:
-        return self.columns[:, : self.id_count].T
+        return self.embeddings[: self.id_count]
 
     @property
     def negative(self) -> Float[Tensor, "negatives dim"]:
-        return self.columns[:, self.id_count :].T
+        return self.embeddings[self.id_count :]
 
     @property
     def negative_count(self) -> int:
-        return self.columns.shape[1] - self.id_count
+        return len(self.embeddings) - self.id_count
+
+    @property
+    def dim(self) -> int:
+        return self.embeddings.shape[1]
 
     @property
     def device(self) -> torch.device:
-        return self.columns.device
+        return self.embeddings.device
 
     def group_order(self, groups: int, extra: int = 0) -> Int[Tensor, "groups per_group"]:
         """`group_order` of the bank's permutation of its negatives and so many extra ones behind them."""
@@ -99,7 +106,7 @@ class ImageBatch:
         labels: Labels,
         local: Float[Tensor, "images places dim"] | None = None,
     ) -> "ImageBatch":
-        return cls(embeddings, embeddings @ labels.columns, labels.id_count, labels.temperature, local)
+        return cls(embeddings, labels.columns.products(embeddings), labels.id_count, labels.temperature, local)
 
     @property
     def id_cosines(self) -> Float[Tensor, "images id_labels"]:

@@ -38,7 +38,7 @@ def score_dataset(
     encoder, `local` from an image encoder. Raises ValueError if a method lacks what it needs.
     """
     labels = Labels.of(bank, device, encode)
-    embeddings = embeddings.to(labels.columns)
+    embeddings = embeddings.to(labels.embeddings)
 
     def batches() -> Iterator[tuple[ImageBatch, Sequence[str]]]:
         start = 0
@@ -82,7 +82,7 @@ def concluded(learner: object, memory: Candidates, invert: Invert | None) -> Can
     if not isinstance(learner, InterNegLearner):
         return memory
     if not learner.parameters.inverts:
-        return Candidates.none(len(learner.labels.columns))
+        return Candidates.none(learner.labels.dim)
     if invert is None:
         raise ValueError("interneg needs a text encoder to invert images; max_inversions = 0 goes without")
     return learner.extra_negatives(memory, invert)

@@ -4,7 +4,7 @@ from jaxtyping import Float, Float64
 from torch import Tensor
 
 from ood_core.methods import GLMCM
-from ood_core.numerics import mass_outside_maximum
+from ood_core.numerics import Columns, mass_outside_maximum
 from ood_core.scores.batch import ImageBatch, Labels
 from ood_core.scores.mcm import mcm
 
@@ -19,10 +19,12 @@ def local_mcm(
 
 class GLMCMScorer:
     def __init__(self, parameters: GLMCM, labels: Labels) -> None:
-        self.parameters, self.labels = parameters, labels.id.T
+        self.parameters, self.id_labels = parameters, Columns.of(labels.id)
 
     def __call__(self, batch: ImageBatch) -> Float64[Tensor, " images"]:
         if batch.local is None:
             raise ValueError("gl-mcm needs local features, which come from the images themselves")
         temperature, weight = self.parameters.temperature, self.parameters.local_weight
-        return mcm(batch.id_cosines, temperature) + weight * local_mcm(batch.local @ self.labels, temperature)
+        images, places, _ = batch.local.shape
+        local_cosines = self.id_labels.products(batch.local.flatten(0, 1)).view(images, places, batch.id_count)
+        return mcm(batch.id_cosines, temperature) + weight * local_mcm(local_cosines, temperature)

@@ -81,8 +81,12 @@ def image_batches(
     embeddings: Float[Tensor, "images dim"], labels: Labels, local: Float[Tensor, "images places dim"] | None = None
 ) -> Iterator[tuple[ImageBatch, int]]:
     """The images in blocks of one shape, each with its count of real images."""
-    places = [None] * len(embeddings) if local is None else [block for block, _ in blocks(local, BLOCK)]
-    for (block, count), of_places in zip(blocks(embeddings.to(labels.columns), BLOCK), places, strict=False):
+    places = (
+        [None] * len(embeddings)
+        if local is None
+        else [block for block, _ in blocks(local.to(labels.embeddings), BLOCK)]
+    )
+    for (block, count), of_places in zip(blocks(embeddings.to(labels.embeddings), BLOCK), places, strict=False):
         yield ImageBatch.of(block, labels, of_places), count
 
 

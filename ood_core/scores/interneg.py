@@ -14,7 +14,7 @@ from ood_core.memory import Candidates, MemoryBank
 from ood_core.memory.gap import Thresholds
 from ood_core.memory.rows import interneg_capacities
 from ood_core.methods import InterNeg
-from ood_core.numerics import BLOCK, blocks
+from ood_core.numerics import BLOCK, Columns, blocks
 from ood_core.scores.adaneg import entropies, static_negative_mass
 from ood_core.scores.batch import ImageBatch, Labels
 
@@ -28,12 +28,12 @@ class InterNegScorer:
     """NegLabel's score with the extra negatives of `learned` behind the bank's own."""
 
     def __init__(self, parameters: InterNeg, labels: Labels, learned: Candidates | None = None) -> None:
-        extra = learned.embeddings if learned is not None else np.empty((0, len(labels.columns)), np.float32)
-        self.extra = torch.from_numpy(extra.copy()).to(labels.columns).T.contiguous()
+        extra = learned.embeddings if learned is not None else np.empty((0, labels.dim), np.float32)
+        self.extra = Columns.of(torch.from_numpy(extra.copy()).to(labels.embeddings))
         self.order = labels.group_order(parameters.groups, len(extra))
 
     def __call__(self, batch: ImageBatch) -> Float64[Tensor, " images"]:
-        cosines = torch.cat([batch.cosines, batch.embeddings @ self.extra], dim=1)
+        cosines = torch.cat([batch.cosines, self.extra.products(batch.embeddings)], dim=1)
         return 1.0 - static_negative_mass(replace(batch, cosines=cosines), self.order)
 
 
@@ -52,7 +52,7 @@ class InterNegLearner:
     def memory(self) -> MemoryBank:
         has_proxies = self.labels.image_proxies is not None
         capacities = interneg_capacities(self.parameters, self.labels.id_count, has_proxies)
-        return MemoryBank(capacities, len(self.labels.columns))
+        return MemoryBank(capacities, self.labels.dim)
 
     def candidates(self, batch: ImageBatch, keys: Sequence[str]) -> Candidates:
         scores = (1.0 - static_negative_mass(batch, self.order))[: len(keys)]
@@ -80,9 +80,9 @@ class InterNegLearner:
         if self.labels.image_proxies is not None:
             return self.labels.image_proxies
         images = memory.of_rows(1, 1 + self.labels.id_count)
-        sums = np.zeros((self.labels.id_count, len(self.labels.columns)))
+        sums = np.zeros((self.labels.id_count, self.labels.dim))
         np.add.at(sums, images.rows - 1, images.embeddings)
-        return F.normalize(torch.from_numpy(sums), dim=1).to(self.labels.columns)
+        return F.normalize(torch.from_numpy(sums), dim=1).to(self.labels.embeddings)
 
     def extra_negatives(self, memory: Candidates, invert: Invert) -> Candidates:
         """The inverted images that are farther from every ID label's mean image than the label itself, best first.
@@ -92,9 +92,9 @@ class InterNegLearner:
         """
         asked, proxies = memory.of_rows(0, 1), self.proxies(memory)
         known = proxies.any(dim=1)
-        bank = MemoryBank(np.array([self.parameters.extra_negatives]), len(self.labels.columns))
+        bank = MemoryBank(np.array([self.parameters.extra_negatives]), self.labels.dim)
         if len(asked) and known.any():
-            words = invert(torch.from_numpy(asked.embeddings.copy()).to(self.labels.columns), asked.keys)
+            words = invert(torch.from_numpy(asked.embeddings.copy()).to(self.labels.embeddings), asked.keys)
             found = margins(words, self.labels.id[known], proxies[known])
             rows = np.where(found.survives, 0, -1)
             bank.offer(Candidates(rows, found.excess, asked.keys, words.cpu().numpy()).of_rows(0, 1))
@@ -106,7 +106,7 @@ class SequentialInterNeg:
 
     def __init__(self, parameters: InterNeg, labels: Labels, invert: Invert | None, proxies: Tensor | None) -> None:
         self.parameters, self.labels, self.invert = parameters, replace(labels, image_proxies=proxies), invert
-        self.extra = MemoryBank(np.array([parameters.extra_negatives]), len(labels.columns))
+        self.extra = MemoryBank(np.array([parameters.extra_negatives]), labels.dim)
         self.inverted = 0
 
     def __call__(self, embeddings: Float[Tensor, "images dim"], keys: Sequence[str]) -> Float64[Tensor, " images"]:

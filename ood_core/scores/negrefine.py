@@ -51,9 +51,9 @@ class PairEmbeddings:
     def __init__(self, labels: Labels, encode: EncodeWords, cache_bytes: int = CACHE_BYTES) -> None:
         self.id_texts, self.negative_texts = labels.texts[: labels.id_count], labels.texts[labels.id_count :]
         self.encode = encode
-        self.most = max(1, cache_bytes // (4 * len(labels.columns)))
+        self.most = max(1, cache_bytes // (4 * labels.dim))
         self.places: dict[int, int] = {}
-        self.embeddings = labels.columns.new_empty(0, len(labels.columns))
+        self.embeddings = labels.embeddings.new_empty(0, labels.dim)
         self.asked, self.encoded = 0, 0
 
     def __call__(

@@ -1,5 +1,6 @@
 import copy
 import functools
+import hashlib
 import json
 from pathlib import Path
 
@@ -33,6 +34,23 @@ def unit_rows(rows: int, dim: int, seed: int = 0) -> np.ndarray:
 @pytest.fixture
 def unit():
     return unit_rows
+
+
+class HashEncoder:
+    """A text encoder of sorts: every text has a unit vector of its own, always the same."""
+
+    def __init__(self, dim: int) -> None:
+        self.dim, self.encoded = dim, []
+
+    def __call__(self, texts) -> torch.Tensor:
+        self.encoded += texts
+        seeds = [int.from_bytes(hashlib.sha256(text.encode()).digest()[:4]) for text in texts]
+        return torch.from_numpy(np.concatenate([unit_rows(1, self.dim, seed) for seed in seeds]))
+
+
+@pytest.fixture
+def hash_encoder():
+    return HashEncoder
 
 
 @pytest.fixture

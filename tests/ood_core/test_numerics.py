@@ -2,13 +2,21 @@ import numpy as np
 import pytest
 import torch
 
-from ood_core.numerics import blocks, grouped_negative_mass, mass_outside_maximum
+from ood_core.numerics import Exponentials, blocks, grouped_negative_mass, mass_outside_maximum
 
 rng = np.random.default_rng(0)
 
 
 def naive_mass_outside_maximum(logits):
     return [1 - np.exp(row).max() / np.exp(row).sum() for row in logits]
+
+
+def negative_mass(id_logits, negative_logits):
+    """From logits as the scorers do it; negatives [images, groups, per_group] are already in group order."""
+    _, groups, per_group = negative_logits.shape
+    order = torch.arange(groups * per_group).view(groups, per_group)
+    masses = Exponentials.of(negative_logits.flatten(1), 1.0).group_log_masses(order)
+    return grouped_negative_mass(Exponentials.of(id_logits, 1.0).log_mass(), masses)
 
 
 def naive_grouped_negative_mass(id_logits, negative_logits):
@@ -29,7 +37,7 @@ def test_mass_outside_the_maximum_is_one_minus_the_largest_probability(labels):
 def test_negative_mass_is_the_mean_softmax_mass_over_groups(id_labels, groups, per_group):
     id_logits = rng.normal(scale=3, size=(50, id_labels)).astype(np.float32)
     negative_logits = rng.normal(scale=3, size=(50, groups, per_group)).astype(np.float32)
-    found = grouped_negative_mass(torch.tensor(id_logits), torch.tensor(negative_logits))
+    found = negative_mass(torch.tensor(id_logits), torch.tensor(negative_logits))
     expected = naive_grouped_negative_mass(id_logits.astype(float), negative_logits.astype(float))
     np.testing.assert_allclose(found, expected, atol=1e-6)
 
@@ -37,7 +45,7 @@ def test_negative_mass_is_the_mean_softmax_mass_over_groups(id_labels, groups, p
 @pytest.mark.parametrize("margin", [20.0, 40.0, 100.0, 200.0])
 def test_tiny_masses_keep_their_digits(margin):
     outside = mass_outside_maximum(torch.tensor([[margin, 0.0]]))
-    negative = grouped_negative_mass(torch.tensor([[margin]]), torch.tensor([[[0.0]]]))
+    negative = negative_mass(torch.tensor([[margin]]), torch.tensor([[[0.0]]]))
     assert outside.item() == pytest.approx(np.exp(-margin), rel=1e-6)
     assert negative.item() == pytest.approx(np.exp(-margin), rel=1e-6)
 
@@ -46,7 +54,18 @@ def test_tiny_masses_keep_their_digits(margin):
 def test_large_logits_do_not_overflow(level):
     logits = torch.full((2, 4), level)
     assert mass_outside_maximum(logits).tolist() == [0.75, 0.75]
-    assert grouped_negative_mass(logits, logits[:, None]).tolist() == [0.5, 0.5]
+    assert negative_mass(logits, logits[:, None]).tolist() == [0.5, 0.5]
+
+
+def test_a_group_far_below_the_largest_counts_nothing_and_breaks_nothing():
+    assert negative_mass(torch.tensor([[0.0]]), torch.tensor([[[0.0], [-300.0]]])).tolist() == [0.25]
+
+
+def test_exponentials_sum_to_the_mass_and_normalise_to_the_softmax():
+    cosines = torch.tensor([[0.5, 0.25, -1.0]])
+    found = Exponentials.of(cosines, 0.5)
+    assert found.log_mass().item() == pytest.approx(np.log(np.exp([1.0, 0.5, -2.0]).sum()), abs=1e-6)
+    torch.testing.assert_close(found.probabilities(), torch.softmax(cosines / 0.5, dim=1))
 
 
 def test_of_equal_maxima_one_is_the_maximum():
@@ -55,7 +74,7 @@ def test_of_equal_maxima_one_is_the_maximum():
 
 def test_masses_are_float64():
     logits = torch.zeros(1, 2)
-    assert mass_outside_maximum(logits).dtype == grouped_negative_mass(logits, logits[:, None]).dtype == torch.float64
+    assert mass_outside_maximum(logits).dtype == negative_mass(logits, logits[:, None]).dtype == torch.float64
 
 
 @pytest.mark.parametrize(("rows", "counts"), [(0, []), (1, [1]), (3, [3]), (4, [3, 1]), (6, [3, 3]), (8, [3, 3, 2])])

@@ -4,7 +4,7 @@ import torch
 
 from ood_core.methods import NegLabel
 from ood_core.scores import ImageScorer, neglabel
-from ood_core.scores.neglabel import group_order
+from ood_core.scores.batch import group_order
 
 
 def naive_neglabel(images, id_labels, negatives, groups, temperature):
