@@ -4,14 +4,15 @@ What is kept is what a sort of all candidates by (selection score, place in the 
 of workers and the order in which they answer.
 """
 
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
-from ood_core.criteria import Criterion, Density, Intermodal, kept_fraction
+from ood_core.criteria import ConjugatedPool, Criterion, Density, Intermodal, NegMining, kept_fraction
 from ood_core.labels.class_images import class_means
 from ood_core.labels.selection import Lowest, shares
 from ood_core.vocabulary import Part
@@ -21,6 +22,8 @@ from pipelines.errors import CallerError
 from pipelines.id_images import IdImages
 from pipelines.label_workers import LabelWorkers
 from pipelines.stages.rank import table
+
+Say = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -39,10 +42,42 @@ class ClassImages:
     described: Mapping[str, Any]
 
 
-def select(criterion: Criterion, corpus: Corpus, workers: LabelWorkers, images: ClassImages | None = None) -> Selection:
-    """Ranks the corpus. `images`: for InterNeg's criterion."""
+def select(
+    criterion: Criterion,
+    corpus: Corpus,
+    workers: LabelWorkers,
+    images: ClassImages | None = None,
+    say: Say = lambda _: None,
+) -> Selection:
+    """Ranks the corpus. `images`: for InterNeg's criterion. Raises CallerError if nothing can be ranked or kept."""
+    progress = counting(say, sum(corpus.counts.values()))
     if isinstance(criterion, Density):
-        return _by_density(criterion, corpus, workers)
+        return _by_density(criterion, corpus, workers, progress)
+    return _one_by_one(criterion, corpus, workers, images, progress)
+
+
+def counting(say: Say, total: int, wait_s: float = 15.0) -> Callable[[int], None]:
+    """Takes how many more candidates are done, and now and then says how far it is."""
+    begun = said = time.monotonic()
+    done = 0
+
+    def more(count: int) -> None:
+        nonlocal said, done
+        done, now = done + count, time.monotonic()
+        if now - said >= wait_s:
+            say(f"{done} of {total} candidates, {now - begun:.0f} s")
+            said = now
+
+    return more
+
+
+def _one_by_one(
+    criterion: NegMining | ConjugatedPool | Intermodal,
+    corpus: Corpus,
+    workers: LabelWorkers,
+    images: ClassImages | None,
+    progress: Callable[[int], None],
+) -> Selection:
     if isinstance(criterion, Intermodal):
         most = {part: min(criterion.negatives, corpus.counts[part]) for part in PARTS}
     else:
@@ -51,9 +86,10 @@ def select(criterion: Criterion, corpus: Corpus, workers: LabelWorkers, images: 
     survivors = dict.fromkeys(PARTS, 0)
     means = None if images is None else workers.share(images.embeddings)
     calls = ((block, criterion, lowest[block.part].bound, means) for block in corpus.blocks())
-    for block, surviving, rows in workers.spread("rank", calls):
-        survivors[block.part] += surviving
-        lowest[block.part].add(rows)
+    for found in workers.spread("rank", calls):
+        progress(found.candidates)
+        survivors[found.part] += found.survivors
+        lowest[found.part].add(found.rows)
     if not isinstance(criterion, Intermodal):
         return Selection(_tables(lowest))
     if not any(survivors.values()):
@@ -69,7 +105,9 @@ def _tables(lowest: Mapping[Part, Lowest]) -> dict[Part, pa.Table]:
     return {part: rows for part in PARTS if (rows := lowest[part].rows()) is not None}
 
 
-def _by_density(criterion: Density, corpus: Corpus, workers: LabelWorkers) -> Selection:
+def _by_density(
+    criterion: Density, corpus: Corpus, workers: LabelWorkers, progress: Callable[[int], None]
+) -> Selection:
     """Neighbours are looked for among all candidates of the same part: their features are held at once, V·D float32.
 
     Of the V x V distances no worker holds more than a block.
@@ -81,6 +119,7 @@ def _by_density(criterion: Density, corpus: Corpus, workers: LabelWorkers) -> Se
             raise CallerError(f"--criterion density does not go with this --model: {found}")
         if block.part not in features:
             features[block.part] = np.empty((corpus.counts[block.part], workers.facts.dim), np.float32)
+        progress(len(block.texts))
         place = slice(block.first, block.first + len(block.texts))
         features[block.part][place], texts[block.part][place] = found, block.texts
     kept = {}

@@ -1,6 +1,6 @@
 """Label banks: mine negatives from a corpus, encode through a pool of actors, keep what the criterion keeps."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -19,10 +19,8 @@ from pipelines.stages.encode import ModelSpec
 from pipelines.storage import Directory
 
 if TYPE_CHECKING:
-    from pipelines.label_criteria import ClassImages, Selection
+    from pipelines.label_criteria import ClassImages, Say, Selection
     from pipelines.label_workers import LabelWorkers
-
-Say = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -69,7 +67,7 @@ def _id_images(
     return find(config, ids, criterion.images_per_label, options)
 
 
-def build(asked: Build, address: str | None = None, say: Say = lambda _: None) -> LabelBank:
+def build(asked: Build, address: str | None = None, say: "Say" = lambda _: None) -> LabelBank:
     """Makes the bank, writes it to the output directory and returns it."""
     from pipelines.cluster import cluster, model_spec
     from pipelines.label_criteria import select
@@ -82,7 +80,7 @@ def build(asked: Build, address: str | None = None, say: Say = lambda _: None) -
         most = 1 + candidates // WORDS_AT_ONCE
         with label_workers(spec, config.encode, found, asked.criterion, asked.ids, most) as workers:
             images = _class_images(asked, workers, say)
-            selection = select(asked.criterion, asked.corpus, workers, images)
+            selection = select(asked.criterion, asked.corpus, workers, images, say)
             bank = _bank(asked, selection, images, workers, spec)
     for name, content in bank.to_files().items():
         asked.output.put(name, content)
@@ -90,13 +88,13 @@ def build(asked: Build, address: str | None = None, say: Say = lambda _: None) -
     return bank
 
 
-def _class_images(asked: Build, workers: "LabelWorkers", say: Say) -> "ClassImages | None":
+def _class_images(asked: Build, workers: "LabelWorkers", say: "Say") -> "ClassImages | None":
     from pipelines.label_criteria import class_images
 
     if asked.id_images is None:
         return None
-    for label, count in asked.id_images.left_out.items():
-        say(f"--id-images: {count} images of {label!r}, which is no ID label, are left out")
+    if warning := asked.id_images.warning():
+        say(warning)
     return class_images(asked.config, asked.id_images, asked.ids, workers, asked.options)
 
 

@@ -19,6 +19,7 @@ LABELS_FILE = "labels.parquet"
 class LabelBank:
     """Labels in order, ID labels first, with unit embeddings [labels, dim] in float32.
 
+    `selection_scores`: the criterion's, lower = a better negative whatever the criterion; NaN for ID labels.
     `image_embeddings`, [id_count, dim]: the mean image of each ID label, where the criterion knew images (InterNeg).
     """
 

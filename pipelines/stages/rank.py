@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 
 from ood_core.criteria import Criterion, Density
+from ood_core.vocabulary import Part
 from pipelines.config import Read
 from pipelines.corpus import Block
 from pipelines.id_images import IMAGES_AT_ONCE, Slice
@@ -17,9 +18,13 @@ from pipelines.stages.encode import FACTS, ModelSpec, facts_of
 
 
 class RankedBlock(NamedTuple):
-    """Of a block: how many candidates survive, and those that can still be kept: `index`, `selection_score`, `text`."""
+    """Of a block: how many candidates it had and how many survive, and those that can still be kept.
 
-    block: Block
+    `rows` has the columns `index` (the candidate's number in its part), `selection_score` and `text`.
+    """
+
+    part: Part
+    candidates: int
     survivors: int
     rows: pa.Table
 
@@ -69,11 +74,8 @@ class LabelWorker:
         candidates = self.encoder.encode_ensembles(self.templates[block.part], block.texts)
         scores, survives = rank(criterion, candidates, self.id_embeddings, images)
         rows = np.flatnonzero(survives & (scores <= bound))
-        return RankedBlock(
-            Block(block.part, block.first, []),
-            int(survives.sum()),
-            table(block.first + rows, scores[rows], block.texts, rows),
-        )
+        kept = table(block.first + rows, scores[rows], block.texts, rows)
+        return RankedBlock(block.part, len(block.texts), int(survives.sum()), kept)
 
     def features(self, block: Block) -> tuple[Block, np.ndarray | str]:
         """A block's text features as the model gives them, not of unit length; or why they have no density."""

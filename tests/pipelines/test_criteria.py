@@ -13,7 +13,7 @@ from ood_core.criteria import CRITERIA, ConjugatedPool, Criterion, Density, Inte
 from ood_core.vocabulary import superclass_phrase
 from pipelines.corpus import Corpus, Sources, survey
 from pipelines.errors import CallerError
-from pipelines.label_criteria import ClassImages, Selection, select
+from pipelines.label_criteria import ClassImages, Selection, counting, select
 from pipelines.label_workers import LabelWorkers
 from pipelines.stages.encode import FACTS, ModelFacts, ModelSpec
 from pipelines.stages.rank import LabelWorker
@@ -154,3 +154,14 @@ def test_csps_phrases_are_what_is_ranked_and_kept(tmp_path: Path, workers_of) ->
     phrases = survey(Sources([f"adjective:{tmp_path / 'adjectives.txt'}"], ()), IDS, superclass_phrase)
     found = kept(select(ConjugatedPool(fraction=1.0), phrases, workers_of("csp")))
     assert sorted(text for _, text in found) == sorted(map(superclass_phrase, ADJECTIVES))
+
+
+def test_a_long_ranking_says_how_far_it_is() -> None:
+    said: list[str] = []
+    more = counting(said.append, 30, wait_s=0)
+    more(10)
+    more(15)
+    assert [line.split(",")[0] for line in said] == ["10 of 30 candidates", "25 of 30 candidates"]
+    patient = counting(said.append, 30, wait_s=60)
+    patient(30)
+    assert len(said) == 2

@@ -123,7 +123,7 @@ def test_interneg(place: Path, encoder: ClipEncoder, ray_session: None) -> None:
     assert (np.diff(bank.selection_scores[3:][np.array(bank.parts[3:]) == "noun"]) >= 0).all()
     assert bank.info.criterion["id_images"] == "labelled"
     assert (bank.info.criterion["images"], bank.info.criterion["unreadable"]) == (9, 1)
-    assert "--id-images: 3 images of 'hammer', which is no ID label, are left out" in said
+    assert "--id-images: 3 images are left out, of 1 labels that are no ID label: 'hammer'" in said
 
 
 def test_a_label_whose_images_are_all_broken_is_named(place: Path, tmp_path: Path, ray_session: None) -> None:

@@ -27,8 +27,8 @@ def worker() -> LabelWorker:
 def test_words_are_encoded_under_the_prompts_of_their_part_and_ranked(worker: LabelWorker) -> None:
     expected = worker.encoder.encode_texts([f"the nice {text}" for text in NOUNS.texts]).numpy()
     ids = worker.encoder.encode_texts(["the nice horse", "the nice goat"]).numpy()
-    block, survivors, rows = worker.rank(NOUNS, NegMining(quantile=1.0), np.inf)
-    assert (block.part, block.first, survivors) == ("noun", 5, 4)
+    part, candidates, survivors, rows = worker.rank(NOUNS, NegMining(quantile=1.0), np.inf)
+    assert (part, candidates, survivors) == ("noun", 4, 4)
     assert rows["index"].to_pylist() == [5, 6, 7, 8]
     assert rows["text"].to_pylist() == NOUNS.texts
     np.testing.assert_allclose(rows["selection_score"], (expected @ ids.T).max(axis=1), atol=1e-6)
@@ -56,7 +56,7 @@ def test_an_ensembles_mean_is_ranked(worker: LabelWorker) -> None:
 
 def test_survivors_are_counted_and_the_others_dropped(worker: LabelWorker) -> None:
     images = worker.encoder.encode_texts(["a hammer", "a bridge"]).numpy()
-    survivors, rows = worker.rank(NOUNS, Intermodal(), np.inf, images)[1:]
+    survivors, rows = worker.rank(NOUNS, Intermodal(), np.inf, images)[2:]
     own = (worker.ids() * images).sum(axis=1)
     survives = ((worker.embeddings(NOUNS)[1] @ images.T) < own).all(axis=1)
     assert survivors == survives.sum() < 4
