@@ -8,7 +8,7 @@ from ood_core.vocabulary.corpus import (
     WORDNET_FILES,
     wordnet_corpus,
 )
-from ood_core.vocabulary.prompts import CSP, INTERNEG, MCM, NEGLABEL, PROMPTS, Prompts, fill
+from ood_core.vocabulary.prompts import CSP, INTERNEG, MCM, NEGLABEL, Prompts, fill
 from ood_core.vocabulary.relations import NounRelations
 from ood_core.vocabulary.superclasses import SUPERCLASSES, superclass_phrase
 from ood_core.vocabulary.words import Part, Word, corpus_texts, id_labels
@@ -22,7 +22,6 @@ __all__ = [
     "MCM",
     "NEGLABEL",
     "NOUN_FILES",
-    "PROMPTS",
     "SUPERCLASSES",
     "WORDNET_FILES",
     "NounRelations",

@@ -1,8 +1,7 @@
 """Prompt templates: what is said of a word before the text encoder sees it. Data, taken from METHODS.md."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from types import MappingProxyType
 
 
 @dataclass(frozen=True)
@@ -61,5 +60,3 @@ CSP = Prompts(
 
 INTERNEG = Prompts("interneg", id=_INTERNEG_NOUN, noun=_INTERNEG_NOUN, adjective=("This is a {} photo.",))
 """§8 (arXiv 2603.02618)."""
-
-PROMPTS: Mapping[str, Prompts] = MappingProxyType({prompts.name: prompts for prompts in (MCM, NEGLABEL, CSP, INTERNEG)})

@@ -148,6 +148,12 @@ def test_an_ensemble_is_the_mean_of_the_models_outputs_before_any_normalisation(
     torch.testing.assert_close(found, expected, rtol=0, atol=1e-5)
 
 
+def test_the_mean_may_be_left_at_the_models_own_length(clip):
+    raw = clip.encode_ensembles(["a photo of {}", "{}"], ["dog", "cat"], normalize=False)
+    assert not torch.allclose(raw.norm(dim=1), torch.ones(2), atol=1e-2)
+    assert torch.equal(F.normalize(raw, dim=1), clip.encode_ensembles(["a photo of {}", "{}"], ["dog", "cat"]))
+
+
 def test_a_text_that_occurs_often_is_encoded_once(clip):
     asked = []
 

@@ -1,6 +1,6 @@
 import pytest
 
-from ood_core.vocabulary import CSP, INTERNEG, MCM, NEGLABEL, PROMPTS, Prompts, fill
+from ood_core.vocabulary import CSP, INTERNEG, MCM, NEGLABEL, Prompts, fill
 
 
 @pytest.mark.parametrize(
@@ -36,15 +36,6 @@ from ood_core.vocabulary import CSP, INTERNEG, MCM, NEGLABEL, PROMPTS, Prompts, 
 )
 def test_filling_templates_gives_one_text_each(templates, word, texts):
     assert fill(templates, word) == texts
-
-
-def test_prompts_are_found_by_name():
-    assert {name: prompts.name for name, prompts in PROMPTS.items()} == {
-        "mcm": "mcm",
-        "neglabel": "neglabel",
-        "csp": "csp",
-        "interneg": "interneg",
-    }
 
 
 @pytest.mark.parametrize("prompts", [MCM, NEGLABEL, CSP, INTERNEG])
