@@ -1,25 +1,61 @@
-"""Methods that a scan, or its model, cannot serve are refused before any work."""
+"""Methods that ask more of a scan than embeddings; those that it, or its model, cannot serve are refused at once."""
 
+from functools import partial
 from pathlib import Path
 
+import numpy as np
+import pyarrow.parquet as pq
 import pytest
+import torch
 
+from ood_core.encoders import ClipEncoder
+from ood_core.labels import LabelBank
 from ood_core.methods import GLMCM, MCM
 from ood_core.preprocessing import Preprocessing
-from pipelines.config import Model, Scan
+from ood_core.scores import ImageScorer
+from ood_core.vocabulary import CSP
+from pipelines.config import EncodePool, Model, Scan
 from pipelines.errors import CallerError
 from pipelines.scan import Run, check_local_features, scan
+from pipelines.stages.decode import decode, records
 from pipelines.stages.encode import ModelFacts, ModelSpec
+from tests.ood_core.conftest import write_model
 
 
-def asked(dataset: Path, bank: Path, output: Path, *methods: str) -> Scan:
+def asked(dataset: Path, bank: Path, output: Path, *methods: str, model: str = "bundled") -> Scan:
     return Scan(
         input=(str(dataset / "folder"),),
         labels=str(bank),
         output=str(output),
         method=methods,
-        model=Model(name="bundled"),
+        model=Model(name=model),
+        encode=EncodePool(workers=1, batch_size=7),
+        max_bad_fraction=0.2,
     )
+
+
+def test_a_scan_by_places_and_by_pairs_of_labels_equals_the_plain_functions(
+    ray_session: None, dataset: Path, tmp_path: Path
+) -> None:
+    model = write_model(tmp_path / "model", "clip")
+    encoder = ClipEncoder.load(model)
+    texts = ["cat", "dog", "horse", "hammer", "flag", "bridge"]
+    bank = LabelBank(texts, ["noun"] * 6, 3, encoder.encode_texts(texts).numpy(), np.full(6, np.nan), [None] * 6)
+    bank.save(tmp_path / "bank")
+    run = Run.prepare(asked(dataset, tmp_path / "bank", tmp_path / "scan", "gl-mcm", "negrefine", model=model), {})
+    assert scan(run)["statuses"]["ok"] == 27
+    table = pq.read_table(tmp_path / "scan" / "scores").sort_by("index")
+    score = ImageScorer(bank, run.methods, encode=partial(encoder.encode_ensembles, CSP.noun))
+    (shard,) = run.plan.shards
+    for row, record in zip(table.to_pylist(), records(shard, run.config.read, {}), strict=True):
+        decoded = decode(record, encoder.preprocessing, run.config.read.max_image_pixels)
+        found = [row["score_gl_mcm"], row["score_negrefine"]]
+        if decoded.pixels:
+            pixels = torch.frombuffer(bytearray(decoded.pixels), dtype=torch.uint8).view(1, 32, 32, 3)
+            expected = score(*encoder.encode_images_locally(pixels)).scores
+            assert found == [expected["gl-mcm"][0], expected["negrefine"][0]]
+        else:
+            assert found == [None, None]
 
 
 @pytest.mark.parametrize("method", ["adaneg", "interneg"])
