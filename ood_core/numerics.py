@@ -60,14 +60,33 @@ class Exponentials:
         """log Σ e^logit over all labels."""
         return self.terms.sum(dim=1).double().log() + self.maximum
 
-    def group_log_masses(self, order: Int[Tensor, "groups per_group"]) -> Float64[Tensor, "images groups"]:
+    def group_log_masses(self, groups: "Groups") -> Float64[Tensor, "images groups"]:
         """log Σ e^logit over each group of labels; -inf where float32 holds nothing beside the largest group's."""
-        chosen = self.terms.index_select(1, order.flatten()).view(len(self.terms), *order.shape)
-        return chosen.sum(dim=2).double().log() + self.maximum[:, None]
+        return groups.split(self.terms).sum(dim=2).double().log() + self.maximum[:, None]
 
     def probabilities(self) -> Float[Tensor, "images labels"]:
         """Softmax over the labels."""
         return self.terms / self.terms.sum(dim=1, keepdim=True)
+
+
+@dataclass(frozen=True)
+class Groups:
+    """Columns split into groups of one size. `columns` lists them group by group; None: the first ones, in order."""
+
+    count: int
+    per_group: int
+    columns: Int[Tensor, " grouped"] | None = None
+
+    @classmethod
+    def of(cls, columns: Int[Tensor, "groups per_group"]) -> "Groups":
+        """Columns that are in order need not be gathered."""
+        in_order = torch.equal(columns.flatten().cpu(), torch.arange(columns.numel()))
+        return cls(*columns.shape, None if in_order else columns.flatten())
+
+    def split(self, terms: Float[Tensor, "images labels"]) -> Float[Tensor, "images groups per_group"]:
+        grouped = self.count * self.per_group
+        chosen = terms[:, :grouped] if self.columns is None else terms.index_select(1, self.columns)
+        return chosen.reshape(len(terms), self.count, self.per_group)
 
 
 def mass_outside_maximum(logits: Float[Tensor, "images labels"]) -> Float64[Tensor, " images"]:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 import torch
-from jaxtyping import Float, Float64, Int
+from jaxtyping import Float, Float64
 from torch import Tensor
 
 from ood_core.memory import Candidates, MemoryBank
@@ -11,16 +11,10 @@ from ood_core.memory.gap import RecentVerdicts, Thresholds
 from ood_core.memory.proxies import Remembered, SampleProxies, task_proxies
 from ood_core.memory.rows import adaneg_capacities
 from ood_core.methods import AdaNeg
-from ood_core.numerics import BLOCK, Columns, blocks, grouped_negative_mass
-from ood_core.scores.batch import ImageBatch, Labels
+from ood_core.numerics import BLOCK, Columns, blocks
+from ood_core.scores.batch import ImageBatch, Labels, Similarities
 
 ENTROPIES_AT_ONCE = 8
-
-
-def static_negative_mass(batch: ImageBatch, order: Int[Tensor, "groups per_group"]) -> Float64[Tensor, " images"]:
-    """One minus NegLabel's score of the block."""
-    masses = batch.negative_exponentials.group_log_masses(order)
-    return grouped_negative_mass(batch.id_exponentials.log_mass(), masses)
 
 
 def entropies(terms: Float[Tensor, "images labels"]) -> Float64[Tensor, " images"]:
@@ -36,9 +30,12 @@ class AdaNegScorer:
     """The score against a given memory (`learned`); without one, every proxy is its label's text."""
 
     def __init__(self, parameters: AdaNeg, labels: Labels, learned: Candidates | None = None) -> None:
-        self.order = labels.group_order(parameters.groups)
+        self.groups = labels.groups(parameters.groups)
         self.parameters, self.static_weight = parameters, parameters.weight_of_static
-        self.remembered = Remembered.of(learned or Candidates.none(labels.dim), labels.embeddings)
+        self.remembered = Remembered.of(
+            learned or Candidates.none(labels.dim), labels.embeddings[labels.indices.argsort()]
+        )
+        self.places = labels.places(self.remembered.labels)
         if parameters.proxies == "task":
             self.proxies = Columns.of(task_proxies(self.remembered))
         else:
@@ -46,10 +43,9 @@ class AdaNegScorer:
 
     def __call__(self, batch: ImageBatch) -> Float64[Tensor, " images"]:
         cosines = batch.cosines.clone()
-        cosines[:, self.remembered.labels] = self._proxy_cosines(batch.embeddings)
-        adapted = ImageBatch(batch.embeddings, cosines, batch.id_count, batch.temperature)
-        mass = static_negative_mass(adapted, self.order)
-        mass += self.static_weight * static_negative_mass(batch, self.order)
+        cosines[:, self.places] = self._proxy_cosines(batch.embeddings)
+        adapted = Similarities(cosines, batch.id_count, batch.temperature)
+        mass = adapted.negative_mass(self.groups) + self.static_weight * batch.negative_mass(self.groups)
         return 1.0 + self.static_weight - mass
 
     def _proxy_cosines(self, images: Float[Tensor, "images dim"]) -> Float[Tensor, "images rows"]:
@@ -62,20 +58,20 @@ class AdaNegLearner:
     """Which images join the memory: those whose static score is confident, in the row of their nearest label."""
 
     def __init__(self, parameters: AdaNeg, labels: Labels) -> None:
-        self.order = labels.group_order(parameters.groups)
+        self.groups = labels.groups(parameters.groups)
         self.parameters = parameters
-        self.labels, self.dim = len(labels.embeddings), labels.dim
+        self.labels = labels
         self.fixed = Thresholds.fixed(parameters.threshold, parameters.gap)
         self.thresholds = self.fixed
         self.needs_verdicts = parameters.adaptive_gap
 
     def memory(self) -> MemoryBank:
-        """An empty one: a row a label, ID labels first."""
-        return MemoryBank(adaneg_capacities(self.parameters, self.labels), self.dim)
+        """An empty one: a row a label, in the bank's order."""
+        return MemoryBank(adaneg_capacities(self.parameters, len(self.labels.embeddings)), self.labels.dim)
 
     def verdicts(self, batch: ImageBatch, count: int) -> list[bool]:
         """The confident ones of the first `count` images, true for ID."""
-        scores = (1.0 - static_negative_mass(batch, self.order))[:count].tolist()
+        scores = (1.0 - batch.negative_mass(self.groups))[:count].tolist()
         return [s > self.fixed.positive for s in scores if s > self.fixed.positive or s < self.fixed.negative]
 
     def adapt(self, positive_fraction: float) -> None:
@@ -85,17 +81,17 @@ class AdaNegLearner:
 
     def candidates(self, batch: ImageBatch, keys: Sequence[str]) -> Candidates:
         """Of the block's first images, as many as there are keys."""
-        scores = (1.0 - static_negative_mass(batch, self.order))[: len(keys)]
+        scores = (1.0 - batch.negative_mass(self.groups))[: len(keys)]
         positive = (scores > self.thresholds.positive).nonzero()[:, 0]
         negative = (scores < self.thresholds.negative).nonzero()[:, 0]
         priorities = [
             entropies(batch.id_exponentials.terms[positive]),
             entropies(batch.negative_exponentials.terms[negative]),
         ]
-        rows = [batch.id_label[positive], batch.id_count + batch.negative_label[negative]]
+        places = torch.cat([batch.id_label[positive], batch.nearest_negative[negative]])
         chosen = torch.cat([positive, negative])
         return Candidates(
-            rows=torch.cat(rows).cpu().numpy(),
+            rows=self.labels.indices[places].cpu().numpy(),
             priorities=torch.cat(priorities).cpu().numpy(),
             keys=[keys[index] for index in map(int, chosen)],
             embeddings=batch.embeddings[chosen].cpu().numpy(),

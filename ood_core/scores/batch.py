@@ -6,11 +6,11 @@ from functools import cached_property
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float, Float64, Int
 from torch import Tensor
 
 from ood_core.labels import LabelBank
-from ood_core.numerics import Columns, Exponentials
+from ood_core.numerics import Columns, Exponentials, Groups, grouped_negative_mass
 
 EncodeWords = Callable[[Sequence[str]], Float[Tensor, "words dim"]]
 """Words to unit embeddings, under the prompts that the bank's nouns have."""
@@ -20,13 +20,14 @@ EncodeWords = Callable[[Sequence[str]], Float[Tensor, "words dim"]]
 class Labels:
     """A label bank as tensors on one device. `temperature` is τ of METHODS.md: logits are cosines divided by it.
 
-    `embeddings` are those of all labels, ID first, and `columns` the same for products with images. `order_of`: the
-    bank's permutation of so many negatives. `image_proxies`: each ID label's mean image embedding, where the bank has
-    them. `encode`: None where no text encoder is at hand.
+    ID labels come first, then the negatives, in the order in which they fall into groups: `indices` are their places in
+    the bank. `order_of`: the bank's permutation of so many negatives. `image_proxies`: each ID label's mean image
+    embedding, where the bank has them. `encode`: None where no text encoder is at hand.
     """
 
     embeddings: Float[Tensor, "labels dim"]
     columns: Columns
+    indices: Int[Tensor, " labels"]
     id_count: int
     temperature: float
     order_of: Callable[[int], np.ndarray]
@@ -37,14 +38,16 @@ class Labels:
     @classmethod
     def of(cls, bank: LabelBank, device: str = "cpu", encode: EncodeWords | None = None) -> "Labels":
         proxies = bank.image_embeddings
-        embeddings = torch.from_numpy(bank.embeddings).to(device, torch.float32)
+        indices = np.concatenate([np.arange(bank.id_count), bank.id_count + bank.permutation()])
+        embeddings = torch.from_numpy(bank.embeddings[indices]).to(device, torch.float32)
         return cls(
             embeddings=embeddings,
             columns=Columns.of(embeddings),
+            indices=torch.from_numpy(indices).to(device),
             id_count=bank.id_count,
             temperature=bank.info.temperature,
             order_of=bank.info.order_of,
-            texts=bank.texts,
+            texts=[bank.texts[index] for index in indices.tolist()],
             image_proxies=None if proxies is None else torch.from_numpy(proxies).to(device, torch.float32),
             encode=encode,
         )
@@ -69,11 +72,18 @@ class Labels:
     def device(self) -> torch.device:
         return self.embeddings.device
 
-    def group_order(self, groups: int, extra: int = 0) -> Int[Tensor, "groups per_group"]:
-        """`group_order` of the bank's permutation of its negatives and so many extra ones behind them."""
+    def places(self, indices: Int[Tensor, " chosen"]) -> Int[Tensor, " chosen"]:
+        """Where labels are that the bank has at the given places."""
+        return self.indices.argsort()[indices]
+
+    def groups(self, count: int, extra: int = 0) -> Groups:
+        """The bank's split of its negatives, and of so many extra ones behind them, into groups."""
         if not self.negative_count:
             raise ValueError("the label bank has no negative labels, which this method needs")
-        return torch.from_numpy(group_order(self.order_of(self.negative_count + extra), groups)).to(self.device)
+        order = torch.from_numpy(group_order(self.order_of(self.negative_count + extra), count)).to(self.device)
+        behind = torch.arange(len(self.embeddings), len(self.embeddings) + extra, device=self.device)
+        places = torch.cat([self.indices.argsort(), behind])
+        return Groups.of(places[order + self.id_count] - self.id_count)
 
 
 def group_order(permutation: np.ndarray, groups: int) -> np.ndarray:
@@ -87,26 +97,12 @@ def group_order(permutation: np.ndarray, groups: int) -> np.ndarray:
 
 
 @dataclass(frozen=True)
-class ImageBatch:
-    """A block of unit image embeddings and their cosines to every label, float32.
+class Similarities:
+    """Cosines of images to labels, ID labels first, and what all methods make of them, each computed once."""
 
-    `local`: unit features of the places of each image, where the encoder gives them.
-    """
-
-    embeddings: Float[Tensor, "images dim"]
     cosines: Float[Tensor, "images labels"]
     id_count: int
     temperature: float
-    local: Float[Tensor, "images places dim"] | None = None
-
-    @classmethod
-    def of(
-        cls,
-        embeddings: Float[Tensor, "images dim"],
-        labels: Labels,
-        local: Float[Tensor, "images places dim"] | None = None,
-    ) -> "ImageBatch":
-        return cls(embeddings, labels.columns.products(embeddings), labels.id_count, labels.temperature, local)
 
     @property
     def id_cosines(self) -> Float[Tensor, "images id_labels"]:
@@ -124,14 +120,38 @@ class ImageBatch:
     def negative_exponentials(self) -> Exponentials:
         return Exponentials.of(self.negative_cosines, self.temperature)
 
+    def negative_mass(self, groups: Groups) -> Float64[Tensor, " images"]:
+        """Softmax mass on the negatives, averaged over their groups; one minus NegLabel's score."""
+        return grouped_negative_mass(
+            self.id_exponentials.log_mass(), self.negative_exponentials.group_log_masses(groups)
+        )
+
+
+@dataclass(frozen=True)
+class ImageBatch(Similarities):
+    """A block of unit image embeddings and their cosines to every label, float32.
+
+    `local`: unit features of the places of each image, where the encoder gives them.
+    """
+
+    embeddings: Float[Tensor, "images dim"]
+    local: Float[Tensor, "images places dim"] | None = None
+
+    @classmethod
+    def of(
+        cls,
+        embeddings: Float[Tensor, "images dim"],
+        labels: Labels,
+        local: Float[Tensor, "images places dim"] | None = None,
+    ) -> "ImageBatch":
+        return cls(labels.columns.products(embeddings), labels.id_count, labels.temperature, embeddings, local)
+
     @cached_property
     def id_label(self) -> Tensor:
         """Each image's nearest ID label."""
         return self.id_cosines.argmax(dim=1)
 
     @cached_property
-    def negative_label(self) -> Tensor:
-        """Each image's nearest negative label; -1 where there are none."""
-        if self.cosines.shape[1] == self.id_count:
-            return torch.full((len(self.cosines),), -1, device=self.cosines.device)
-        return self.negative_cosines.argmax(dim=1)
+    def nearest_negative(self) -> Tensor:
+        """The place among all labels of each image's nearest negative."""
+        return self.id_count + self.negative_cosines.argmax(dim=1)

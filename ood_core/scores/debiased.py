@@ -32,14 +32,14 @@ def debiased(
 
 class DebiasedScorer:
     def __init__(self, parameters: Debiased, labels: Labels) -> None:
-        self.order = labels.group_order(parameters.groups)
+        self.groups = labels.groups(parameters.groups)
         self.true_negative_fraction = parameters.true_negative_fraction
 
     def __call__(self, batch: ImageBatch) -> Float64[Tensor, " images"]:
-        per_group = self.order.shape[1]
+        per_group = self.groups.per_group
         return debiased(
             batch.id_exponentials.log_mass() - math.log(batch.id_count),
-            batch.negative_exponentials.group_log_masses(self.order) - math.log(per_group),
+            batch.negative_exponentials.group_log_masses(self.groups) - math.log(per_group),
             batch.id_count,
             per_group,
             self.true_negative_fraction,

@@ -69,9 +69,15 @@ class ImageScorer:
     def _score(self, batch: ImageBatch, count: int) -> list[Tensor]:
         # The nearest label's own term is 1, so the sum of the terms is the inverse of its probability.
         probability = 1.0 / batch.id_exponentials.terms.sum(dim=1).double()
-        columns = [batch.id_label, probability, batch.negative_label]
+        columns = [batch.id_label, probability, self._negative_label(batch)]
         columns += [scorer(batch) for scorer in self.scorers.values()]
         return [column[:count] for column in columns]
+
+    def _negative_label(self, batch: ImageBatch) -> Tensor:
+        """Each image's nearest negative by its place among the bank's; -1 where there are none."""
+        if not self.labels.negative_count:
+            return torch.full((len(batch.embeddings),), -1, device=self.labels.device)
+        return self.labels.indices[batch.nearest_negative] - self.labels.id_count
 
     def _empty(self) -> list[np.ndarray]:
         return [np.empty(0, np.int64), np.empty(0), np.empty(0, np.int64), *(np.empty(0) for _ in self.scorers)]

@@ -15,8 +15,8 @@ from ood_core.memory.gap import Thresholds
 from ood_core.memory.rows import interneg_capacities
 from ood_core.methods import InterNeg
 from ood_core.numerics import BLOCK, Columns, blocks
-from ood_core.scores.adaneg import entropies, static_negative_mass
-from ood_core.scores.batch import ImageBatch, Labels
+from ood_core.scores.adaneg import entropies
+from ood_core.scores.batch import ImageBatch, Labels, Similarities
 
 Invert = Callable[[Float[Tensor, "images dim"], Sequence[str]], Float[Tensor, "images dim"]]
 """Image embeddings, with their keys, to unit text embeddings that say what is in the image."""
@@ -30,11 +30,11 @@ class InterNegScorer:
     def __init__(self, parameters: InterNeg, labels: Labels, learned: Candidates | None = None) -> None:
         extra = learned.embeddings if learned is not None else np.empty((0, labels.dim), np.float32)
         self.extra = Columns.of(torch.from_numpy(extra.copy()).to(labels.embeddings))
-        self.order = labels.group_order(parameters.groups, len(extra))
+        self.groups = labels.groups(parameters.groups, len(extra))
 
     def __call__(self, batch: ImageBatch) -> Float64[Tensor, " images"]:
         cosines = torch.cat([batch.cosines, self.extra.products(batch.embeddings)], dim=1)
-        return 1.0 - static_negative_mass(replace(batch, cosines=cosines), self.order)
+        return 1.0 - Similarities(cosines, batch.id_count, batch.temperature).negative_mass(self.groups)
 
 
 class InterNegLearner:
@@ -46,7 +46,7 @@ class InterNegLearner:
     needs_verdicts = False
 
     def __init__(self, parameters: InterNeg, labels: Labels) -> None:
-        self.order = labels.group_order(parameters.groups)
+        self.groups = labels.groups(parameters.groups)
         self.parameters, self.labels = parameters, labels
 
     def memory(self) -> MemoryBank:
@@ -55,7 +55,7 @@ class InterNegLearner:
         return MemoryBank(capacities, self.labels.dim)
 
     def candidates(self, batch: ImageBatch, keys: Sequence[str]) -> Candidates:
-        scores = (1.0 - static_negative_mass(batch, self.order))[: len(keys)]
+        scores = (1.0 - batch.negative_mass(self.groups))[: len(keys)]
         low = (scores < self.parameters.invert_below).nonzero()[:, 0]
         sure = (scores > CONFIDENT.positive).nonzero()[:, 0]
         if self.labels.image_proxies is not None:

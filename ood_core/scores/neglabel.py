@@ -4,7 +4,7 @@ from jaxtyping import Float, Float64, Int
 from torch import Tensor
 
 from ood_core.methods import NegLabel
-from ood_core.numerics import Exponentials, grouped_negative_mass
+from ood_core.numerics import Exponentials, Groups, grouped_negative_mass
 from ood_core.scores.batch import ImageBatch, Labels
 
 
@@ -16,14 +16,13 @@ def neglabel(
 ) -> Float64[Tensor, " images"]:
     """Softmax mass on the ID labels, averaged over groups of negatives, in [0, 1]; higher = more in-distribution."""
     id_log_mass = Exponentials.of(id_cosines, temperature).log_mass()
-    masses = Exponentials.of(negative_cosines, temperature).group_log_masses(order)
+    masses = Exponentials.of(negative_cosines, temperature).group_log_masses(Groups.of(order))
     return 1.0 - grouped_negative_mass(id_log_mass, masses)
 
 
 class NegLabelScorer:
     def __init__(self, parameters: NegLabel, labels: Labels) -> None:
-        self.order = labels.group_order(parameters.groups)
+        self.groups = labels.groups(parameters.groups)
 
     def __call__(self, batch: ImageBatch) -> Float64[Tensor, " images"]:
-        masses = batch.negative_exponentials.group_log_masses(self.order)
-        return 1.0 - grouped_negative_mass(batch.id_exponentials.log_mass(), masses)
+        return 1.0 - batch.negative_mass(self.groups)

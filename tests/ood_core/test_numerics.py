@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from ood_core.numerics import Exponentials, blocks, grouped_negative_mass, mass_outside_maximum
+from ood_core.numerics import Exponentials, Groups, blocks, grouped_negative_mass, mass_outside_maximum
 
 rng = np.random.default_rng(0)
 
@@ -15,7 +15,7 @@ def negative_mass(id_logits, negative_logits):
     """From logits as the scorers do it; negatives [images, groups, per_group] are already in group order."""
     _, groups, per_group = negative_logits.shape
     order = torch.arange(groups * per_group).view(groups, per_group)
-    masses = Exponentials.of(negative_logits.flatten(1), 1.0).group_log_masses(order)
+    masses = Exponentials.of(negative_logits.flatten(1), 1.0).group_log_masses(Groups.of(order))
     return grouped_negative_mass(Exponentials.of(id_logits, 1.0).log_mass(), masses)
 
 
@@ -59,6 +59,13 @@ def test_large_logits_do_not_overflow(level):
 
 def test_a_group_far_below_the_largest_counts_nothing_and_breaks_nothing():
     assert negative_mass(torch.tensor([[0.0]]), torch.tensor([[[0.0], [-300.0]]])).tolist() == [0.25]
+
+
+@pytest.mark.parametrize("order", [[[0, 1], [2, 3]], [[3, 1], [0, 4]], [[1], [2]]])
+def test_groups_are_the_listed_columns_in_order_or_not(order):
+    terms = torch.arange(10.0).view(2, 5)
+    found = Groups.of(torch.tensor(order)).split(terms)
+    assert found.tolist() == [[[row[column] for column in group] for group in order] for row in terms.tolist()]
 
 
 def test_exponentials_sum_to_the_mass_and_normalise_to_the_softmax():

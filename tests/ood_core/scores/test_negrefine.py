@@ -43,11 +43,12 @@ def test_every_pair_is_encoded_once_for_all_images(bank_of, unit):
 
 def test_a_cache_too_small_for_the_pairs_changes_nothing(bank_of, unit):
     bank, encoder = bank_of(unit(3, 16, seed=1), unit(20, 16, seed=2)), HashEncoder(16)
-    pairs = PairEmbeddings(Labels.of(bank), encoder, cache_bytes=7 * 4 * 16)
+    labels = Labels.of(bank)
+    pairs = PairEmbeddings(labels, encoder, cache_bytes=7 * 4 * 16)
     rng = np.random.default_rng(0)
     for _ in range(20):
         ids, negatives = torch.from_numpy(rng.integers(0, 3, 4)), torch.from_numpy(rng.integers(0, 20, 4))
-        texts = [f"{bank.texts[i]} and {bank.texts[3 + j]}" for i, j in zip(ids, negatives, strict=True)]
+        texts = [f"{labels.texts[i]} and {labels.texts[3 + j]}" for i, j in zip(ids, negatives, strict=True)]
         assert torch.equal(pairs(ids, negatives), HashEncoder(16)(texts))
         assert len(pairs.places) <= 7
     assert 0 < pairs.hit_rate < 1
