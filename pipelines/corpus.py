@@ -98,7 +98,7 @@ def survey(sources: Sources, without_nouns: Iterable[str] = (), phrase: Callable
     """Goes through the sources once and finds the candidates: of equal texts the first, but no `without_nouns`.
 
     Texts are equal here if 64 bits of their BLAKE2 hashes are: of 30 million words one is lost with a chance of 2e-5.
-    Takes 27 bytes a word for a moment, and 1 byte a word from then on. Raises CallerError if there are no words.
+    Takes 36 bytes a word for a moment, and 1 byte a word from then on. Raises CallerError if there are no words.
     """
     left_out = frozenset(without_nouns)
     hashes, adjective, allowed = bytearray(), bytearray(), bytearray()
