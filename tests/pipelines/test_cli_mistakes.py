@@ -63,7 +63,7 @@ SCAN = {"--input": "data", "--labels": "bank", "--output": "out"}
         ({"--input": "notes.md"}, "--input 'notes.md' is not a .tar, .parquet, .txt (a list) or image file"),
         ({"--input": "list.txt"}, "--input 'list.txt', line 2: 'gone.png' does not exist"),
         ({"--input": "data/*.jpg"}, "--input 'data/*.jpg' does not exist or holds no files"),
-        ({"--method": "negable"}, "--method 'negable' is unknown; the methods are mcm, neglabel"),
+        ({"--method": "negable"}, "--method 'negable' is unknown; the methods are mcm, gl-mcm, neglabel"),
         ({"--param": "neglabel.gruops=5"}, "--param neglabel.gruops=5: neglabel has the parameters groups"),
         ({"--param": "neglabel.groups=0"}, "--param neglabel.groups=0: groups must be at least 1, not 0"),
         ({"--param": "neglabel.groups=many"}, "--param neglabel.groups=many: Input should be a valid integer"),

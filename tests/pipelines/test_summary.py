@@ -62,7 +62,7 @@ def timed(rows: int, ready: float) -> pa.Table:
     return pa.table({name: np.full(rows, value) for name, value in columns.items()})
 
 
-WORKERS = {"read_s": 2, "decode_s": 2, "encode_s": 1, "score_s": 1}
+WORKERS = {"decode": 2, "encode": 1}
 
 
 def test_times_count_from_the_start_and_from_the_first_encoder() -> None:
@@ -85,8 +85,7 @@ def test_times_count_from_the_start_and_from_the_first_encoder() -> None:
 def test_more_encoders_move_the_limit(encoders: int, limited_by: str) -> None:
     clock = Clock(started=0.0)
     clock.add(timed(10, 1.0), now=2.0)
-    workers = {"read_s": 3, "decode_s": 3, "encode_s": encoders, "score_s": encoders}
-    assert clock.described(3.0, workers)["limited_by"] == limited_by
+    assert clock.described(3.0, {"decode": 3, "encode": encoders})["limited_by"] == limited_by
 
 
 def test_a_run_without_any_record_has_no_speed() -> None:
