@@ -81,7 +81,8 @@ class Groups:
     def of(cls, columns: Int[Tensor, "groups per_group"]) -> "Groups":
         """Columns that are in order need not be gathered."""
         in_order = torch.equal(columns.flatten().cpu(), torch.arange(columns.numel()))
-        return cls(*columns.shape, None if in_order else columns.flatten())
+        count, per_group = columns.shape
+        return cls(count, per_group, None if in_order else columns.flatten())
 
     def split(self, terms: Float[Tensor, "images labels"]) -> Float[Tensor, "images groups per_group"]:
         grouped = self.count * self.per_group

@@ -192,6 +192,13 @@ def labels_build(
         ),
     ] = [],  # noqa: B006
     label_column: Annotated[str | None, typer.Option(help="Column of labels in --id-images; default label.")] = None,
+    first_pass: Annotated[
+        list[str],
+        typer.Option(
+            help="interneg, in place of --id-images: embeddings of unlabelled images (as for rescore), of which those "
+            "that are surely of a label stand for it."
+        ),
+    ] = [],  # noqa: B006
     images_per_label: Annotated[int | None, typer.Option(help="Most images used of a label; default 16.")] = None,
     image_column: Annotated[str | None, typer.Option(help="Parquet column of image bytes in --id-images.")] = None,
     key_column: Annotated[str | None, typer.Option(help="Parquet column of keys in --id-images.")] = None,
@@ -212,8 +219,9 @@ def labels_build(
         id_labels=id_labels, output=output, corpus=corpus or None, wordnet_files=wordnet_file or None,
         criterion=criterion, judge=judge, quantile=quantile, fraction=fraction, adjective_fraction=adjective_fraction,
         phrase_seed=phrase_seed, neighbours=neighbours, negatives=negatives, id_images=id_images or None,
-        label_column=label_column, images_per_label=images_per_label, temperature=temperature,
-        permutation_seed=permutation_seed, read=_given(image_column=image_column, key_column=key_column),
+        label_column=label_column, first_pass=first_pass or None, images_per_label=images_per_label,
+        temperature=temperature, permutation_seed=permutation_seed,
+        read=_given(image_column=image_column, key_column=key_column),
         model=_given(name=model, pretrained=pretrained, device=device, dtype=dtype),
         encode=_given(workers=encode_workers, threads=encode_threads),
     )  # fmt: skip

@@ -147,6 +147,7 @@ class LabelsBuild(Section):
     negatives: Positive | None = None
     id_images: tuple[str, ...] | None = None
     label_column: str | None = None
+    first_pass: tuple[str, ...] | None = None
     images_per_label: Positive | None = None
     read: Read = Read()
     judge: Literal["none"] = "none"
@@ -157,7 +158,7 @@ class LabelsBuild(Section):
 
     @field_validator(
         "quantile", "fraction", "adjective_fraction", "phrase_seed", "neighbours", "negatives", "id_images",
-        "label_column", "images_per_label",
+        "label_column", "first_pass", "images_per_label",
     )  # fmt: skip
     @classmethod
     def _belongs(cls, value: Any, info: ValidationInfo) -> Any:
@@ -175,7 +176,7 @@ class LabelsBuild(Section):
 
 def criterion_options(criterion: str) -> tuple[str, ...]:
     """The fields that a criterion has of its own."""
-    images = ("id_images", "label_column") if criterion == "interneg" else ()
+    images = ("id_images", "label_column", "first_pass") if criterion == "interneg" else ()
     return (*images, *parameters_of(criterion))
 
 

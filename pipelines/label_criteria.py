@@ -17,7 +17,7 @@ from ood_core.labels.class_images import class_means
 from ood_core.labels.selection import Lowest, shares
 from ood_core.vocabulary import Part
 from pipelines.config import LabelsBuild
-from pipelines.corpus import PARTS, WORDS_AT_ONCE, Corpus
+from pipelines.corpus import PARTS, WORDS_AT_ONCE, Block, Corpus
 from pipelines.errors import CallerError
 from pipelines.id_images import IdImages
 from pipelines.label_workers import LabelWorkers
@@ -142,6 +142,20 @@ def _densities(features: np.ndarray, neighbours: int, workers: LabelWorkers) -> 
     for start, found in workers.spread("densities", calls):
         scores[start : start + len(found)] = found
     return scores
+
+
+def encoded(selection: Selection, workers: LabelWorkers) -> np.ndarray:
+    """Of the kept candidates, which are encoded once more: a text's embedding is the same each time."""
+    offsets = dict(zip(selection.kept, np.cumsum([0, *map(len, selection.kept.values())]).tolist(), strict=False))
+    blocks = (
+        (Block(part, offsets[part] + start, rows["text"][start : start + WORDS_AT_ONCE].to_pylist()),)
+        for part, rows in selection.kept.items()
+        for start in range(0, len(rows), WORDS_AT_ONCE)
+    )
+    embeddings = np.empty((sum(map(len, selection.kept.values())), workers.facts.dim), np.float32)
+    for block, found in workers.spread("embeddings", blocks):
+        embeddings[block.first : block.first + len(block.texts)] = found
+    return embeddings
 
 
 def class_images(

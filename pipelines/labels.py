@@ -11,7 +11,7 @@ from ood_core.criteria import ConjugatedPool, Criterion, Intermodal
 from ood_core.labels import BankInfo, LabelBank
 from ood_core.vocabulary import id_labels, superclass_phrase
 from pipelines.config import LabelsBuild
-from pipelines.corpus import WORDS_AT_ONCE, Block, Corpus, Sources, survey
+from pipelines.corpus import WORDS_AT_ONCE, Corpus, Sources, survey
 from pipelines.errors import CallerError
 from pipelines.id_images import IdImages, find
 from pipelines.label_files import read_words
@@ -59,10 +59,15 @@ def _id_images(
 ) -> IdImages | None:
     if not isinstance(criterion, Intermodal):
         return None
+    if config.id_images and config.first_pass:
+        raise CallerError("--id-images and --first-pass exclude each other: give one of them")
+    if config.first_pass:
+        return None
     if not config.id_images:
         raise CallerError(
             "--criterion interneg needs --id-images: a few labelled images of every ID label, in folders named after "
-            "their labels, a Parquet table with --label-column, or a manifest of paths and labels"
+            "their labels, a Parquet table with --label-column, or a manifest of paths and labels; without labelled "
+            "images give --first-pass, embeddings of the images to be scanned"
         )
     return find(config, ids, criterion.images_per_label, options)
 
@@ -89,8 +94,11 @@ def build(asked: Build, address: str | None = None, say: "Say" = lambda _: None)
 
 
 def _class_images(asked: Build, workers: "LabelWorkers", say: "Say") -> "ClassImages | None":
+    from pipelines.first_pass import first_pass_images
     from pipelines.label_criteria import class_images
 
+    if asked.config.first_pass:
+        return first_pass_images(asked.config, asked.ids, asked.corpus, workers, asked.options)
     if asked.id_images is None:
         return None
     if warning := asked.id_images.warning():
@@ -98,23 +106,11 @@ def _class_images(asked: Build, workers: "LabelWorkers", say: "Say") -> "ClassIm
     return class_images(asked.config, asked.id_images, asked.ids, workers, asked.options)
 
 
-def _embeddings(selection: "Selection", workers: "LabelWorkers") -> np.ndarray:
-    """Of the kept candidates, which are encoded once more: a text's embedding is the same each time."""
-    offsets = dict(zip(selection.kept, np.cumsum([0, *map(len, selection.kept.values())]).tolist(), strict=False))
-    blocks = (
-        (Block(part, offsets[part] + start, rows["text"][start : start + WORDS_AT_ONCE].to_pylist()),)
-        for part, rows in selection.kept.items()
-        for start in range(0, len(rows), WORDS_AT_ONCE)
-    )
-    embeddings = np.empty((sum(map(len, selection.kept.values())), workers.facts.dim), np.float32)
-    for block, found in workers.spread("embeddings", blocks):
-        embeddings[block.first : block.first + len(block.texts)] = found
-    return embeddings
-
-
 def _bank(
     asked: Build, selection: "Selection", images: "ClassImages | None", workers: "LabelWorkers", spec: ModelSpec
 ) -> LabelBank:
+    from pipelines.label_criteria import encoded
+
     ids, kept = len(asked.ids), selection.kept
     scores = [rows["selection_score"].to_numpy() for rows in kept.values()]
     texts = [text for rows in kept.values() for text in rows["text"].to_pylist()]
@@ -122,7 +118,7 @@ def _bank(
         texts=[*asked.ids, *texts],
         parts=["noun"] * ids + [part for part, rows in kept.items() for _ in range(len(rows))],
         id_count=ids,
-        embeddings=np.concatenate([workers.ask("ids"), _embeddings(selection, workers)]),
+        embeddings=np.concatenate([workers.ask("ids"), encoded(selection, workers)]),
         selection_scores=np.concatenate([np.full(ids, np.nan), *scores]),
         verdicts=[None] * (ids + len(texts)),
         image_embeddings=None if images is None else images.embeddings,

@@ -1,4 +1,4 @@
-"""AUROC of NegLabel and MCM on the demo shards, per OOD subject, with bootstrap intervals; plain library calls, no Ray.
+"""AUROC of every method on the demo shards, per OOD subject, with bootstrap intervals.
 
 python -m infra.demo_model.measure [--demo pipelines/demo]
 """
@@ -7,7 +7,9 @@ import argparse
 import csv
 import io
 import tarfile
+import tempfile
 from collections.abc import Iterator, Mapping
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -17,16 +19,35 @@ from PIL import Image
 
 from infra.demo_model.shards import ID_SUBJECT
 from ood_core.encoders import ClipEncoder
-from ood_core.labels.neglabel import similarity_quantile
-from ood_core.labels.selection import keep_lowest
-from ood_core.metrics import auroc
-from ood_core.numerics import grouped_negative_mass, mass_outside_maximum
-from ood_core.scores.neglabel import group_order
-from ood_core.vocabulary import MCM, NEGLABEL, id_labels, wordnet_corpus
+from ood_core.labels import LabelBank
+from ood_core.memory.inversion import Inverter
+from ood_core.methods import MCM, AdaNeg, Debiased, InterNeg, NegLabel, NegRefine, Parameters
+from ood_core.metrics import auroc, metrics
+from ood_core.scores import score_dataset
+from ood_core.vocabulary import CSP
+from pipelines.cluster import cluster
+from pipelines.config import LabelsBuild, Model
+from pipelines.labels import Build, build
 
-GROUPS, QUANTILE, FRACTION, SEED = 100, 0.95, 0.15, 0
+SEED = 0
 RESAMPLES = 2000
 Scores = Mapping[str, np.ndarray]
+METHODS: Mapping[str, tuple[str, str, Parameters]] = {
+    "MCM, temperature 1": ("neglabel", "mcm", MCM(1.0)),
+    "MCM, temperature 0.01": ("neglabel", "mcm", MCM(0.01)),
+    "NegLabel": ("neglabel", "neglabel", NegLabel()),
+    "CSP": ("csp", "neglabel", NegLabel()),
+    "NegRefine, unfiltered": ("csp", "negrefine", NegRefine()),
+    "Debiased": ("density", "debiased", Debiased()),
+    "AdaNeg, task": ("neglabel", "adaneg", AdaNeg()),
+    "AdaNeg, sample": ("neglabel", "adaneg", AdaNeg(proxies="sample")),
+    "AdaNeg, task, AdaGap": ("neglabel", "adaneg", AdaNeg(adaptive_gap=True)),
+    "AdaNeg, task, sequential": ("neglabel", "adaneg", AdaNeg(order="sequential")),
+    "AdaNeg, sample, sequential": ("neglabel", "adaneg", AdaNeg(proxies="sample", order="sequential")),
+    "InterNeg, no ID images": ("neglabel", "interneg", InterNeg()),
+}
+"""By what the table calls them: the bank's criterion, the method and its parameters, all at their published defaults.
+NegRefine's negatives are CSP's, as no judge has filtered them."""
 
 
 def pictures(shards: Path) -> Iterator[tuple[str, bytes]]:
@@ -41,40 +62,55 @@ def pictures(shards: Path) -> Iterator[tuple[str, bytes]]:
                     yield Path(member.name).stem, file.read()
 
 
-def _image_embeddings(encoder: ClipEncoder, demo: Path) -> tuple[list[str], torch.Tensor]:
-    """Subjects and unit embeddings of the demo pictures."""
+def _image_embeddings(encoder: ClipEncoder, demo: Path) -> tuple[list[str], list[str], torch.Tensor]:
+    """Subjects, keys and unit embeddings of the demo pictures."""
     with (demo / "manifest.csv").open(encoding="utf-8") as file:
         subjects = {row["key"]: row["subject"] for row in csv.DictReader(file)}
     found = list(pictures(demo / "shards"))
     pixels = [encoder.preprocessing(Image.open(io.BytesIO(content))) for _, content in found]
-    return [subjects[key] for key, _ in found], encoder.encode_images(torch.from_numpy(np.stack(pixels)))
+    keys = [key for key, _ in found]
+    return [subjects[key] for key in keys], keys, encoder.encode_images(torch.from_numpy(np.stack(pixels)))
 
 
-def _negatives(encoder: ClipEncoder, ids: torch.Tensor) -> torch.Tensor:
-    """Embeddings of the mined negative labels, nouns then adjectives, in the order of their selection."""
-    parts = []
-    for part, templates in (("noun", NEGLABEL.noun), ("adjective", NEGLABEL.adjective)):
-        words = [word.text for word in wordnet_corpus() if word.part == part]
-        features = encoder.encode_ensembles(templates, words)
-        parts.append(features[keep_lowest(similarity_quantile(features, ids, QUANTILE), FRACTION)])
-    return torch.cat(parts)
+def _banks(demo: Path) -> dict[str, LabelBank]:
+    """The label bank of each criterion that needs no ID images, each with its paper's defaults."""
+    banks = {}
+    with tempfile.TemporaryDirectory() as folder, cluster():
+        for criterion in ("neglabel", "csp", "density"):
+            config = LabelsBuild(
+                id_labels=str(demo / "id_labels.txt"),
+                output=f"{folder}/{criterion}",
+                criterion=criterion,
+                model=Model(name=f"local-dir:{(demo / 'model').absolute()}"),
+            )
+            banks[criterion] = build(Build.prepare(config, {}))
+    return banks
 
 
 def scores(demo: Path) -> tuple[list[str], Scores]:
-    """Subject of every demo picture, and its score by method; higher = more in-distribution."""
+    """Subject of every demo picture, and its score by method; higher = more in-distribution.
+
+    What learns from the images sees all of them, ID and OOD, as in a scan; in sequential order they come shuffled.
+    """
     encoder = ClipEncoder.load(f"local-dir:{demo / 'model'}")
-    labels = id_labels((demo / "id_labels.txt").read_bytes())
-    ids, photos = encoder.encode_ensembles(NEGLABEL.id, labels), encoder.encode_ensembles(MCM.id, labels)
-    negatives = _negatives(encoder, ids)
-    order = torch.from_numpy(group_order(np.random.default_rng(SEED).permutation(len(negatives)), GROUPS))
-    subjects, images = _image_embeddings(encoder, demo)
-    id_cosines, negative_cosines = images @ ids.T, images @ negatives.T
-    tau = encoder.temperature
-    outside = {"NegLabel": grouped_negative_mass(id_cosines / tau, negative_cosines[:, order] / tau)}
-    for prompt, cosines in (("a photo of a", images @ photos.T), ("the nice", id_cosines)):
-        for temperature in (1.0, 0.01):
-            outside[f"MCM, τ {temperature:g}, {prompt} …"] = mass_outside_maximum(cosines / temperature)
-    return subjects, {name: -mass.numpy() for name, mass in outside.items()}
+    subjects, keys, images = _image_embeddings(encoder, demo)
+    banks = _banks(demo)
+    encode = partial(encoder.encode_ensembles, CSP.noun)
+    order = np.random.default_rng(SEED).permutation(len(keys))
+    found = {}
+    for name, (criterion, method, parameters) in METHODS.items():
+        invert = Inverter(encoder, parameters.steps) if isinstance(parameters, InterNeg) else None
+        shuffled = score_dataset(
+            banks[criterion],
+            {method: parameters},
+            images[order],
+            [keys[place] for place in order.tolist()],
+            encode=encode,
+            invert=invert,
+        ).scores[method]
+        found[name] = np.empty(len(keys))
+        found[name][order] = shuffled
+    return subjects, found
 
 
 def _split(subjects: list[str], values: np.ndarray) -> tuple[np.ndarray, dict[str, np.ndarray]]:
@@ -97,19 +133,21 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--demo", type=Path, default=Path("pipelines/demo"))
     subjects, by_method = scores(parser.parse_args().demo)
-    rows: dict[str, list[str]] = {}
-    for values in by_method.values():
+    others = sorted(set(subjects) - {ID_SUBJECT})
+    print(f"{subjects.count(ID_SUBJECT)} ID pictures against {len(subjects) - subjects.count(ID_SUBJECT)}: AUROC\n")
+    print(
+        "| method | "
+        + " | ".join(f"{s} ({subjects.count(s)})" for s in others)
+        + " | average | 95 % interval | FPR95 |"
+    )
+    print("|---" * (len(others) + 4) + "|")
+    for name, values in by_method.items():
         inside, outside = _split(subjects, values)
-        results = {s: auroc(inside, ood) for s, ood in outside.items()}
+        results = [metrics(inside, outside[s]) for s in others]
         low, high = interval(inside, outside)
-        for subject, value in results.items():
-            rows.setdefault(f"{subject} ({len(outside[subject])})", []).append(f"{value:.3f}")
-        rows.setdefault("average", []).append(f"{np.mean(list(results.values())):.3f} ({low:.3f}–{high:.3f})")
-        pooled = auroc(inside, np.concatenate(list(outside.values())))
-        rows.setdefault(f"pooled ({len(subjects) - len(inside)})", []).append(f"{pooled:.3f}")
-    print(f"{subjects.count(ID_SUBJECT)} ID pictures\n\n| OOD subject (pictures) | " + " | ".join(by_method) + " |")
-    print("|---" * (len(by_method) + 1) + "|")
-    print("\n".join(f"| {name} | " + " | ".join(cells) + " |" for name, cells in rows.items()))
+        cells = [f"{result.auroc:.3f}" for result in results]
+        average, fpr95 = np.mean([r.auroc for r in results]), np.mean([r.fpr95 for r in results])
+        print(f"| {name} | " + " | ".join(cells) + f" | {average:.3f} | {low:.3f}–{high:.3f} | {fpr95:.3f} |")
 
 
 if __name__ == "__main__":

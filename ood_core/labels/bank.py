@@ -20,7 +20,8 @@ class LabelBank:
     """Labels in order, ID labels first, with unit embeddings [labels, dim] in float32.
 
     `selection_scores`: the criterion's, lower = a better negative whatever the criterion; NaN for ID labels.
-    `image_embeddings`, [id_count, dim]: the mean image of each ID label, where the criterion knew images (InterNeg).
+    `image_embeddings`, [id_count, dim]: the mean image of each ID label, where the criterion knew images (InterNeg);
+    zeros where it knew none.
     """
 
     texts: list[str]
@@ -42,7 +43,8 @@ class LabelBank:
                     f"image embeddings must be [{self.id_count}, {self.dim}] (ID labels, dimension), not "
                     f"{list(self.image_embeddings.shape)}"
                 )
-            _check_unit(self.image_embeddings, self.texts, "an image embedding")
+            known = np.flatnonzero(self.image_embeddings.any(axis=1))
+            _check_unit(self.image_embeddings[known], [self.texts[row] for row in known], "an image embedding")
         if isinstance(self.info.permutation, list):
             check_permutation(self.info.permutation, self.negative_count)
 
@@ -129,11 +131,11 @@ def _to_table(bank: LabelBank) -> pa.Table:
 
 
 def _image_column(embeddings: np.ndarray, rows: int) -> pa.Array:
-    """The ID labels' image embeddings, and null for every negative."""
+    """The ID labels' image embeddings, and null for every negative and where there is none."""
     ids, dim = embeddings.shape
     values = np.zeros((rows, dim), np.float32)
     values[:ids] = embeddings
-    return pa.FixedSizeListArray.from_arrays(pa.array(values.reshape(-1)), dim, mask=pa.array(np.arange(rows) >= ids))
+    return pa.FixedSizeListArray.from_arrays(pa.array(values.reshape(-1)), dim, mask=pa.array(~values.any(axis=1)))
 
 
 def _from_table(table: pa.Table, info: BankInfo) -> LabelBank:
@@ -166,11 +168,17 @@ def _from_table(table: pa.Table, info: BankInfo) -> LabelBank:
 
 
 def _image_embeddings(table: pa.Table, ids: int) -> np.ndarray | None:
-    """Of the ID labels; a column without any value is as good as none. Raises ValueError if some have none."""
+    """Of the ID labels, zeros for null; a column without any value is as good as none."""
     if "image_embedding" not in table.column_names:
         return None
     column = table["image_embedding"].slice(0, ids)
-    return None if column.null_count == ids else _embeddings(column)
+    known = np.flatnonzero(column.is_valid().to_numpy())
+    if not len(known):
+        return None
+    embeddings = _embeddings(column.take(pa.array(known)))
+    found = np.zeros((ids, embeddings.shape[1]), np.float32)
+    found[known] = embeddings
+    return found
 
 
 def _embeddings(column: pa.ChunkedArray) -> np.ndarray:

@@ -6,7 +6,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ood_core.labels.neglabel import CANDIDATES_AT_ONCE
-from ood_core.numerics import blocks
+from ood_core.numerics import Columns, blocks
 
 TOO_SIMILAR = 0.95
 """A candidate more similar than this to an ID label says the same thing, and is ranked behind all others."""
@@ -19,6 +19,7 @@ def capped_maximum_similarity(
     """Each candidate's largest cosine to an ID label, 1.0 if above `TOO_SIMILAR`; lower = a better negative."""
     if not len(candidates):
         return np.empty(0)
-    parts = [(block @ id_labels.T).amax(dim=1)[:count] for block, count in blocks(candidates, CANDIDATES_AT_ONCE)]
+    columns = Columns.of(id_labels)
+    parts = [columns.products(block).amax(dim=1)[:count] for block, count in blocks(candidates, CANDIDATES_AT_ONCE)]
     largest = torch.cat(parts).double().cpu().numpy()
     return np.where(largest > TOO_SIMILAR, 1.0, largest)

@@ -8,7 +8,7 @@ from jaxtyping import Bool, Float, Float64
 from torch import Tensor
 
 from ood_core.labels.neglabel import CANDIDATES_AT_ONCE
-from ood_core.numerics import blocks
+from ood_core.numerics import Columns, blocks
 
 
 class Margins(NamedTuple):
@@ -31,19 +31,20 @@ def margins(
     """
     if not len(candidates):
         return Margins(np.empty(0, bool), np.empty(0))
-    own = _own_similarities(id_labels, image_embeddings)
+    columns = Columns.of(image_embeddings)
+    own = _own_similarities(id_labels, columns)
     survives, excess = [], []
     for block, count in blocks(candidates, CANDIDATES_AT_ONCE):
-        above = (block @ image_embeddings.T)[:count].double() - own
+        above = columns.products(block)[:count].double() - own
         survives.append((above < 0).all(dim=1))
         excess.append(above.mean(dim=1))
     return Margins(torch.cat(survives).cpu().numpy(), torch.cat(excess).cpu().numpy())
 
 
-def _own_similarities(id_labels: Tensor, image_embeddings: Tensor) -> Float64[Tensor, " id_labels"]:
+def _own_similarities(id_labels: Tensor, columns: Columns) -> Float64[Tensor, " id_labels"]:
     """s(e_i, p_i), by the very product that candidates go through: one that is the label itself has no margin."""
     parts = []
     for block, count in blocks(id_labels, CANDIDATES_AT_ONCE):
         rows = torch.arange(count, device=id_labels.device)
-        parts.append((block @ image_embeddings.T)[rows, CANDIDATES_AT_ONCE * len(parts) + rows])
+        parts.append(columns.products(block)[rows, CANDIDATES_AT_ONCE * len(parts) + rows])
     return torch.cat(parts).double()

@@ -5,7 +5,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from ood_core.numerics import blocks
+from ood_core.numerics import Columns, blocks
 
 CANDIDATES_AT_ONCE = 256
 """One shape for every product, so that a candidate's last bits do not depend on what is ranked beside it."""
@@ -18,8 +18,9 @@ def similarity_quantile(
     """The quantile (linear interpolation) of each candidate's cosines to all ID labels; lower = a better negative."""
     if not len(candidates):
         return np.empty(0)
+    columns = Columns.of(id_labels)
     parts = [
-        torch.quantile(block @ id_labels.T, quantile, dim=1)[:count]
+        torch.quantile(columns.products(block), quantile, dim=1)[:count]
         for block, count in blocks(candidates, CANDIDATES_AT_ONCE)
     ]
     return torch.cat(parts).double().cpu().numpy()

@@ -25,11 +25,13 @@ def rank(
     id_labels: Float[Tensor, "id_labels dim"],
     image_embeddings: Float[Tensor, "id_labels dim"] | None = None,
 ) -> Ranked:
-    """`image_embeddings`: the mean image p_i of each ID label, which InterNeg's criterion needs."""
+    """`image_embeddings`: the mean image p_i of each ID label, which InterNeg's criterion needs; one of zeros is not
+    known, and its label has no say."""
     if isinstance(criterion, Intermodal):
         if image_embeddings is None:
             raise ValueError("InterNeg's criterion needs image embeddings of the ID labels")
-        survives, excess = margins(candidates, id_labels, image_embeddings)
+        known = image_embeddings.any(dim=1)
+        survives, excess = margins(candidates, id_labels[known], image_embeddings[known])
         return Ranked(excess, survives)
     if isinstance(criterion, ConjugatedPool):
         scores = capped_maximum_similarity(candidates, id_labels)

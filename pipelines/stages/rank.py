@@ -7,14 +7,19 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as compute
 
 from ood_core.criteria import Criterion, Density
+from ood_core.memory import Candidates
 from ood_core.vocabulary import Part
 from pipelines.config import Read
 from pipelines.corpus import Block
 from pipelines.id_images import IMAGES_AT_ONCE, Slice
+from pipelines.plan import Shard
 from pipelines.stages.decode import decode, records
 from pipelines.stages.encode import FACTS, ModelSpec, facts_of
+from pipelines.stages.learn import LearnFromEmbeddings, memory_of
+from pipelines.stages.score import Rescoring
 
 
 class RankedBlock(NamedTuple):
@@ -110,6 +115,11 @@ class LabelWorker:
             embeddings.append(self.encoder.encode_images(pixels).cpu().numpy())
             indices += [index for index, _ in together]
         return chosen, np.concatenate(embeddings), indices
+
+    def learn(self, spec: Rescoring, shard: Shard, method: str) -> Candidates:
+        """What a shard of embeddings offers the memory of a method that learns."""
+        found = LearnFromEmbeddings(spec, {}).candidates(shard)
+        return memory_of(found.filter(compute.field("method") == method), self.dim)
 
     def _pictures(self, chosen: Slice, read: Read, options: Mapping[str, Any]) -> Iterator[tuple[int, np.ndarray]]:
         """The chosen records' pictures at the model's size; bad ones are passed over."""

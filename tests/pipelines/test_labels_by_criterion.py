@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import torch
 from PIL import Image
@@ -124,6 +126,37 @@ def test_interneg(place: Path, encoder: ClipEncoder, ray_session: None) -> None:
     assert bank.info.criterion["id_images"] == "labelled"
     assert (bank.info.criterion["images"], bank.info.criterion["unreadable"]) == (9, 1)
     assert "--id-images: 3 images are left out, of 1 labels that are no ID label: 'hammer'" in said
+
+
+def test_interneg_without_labelled_images_takes_those_that_are_surely_of_a_label(
+    place: Path, encoder: ClipEncoder, tmp_path: Path, ray_session: None
+) -> None:
+    ids = unit(encoder, "interneg", "id", IDS)
+    near = np.repeat(ids[:2], 5, axis=0) + 0.3 * np.random.default_rng(0).normal(size=(10, ids.shape[1])) / 11.3
+    near = (near / np.linalg.norm(near, axis=1, keepdims=True)).astype(np.float32)
+    table = pa.table({"key": [f"image {row}" for row in range(10)], "embedding": [row.tolist() for row in near]})
+    pq.write_table(table, tmp_path / "embeddings.parquet")
+    bank, _ = built(place, "interneg", negatives=12, first_pass=(str(tmp_path / "embeddings.parquet"),))
+    means = near.astype(np.float64).reshape(2, 5, -1).mean(axis=1)
+    assert bank.image_embeddings is not None
+    expected = means / np.linalg.norm(means, axis=1, keepdims=True)
+    np.testing.assert_allclose(bank.image_embeddings[:2], expected, atol=1e-6)
+    assert not bank.image_embeddings[2].any()  # nothing is a horse
+    described = {"id_images": "first pass", "images": 10, "labels_without_images": 1}
+    assert {name: bank.info.criterion[name] for name in described} == described
+    own = (ids[:2] * bank.image_embeddings[:2]).sum(axis=1)
+    assert (bank.embeddings[3:] @ bank.image_embeddings[:2].T < own).all()
+
+
+def test_a_first_pass_without_any_sure_image_says_so(
+    place: Path, encoder: ClipEncoder, tmp_path: Path, ray_session: None
+) -> None:
+    far = -unit(encoder, "interneg", "id", IDS).sum(axis=0)
+    pq.write_table(
+        pa.table({"key": ["a"], "embedding": [(far / np.linalg.norm(far)).tolist()]}), tmp_path / "far.parquet"
+    )
+    with pytest.raises(CallerError, match="no image is surely of any ID label"):
+        built(place, "interneg", first_pass=(str(tmp_path / "far.parquet"),))
 
 
 def test_a_label_whose_images_are_all_broken_is_named(place: Path, tmp_path: Path, ray_session: None) -> None:

@@ -193,8 +193,12 @@ def test_image_embeddings_by_others():
     np.testing.assert_array_equal(bank.image_embeddings, AXES[[1, 0]])
     empty = pa.array([None] * 4, pa.list_(pa.float32(), 4))
     assert LabelBank.from_files(foreign(image_embedding=empty)).image_embeddings is None
-    with pytest.raises(ValueError, match="embeddings that are"):
-        LabelBank.from_files(foreign(image_embedding=column))  # of two ID labels the first has none
+    partly = LabelBank.from_files(foreign(image_embedding=column))  # of two ID labels the first has none
+    assert partly.image_embeddings is not None
+    np.testing.assert_array_equal(partly.image_embeddings, [np.zeros(4), AXES[1]])
+    np.testing.assert_array_equal(
+        LabelBank.from_files(*partly.to_files().values()).image_embeddings, partly.image_embeddings
+    )
 
 
 # Banks by others

@@ -1,0 +1,69 @@
+"""What ID labels look like when no image is labelled: a first pass over the images that are to be scanned."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from ood_core.criteria import NegMining
+from ood_core.labels import BankInfo, LabelBank
+from ood_core.memory import MemoryBank
+from ood_core.memory.rows import interneg_capacities
+from ood_core.methods import InterNeg
+from pipelines.config import LabelsBuild, ReadEmbeddings
+from pipelines.corpus import Corpus
+from pipelines.embedding_plan import plan_embeddings
+from pipelines.errors import CallerError
+from pipelines.label_criteria import ClassImages, encoded, select
+from pipelines.label_workers import LabelWorkers
+from pipelines.stages.score import Rescoring
+from pipelines.stages.texts import Texts
+
+METHOD = "interneg"
+PARAMETERS = InterNeg(max_inversions=0)
+
+
+def first_pass_images(
+    config: LabelsBuild, ids: Sequence[str], corpus: Corpus, workers: LabelWorkers, options: Mapping[str, Any]
+) -> ClassImages:
+    """p_i of METHODS.md §8 from unlabelled images: those that NegLabel's negatives leave surely ID.
+
+    The mean of the 16 whose label is clearest; zeros for an ID label that no image is surely of. Raises CallerError if
+    that is so of every label, or the embeddings cannot be read.
+    """
+    bank = _first_bank(config, ids, corpus, workers)
+    shards = plan_embeddings(config.first_pass or (), ReadEmbeddings(), bank.dim, options).shards
+    spec = Rescoring(bank, {METHOD: PARAMETERS}, ReadEmbeddings(), options, Texts(None, None, options))
+    memory = MemoryBank(interneg_capacities(PARAMETERS, len(ids), False), bank.dim)
+    shared = workers.share(spec)
+    for found in workers.spread("learn", ((shared, shard, METHOD) for shard in shards)):
+        memory.offer(found)
+    sure = memory.snapshot()
+    if not len(sure):
+        raise CallerError(f"--first-pass {', '.join(config.first_pass or ())}: no image is surely of any ID label")
+    sums = np.zeros((len(ids), bank.dim))
+    np.add.at(sums, sure.rows - 1, sure.embeddings.astype(np.float64))
+    lengths = np.linalg.norm(sums, axis=1, keepdims=True)
+    means = np.divide(sums, lengths, out=np.zeros_like(sums), where=lengths > 0).astype(np.float32)
+    unknown = int((lengths == 0).sum())
+    return ClassImages(means, {"id_images": "first pass", "images": len(sure), "labels_without_images": unknown})
+
+
+def _first_bank(config: LabelsBuild, ids: Sequence[str], corpus: Corpus, workers: LabelWorkers) -> LabelBank:
+    """The ID labels and what NegLabel's criterion mines for them, under the prompts that the bank will have."""
+    selection = select(NegMining(), corpus, workers)
+    kept = [text for rows in selection.kept.values() for text in rows["text"].to_pylist()]
+    count = len(ids) + len(kept)
+    if not kept:
+        raise CallerError("--first-pass needs negative labels for its first look, and the corpus is too small for any")
+    return LabelBank(
+        texts=[*ids, *kept],
+        parts=["noun"] * count,
+        id_count=len(ids),
+        embeddings=np.concatenate([workers.ask("ids"), encoded(selection, workers)]),
+        selection_scores=np.full(count, np.nan),
+        verdicts=[None] * count,
+        info=BankInfo(
+            temperature=config.temperature or workers.facts.temperature, permutation_seed=config.permutation_seed
+        ),
+    )
