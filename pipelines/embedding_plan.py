@@ -5,8 +5,6 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
-import pyarrow.parquet as pq
-
 from pipelines.config import ReadEmbeddings
 from pipelines.errors import CallerError, ReadError, first_line
 from pipelines.inputs import REQUESTS_AT_ONCE, Accepted, File, Kind, expand, suffix_of
@@ -22,13 +20,16 @@ from pipelines.readers.embeddings import (
 )
 from pipelines.readers.parquet import DAMAGE
 from pipelines.readers.range_file import open_range
+from pipelines.readers.row_groups import open_table
 from pipelines.storage import file_system
 
 OPTION = "--embeddings"
 
 
 def embedding_kind(url: str) -> Kind | None:
-    """What a file of embeddings is by its name; None for what is passed over."""
+    """What a file of embeddings is by its name; None for what is passed over, macOS's `._` files among them."""
+    if url.rsplit("/", 1)[-1].startswith("._"):
+        return None
     return {".parquet": "embeddings", ".npy": "npy"}.get(suffix_of(url))  # pyright: ignore[reportReturnType]
 
 
@@ -51,15 +52,15 @@ def plan_embeddings(inputs: Sequence[str], read: ReadEmbeddings, dim: int, optio
     passed_over: dict[str, int] = {}
     seen: set[str] = set()
     for given in inputs:
-        chosen, others = _chosen([file for file in expand(given, options, EMBEDDINGS) if file.url not in seen])
-        seen |= {file.url for file in chosen}
+        chosen, others = _chosen(expand(given, options, EMBEDDINGS))
+        if not chosen:
+            raise CallerError(f"{OPTION} {given!r} holds no table of embeddings (.parquet or .npy)")
+        fresh = [file for file in chosen if not (file.url in seen or seen.add(file.url))]
         for file in others:
             suffix = suffix_of(file.url) or "no suffix"
             passed_over[suffix] = passed_over.get(suffix, 0) + 1
-        if not chosen:
-            raise CallerError(f"{OPTION} {given!r} holds no table of embeddings (.parquet or .npy)")
         with ThreadPoolExecutor(REQUESTS_AT_ONCE) as pool:
-            for table in pool.map(lambda file: _table(file, read, dim, options), chosen):
+            for table in pool.map(lambda file: _table(file, read, dim, options), fresh):
                 shards.extend(_sliced(len(shards), table, read.rows_per_shard))
     _check_lengths(shards, read, dim, options)
     return Plan(shards, passed_over)
@@ -79,7 +80,7 @@ def _table(file: File, read: ReadEmbeddings, dim: int, options: Mapping[str, Any
             return _npy_table(file, read, dim, options)
         files, path = file_system(file.url, options)
         try:
-            opened = pq.ParquetFile(open_range(files, path, file.size))
+            opened = open_table(open_range(files, path, file.size))
         except DAMAGE:  # a row that says so
             return Table(file, "embeddings", 1)
         _, embedding = EmbeddingColumns(read.key_column, read.embedding_column).find(opened.schema_arrow)
@@ -104,7 +105,7 @@ def _npy_table(file: File, read: ReadEmbeddings, dim: int, options: Mapping[str,
     except CallerError as error:
         raise ValueError(f"there is no {url!r} with the keys of its rows") from error
     files, path = file_system(url, options)
-    table = pq.ParquetFile(open_range(files, path, keys.size))
+    table = open_table(open_range(files, path, keys.size))
     EmbeddingColumns(read.key_column).find_key(table.schema_arrow)
     if table.metadata.num_rows != layout.rows:
         raise ValueError(f"it has {layout.rows} rows, and {url!r} has {table.metadata.num_rows}")
@@ -147,14 +148,16 @@ def read_rows(shard: Shard, read: ReadEmbeddings, dim: int, options: Mapping[str
 
 def _check_lengths(shards: Sequence[Shard], read: ReadEmbeddings, dim: int, options: Mapping[str, Any]) -> None:
     """Tables that nobody normalised show in their first rows; a single bad row is a matter for the rescoring."""
-    if read.normalize or not shards:
+    first = next((shard for shard in shards if shard.rows), None)
+    if read.normalize or first is None:
         return
-    rows = next(read_rows(shards[0], read, dim, options), None)
-    if rows is None or not len(rows):
-        return
+    try:
+        rows = next(read_rows(first, read, dim, options))
+    except ReadError as error:
+        raise CallerError(f"{OPTION} {first.urls[0]!r} cannot be read: {error}") from error
     off = [error for status, error in zip(rows.statuses, rows.errors, strict=True) if status == "not-unit-norm"]
     if len(off) > len(rows) / 2:
         raise CallerError(
-            f"{OPTION} {shards[0].urls[0]!r}: most embeddings are not of unit length (of the first, {off[0]}; "
+            f"{OPTION} {first.urls[0]!r}: most embeddings are not of unit length (of the first, {off[0]}; "
             f"1 ± {UNIT_TOLERANCE:g} is wanted); give --normalize"
         )

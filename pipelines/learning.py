@@ -10,7 +10,7 @@ import pyarrow.compute as compute
 from ood_core.labels import LabelBank
 from ood_core.memory import Candidates, MemoryBank
 from ood_core.memory.rows import adaneg_capacities, interneg_capacities
-from ood_core.methods import AdaNeg, InterNeg
+from ood_core.methods import AdaNeg, InterNeg, Parameters
 from pipelines.commit import Committer, committed, part_name
 from pipelines.outcome import MEMORY, Say
 from pipelines.stages.learn import (
@@ -28,6 +28,16 @@ if TYPE_CHECKING:
 CANDIDATES, VERDICTS = "candidates", "verdicts"
 IMAGES_AT_ONCE = 256
 Learners = Mapping[str, AdaNeg | InterNeg]
+
+
+def learners_of(methods: Mapping[str, Parameters]) -> Learners:
+    """The methods that go over the whole input before any of it is scored."""
+    return {
+        name: chosen
+        for name, chosen in methods.items()
+        if isinstance(chosen, AdaNeg) or (isinstance(chosen, InterNeg) and chosen.inverts)
+        if chosen.order == "transductive"
+    }
 
 
 def learn(work: "Work", learners: Learners, say: Say) -> dict[str, Candidates]:
@@ -92,7 +102,7 @@ def _concluded(work: "Work", parameters: AdaNeg | InterNeg, memory: Candidates) 
 
     if isinstance(parameters, AdaNeg):
         return memory
-    if not parameters.inverts or work.spec.texts.model is None:
+    if work.spec.texts.model is None:
         return Candidates.none(work.run.bank.dim)
     images = memory_table("interneg", memory.of_rows(0, 1)).select(["key", "embedding"])
     if not len(images):

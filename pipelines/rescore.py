@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 
 from ood_core.labels import LabelBank
 from ood_core.memory import Candidates
-from ood_core.methods import NEEDS_LOCAL_FEATURES, AdaNeg, InterNeg, Parameters, needs_texts
+from ood_core.methods import NEEDS_LOCAL_FEATURES, Parameters
 from pipelines.commit import Committer, committed
 from pipelines.config import EncodePool, Rescore, ScorePool
 from pipelines.embedding_plan import plan_embeddings
@@ -24,7 +24,7 @@ from pipelines.plan import Plan, Shard
 from pipelines.stages.encode import ModelSpec
 from pipelines.stages.in_order import ScoreInOrder
 from pipelines.stages.score import Rescoring, ScoreEmbeddings
-from pipelines.stages.texts import Texts, check_pairs
+from pipelines.stages.texts import AskedTexts, Texts, check_texts
 from pipelines.storage import Directory
 from pipelines.summary import Clock
 
@@ -40,6 +40,7 @@ class Run:
     options: Mapping[str, Any]
     methods: Mapping[str, Parameters]
     bank: LabelBank
+    texts: AskedTexts
     plan: Plan
     output: Directory
 
@@ -52,43 +53,24 @@ class Run:
                 raise CallerError(f"--method {name} needs the images, not their embeddings alone; use `oodscan scan`")
         bank = load_bank(Directory(config.labels, options))
         check_negatives(methods, bank, config.labels)
-        model = config.model
-        if model.name is None and bank.info.model:
-            model = model.model_copy(update={"name": bank.info.model, "pretrained": bank.info.pretrained})
-        config = config.model_copy(update={"model": model})
-        _check_texts(config, methods, bank, options)
+        texts = check_texts(config, methods, bank, options)
         planned = plan_embeddings(config.embeddings, config.read, bank.dim, options)
         output = Directory(config.output, options)
         output.check_writable("--output")
         if new_scan:
             clear(output)
-        run = cls(config, options, methods, bank, planned, output)
+        run = cls(config, options, methods, bank, texts, planned, output)
         check_unchanged(output, run.asked_for(), planned)
         return run
 
     def asked_for(self) -> dict[str, Any]:
-        return asked_for(self.config, self.methods, self.bank.content_hash(), self.plan)
+        known = asked_for(self.config, self.methods, self.bank.content_hash(), self.plan)
+        return known | {"text_embeddings": self.texts.table_hash}
 
     @property
     def in_order(self) -> bool:
         """Whether a method goes over the input in sequential order."""
         return any(getattr(parameters, "order", None) == "sequential" for parameters in self.methods.values())
-
-
-def _check_texts(
-    config: Rescore, methods: Mapping[str, Parameters], bank: LabelBank, options: Mapping[str, Any]
-) -> None:
-    for name, parameters in methods.items():
-        if not needs_texts(parameters):
-            continue
-        if name == "negrefine" and config.text_embeddings is not None:
-            check_pairs(config.text_embeddings, options, bank)
-        elif config.model.name is None:
-            otherwise = "--text-embeddings" if name == "negrefine" else "--param interneg.max_inversions=0"
-            raise CallerError(
-                f"--method {name} needs a text encoder: give --model, as --labels {config.labels!r} does not say which "
-                f"model it was made with, or {otherwise}"
-            )
 
 
 def rescore(run: Run, address: str | None = None, say: Say = lambda _: None) -> dict[str, Any]:
@@ -140,8 +122,8 @@ class Work:
         pool = fitted_scorers(run.config.score, device, found)
         identity = run.asked_for() | {"device": device}
         model: ModelSpec | None = None
-        if any(map(needs_texts, run.methods.values())) and run.config.model.name is not None:
-            model = model_spec(run.config.model, EncodePool(threads=pool.threads), found)
+        if run.texts.model is not None:
+            model = model_spec(run.texts.model, EncodePool(threads=pool.threads), found)
             facts = model_facts(model)
             check_bank_fits(run.bank, run.config.labels, model, facts)
             model = replace(model, weights=facts.weights)
@@ -149,7 +131,7 @@ class Work:
         if not check_unchanged(run.output, identity, run.plan):
             begin(run.output, run.config, identity, run.plan)
         templates = tuple(run.bank.info.prompts.get("noun", ())) or Texts.templates
-        texts = Texts(model, run.config.text_embeddings, run.options, templates)
+        texts = Texts(model, run.texts.table, run.options, templates)
         spec = Rescoring(run.bank, run.methods, run.config.read, run.options, texts, device, pool.threads)
         return cls(run, spec, pool, fingerprint(identity))
 
@@ -163,9 +145,9 @@ class Work:
 
     def learned(self, say: Say) -> dict[str, Candidates]:
         """What each method learns from the whole input, in transductive order."""
-        from pipelines.learning import learn
+        from pipelines.learning import learn, learners_of
 
-        learners = {name: chosen for name, chosen in self.run.methods.items() if isinstance(chosen, AdaNeg | InterNeg)}
+        learners = learners_of(self.run.methods)
         return learn(self, learners, say) if learners else {}
 
     def over(self, groups: list[list[Shard]], stage: Any, arguments: tuple[Any, ...]) -> Iterator[pa.Table]:

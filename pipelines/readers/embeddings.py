@@ -1,17 +1,16 @@
 """Tables of embeddings, ours or foreign, to checked rows: unit vectors, or why there is none."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, BinaryIO
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from pipelines.errors import first_line
 from pipelines.readers.parquet import DAMAGE, KEY_COLUMNS
+from pipelines.readers.row_groups import Gap, open_table, row_batches
 
-ROWS_AT_ONCE = 4096
 UNIT_TOLERANCE = 2e-3
 """What float16 leaves of unit length."""
 EMBEDDING_COLUMNS = ("embedding", "embeddings", "image_embedding", "image_embeddings", "img_emb", "vector", "features")
@@ -37,8 +36,10 @@ class Rows:
         return cls(keys, vectors, np.full(count, "ok", object), np.full(count, None, object), extra or {})
 
     @classmethod
-    def broken(cls, count: int, dim: int, status: str, error: str) -> "Rows":
-        rows = cls.of([None] * count, np.zeros((count, dim), np.float32))
+    def broken(cls, count: int, dim: int, status: str, error: str, columns: Iterable[pa.Field] = ()) -> "Rows":
+        """Rows of which nothing is known; `columns`: the other columns, of nulls."""
+        extra = {column.name: pa.nulls(count, column.type) for column in columns}
+        rows = cls.of([None] * count, np.zeros((count, dim), np.float32), extra)
         rows.blame(np.ones(count, bool), status, lambda _: error)
         return rows
 
@@ -61,11 +62,12 @@ class EmbeddingColumns:
 
     def find(self, schema: pa.Schema) -> tuple[str, str]:
         """Raises ValueError, naming the option, if there is none."""
+        if len(set(schema.names)) < len(schema.names):
+            raise ValueError(f"there are two columns of one name among {', '.join(schema.names)}")
         embedding = self._first("--embedding-column", self.embedding, EMBEDDING_COLUMNS, schema)
-        if list_type(schema.field(embedding).type) is None:
-            raise ValueError(
-                f"--embedding-column {embedding!r} holds {schema.field(embedding).type}, no lists of floats"
-            )
+        kind = schema.field(embedding).type
+        if list_type(kind) is None:
+            raise ValueError(f"--embedding-column {embedding!r} holds {kind}, no lists of floats")
         return self.find_key(schema), embedding
 
     def find_key(self, schema: pa.Schema) -> str:
@@ -81,7 +83,9 @@ class EmbeddingColumns:
 
 
 def list_type(kind: pa.DataType) -> int | None:
-    """The length of a fixed-size list of floats, -1 for lists of any length, None for anything else."""
+    """The length of a fixed-size list of floats, -1 for lists of any length (or only nulls), None for anything else."""
+    if pa.types.is_null(kind):
+        return -1
     is_list = pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind)
     if not is_list or not pa.types.is_floating(kind.value_type):
         return None
@@ -91,54 +95,23 @@ def list_type(kind: pa.DataType) -> int | None:
 def read_embedding_table(file: BinaryIO, columns: EmbeddingColumns, dim: int, start: int, count: int) -> Iterator[Rows]:
     """`count` rows from `start` on. Rows of a damaged row group are broken rows; none is lost."""
     try:
-        table = pq.ParquetFile(file, page_checksum_verification=True)
+        table = open_table(file)
         key, embedding = columns.find(table.schema_arrow)
     except (*DAMAGE, ValueError) as error:
         yield Rows.broken(count, dim, "damaged-archive", f"not a readable Parquet file: {first_line(error)}")
         return
+    extra = [column for column in table.schema_arrow if column.name not in (key, embedding)]
     for batch in row_batches(table, None, start, count):
         if isinstance(batch, Gap):
-            yield Rows.broken(batch.rows, dim, "damaged-archive", batch.reason)
+            yield Rows.broken(batch.rows, dim, "damaged-archive", batch.reason, extra)
         else:
             yield _of_batch(batch, key, embedding, dim)
 
 
-@dataclass(frozen=True)
-class Gap:
-    """Rows that cannot be read, and why."""
-
-    rows: int
-    reason: str
-
-
-def row_batches(
-    table: pq.ParquetFile, columns: list[str] | None, start: int, count: int
-) -> Iterator[pa.RecordBatch | Gap]:
-    """`count` rows of a Parquet file from `start` on, read or not."""
-    row, stop, first = start, start + count, 0
-    for group in range(table.metadata.num_row_groups):
-        first, at = first + table.metadata.row_group(group).num_rows, first
-        if first <= row or at >= stop:
-            continue
-        reason = "it holds fewer rows than the file's footer says"
-        try:
-            for batch in table.iter_batches(ROWS_AT_ONCE, [group], columns, use_threads=False):
-                wanted = batch.slice(max(0, row - at), max(0, stop - max(at, row)))
-                at += len(batch)
-                if len(wanted):
-                    row += len(wanted)
-                    yield wanted
-        except DAMAGE as error:
-            reason = first_line(error)
-        if row < min(first, stop):
-            yield Gap(min(first, stop) - row, f"row group {group}: {reason}")
-            row = min(first, stop)
-    if row < stop:
-        yield Gap(stop - row, "the file holds fewer rows than planned")
-
-
 def _of_batch(batch: pa.RecordBatch, key: str, embedding: str, dim: int) -> Rows:
     column = batch.column(embedding)
+    if pa.types.is_null(column.type):
+        column = column.cast(pa.list_(pa.float32()))
     lengths = _lengths(column)
     extra = {name: batch.column(name) for name in batch.schema.names if name not in (key, embedding)}
     rows = Rows.of(text_keys(batch.column(key)), _vectors(column, lengths == dim, dim), extra)
@@ -149,7 +122,7 @@ def _of_batch(batch: pa.RecordBatch, key: str, embedding: str, dim: int) -> Rows
 
 def text_keys(column: Any) -> list[str | None]:
     """Keys as text; bytes that are not UTF-8 are escaped."""
-    if pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
+    if column.type in (pa.string(), pa.large_string(), pa.binary(), pa.large_binary()):
         cells = column.cast(pa.large_binary()).to_pylist()
         return [None if cell is None else cell.decode("utf-8", "backslashreplace") for cell in cells]
     return [None if cell is None else str(cell) for cell in column.to_pylist()]

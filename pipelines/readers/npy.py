@@ -5,11 +5,11 @@ from dataclasses import dataclass
 from typing import Any, BinaryIO
 
 import numpy as np
-import pyarrow.parquet as pq
 from fsspec import AbstractFileSystem
 
-from pipelines.readers.embeddings import ROWS_AT_ONCE, EmbeddingColumns, Gap, Rows, row_batches, text_keys
+from pipelines.readers.embeddings import EmbeddingColumns, Rows, text_keys
 from pipelines.readers.range_file import fetch
+from pipelines.readers.row_groups import ROWS_AT_ONCE, Gap, open_table, row_batches
 
 FOLDER, STEM, KEYS_FOLDER, KEYS_STEM = "img_emb", "img_emb_", "metadata", "metadata_"
 HEADERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
@@ -31,7 +31,9 @@ class Layout:
         if version not in HEADERS:
             raise ValueError(f"it is of .npy version {version}")
         shape, fortran_order, dtype = HEADERS[version](file)
-        if len(shape) != 2 or fortran_order or dtype.kind != "f":
+        if fortran_order and len(shape) == 2:
+            raise ValueError("it holds numbers column by column (Fortran order), not row by row")
+        if len(shape) != 2 or dtype.kind != "f":
             raise ValueError(f"it holds {dtype} of shape {shape}, not rows of floats")
         layout = cls(file.tell(), shape[0], shape[1], dtype)
         if layout.offset + layout.rows * layout.row_bytes != size:
@@ -47,7 +49,7 @@ def keys_url(url: str) -> str | None:
     """Where the keys of a `.npy` file's rows are, if it is named as clip-retrieval names it."""
     root, _, name = url.rpartition("/")
     parent, _, folder = root.rpartition("/")
-    if folder != FOLDER or not name.startswith(STEM):
+    if folder != FOLDER or not (name.startswith(STEM) and name.endswith(".npy")):
         return None
     return f"{parent}/{KEYS_FOLDER}/{KEYS_STEM}{name.removeprefix(STEM).removesuffix('.npy')}.parquet"
 
@@ -70,7 +72,7 @@ def read_vectors(files: AbstractFileSystem, path: str, layout: Layout, start: in
 
 def read_keys(file: BinaryIO, columns: EmbeddingColumns, start: int, count: int) -> Iterator[str | None]:
     """The keys of `count` rows; None for those that cannot be read."""
-    table = pq.ParquetFile(file, page_checksum_verification=True)
+    table = open_table(file)
     for batch in row_batches(table, [columns.find_key(table.schema_arrow)], start, count):
         yield from [None] * batch.rows if isinstance(batch, Gap) else text_keys(batch.column(0))
 

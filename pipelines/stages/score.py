@@ -1,7 +1,7 @@
 """Score stored embeddings: Ray actors around `ood_core`, each reading the shards that it is given."""
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -16,12 +16,15 @@ from pipelines.embedding_plan import read_rows
 from pipelines.plan import Shard
 from pipelines.readers.embeddings import Rows
 from pipelines.stages.decode import END_OF_SHARD
-from pipelines.stages.encode import TIMES
+from pipelines.stages.encode import TELEMETRY, TIMES
 from pipelines.stages.texts import Texts
 
 if TYPE_CHECKING:
     from ood_core.scores import ImageScores
     from ood_core.scores.batch import EncodeWords
+
+EMBEDDING, OURS = "embedding", ("score_", "is_ood_")
+"""What only our own columns are called, or begin with: whoever reads a score table takes them for that."""
 
 
 @dataclass(frozen=True)
@@ -112,12 +115,18 @@ class ScoreColumns:
         for name, values in scores.scores.items():
             columns[score_column(name)] = _placed(pa.array(values), ok, count)
         for name, values in rows.extra.items():
-            columns[f"input_{name}" if name in columns or name in TIMES else name] = values
+            columns[_free_name(name, columns)] = values
         return pa.table(columns)
 
     def _negatives(self, labels: np.ndarray) -> pa.Array:
         texts = pa.array(self.bank.texts[self.bank.id_count :], pa.string())
         return texts.take(pa.array(labels, mask=labels < 0))
+
+
+def _free_name(name: str, taken: Iterable[str]) -> str:
+    while name in taken or name in (*TELEMETRY, EMBEDDING) or name.startswith(OURS):
+        name = f"input_{name}"
+    return name
 
 
 def with_telemetry(table: pa.Table, ready: float, seconds: Mapping[str, float]) -> pa.Table:
