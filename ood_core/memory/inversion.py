@@ -19,6 +19,15 @@ START_DEVIATION = 0.02
 WEIGHT_DECAY = 0.01
 
 
+def inversion_problem(encoder: ClipEncoder) -> str | None:
+    """Why the model cannot invert images; None if it can."""
+    try:
+        Inverter(encoder)
+    except ModelError as error:
+        return str(error)
+    return None
+
+
 class Inverter:
     """Unit image embeddings to unit text embeddings near them: a word of no language in a sentence of ImageNet's.
 

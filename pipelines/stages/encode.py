@@ -63,13 +63,17 @@ class ModelSpec:
 
 @dataclass(frozen=True)
 class ModelFacts:
-    """What a scan has to know of a model before it starts. `local_features`: why it has none, None if it has."""
+    """What a scan has to know of a model before it starts.
+
+    `local_features`: why it gives none, and `inversion`: why it cannot turn images into words; None where it can.
+    """
 
     weights: str
     dim: int
     temperature: float
     preprocessing: Preprocessing
     local_features: str | None = None
+    inversion: str | None = None
 
 
 FACTS: TypeAdapter[ModelFacts | str] = TypeAdapter(ModelFacts | str)
@@ -87,8 +91,16 @@ def describe(spec: ModelSpec) -> ModelFacts | str:
 
 
 def facts_of(encoder: "ClipEncoder") -> ModelFacts:
-    why_not_local = encoder.local_features_problem()
-    return ModelFacts(encoder.fingerprint, encoder.dim, encoder.temperature, encoder.preprocessing, why_not_local)
+    from ood_core.memory.inversion import inversion_problem
+
+    return ModelFacts(
+        weights=encoder.fingerprint,
+        dim=encoder.dim,
+        temperature=encoder.temperature,
+        preprocessing=encoder.preprocessing,
+        local_features=encoder.local_features_problem(),
+        inversion=inversion_problem(encoder),
+    )
 
 
 def noun_templates(bank: LabelBank) -> tuple[str, ...]:
