@@ -23,6 +23,8 @@ class Tally:
     statuses: Counter[str] = field(default_factory=Counter)
     scores: dict[str, np.ndarray] = field(default_factory=dict)
     seen: Counter[str] = field(default_factory=Counter)
+    below_zero: Counter[str] = field(default_factory=Counter)
+    """Scores that are no probabilities: `debiased` where its normaliser turned negative."""
     stride: int = 1
 
     def add(self, table: pa.Table) -> None:
@@ -32,6 +34,7 @@ class Tally:
                 values = table[name].drop_null().to_numpy()
                 kept = values[-self.seen[name] % self.stride :: self.stride]
                 self.seen[name] += len(values)
+                self.below_zero[name] += int((values < 0).sum())
                 self.scores[name] = np.concatenate([self.scores.get(name, np.empty(0)), kept])
         while any(len(values) > MOST_SCORES for values in self.scores.values()):
             self.stride *= 2
@@ -57,6 +60,7 @@ class Tally:
             "bad_fraction": self.bad_fraction,
             "statuses": statuses,
             "quantiles": quantiles,
+            "below_zero": {name: count for name, count in sorted(self.below_zero.items()) if count},
         }
 
 

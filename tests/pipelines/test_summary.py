@@ -46,6 +46,11 @@ def test_a_method_without_any_score_has_no_quantiles() -> None:
     assert tallied([None, None]).described()["quantiles"] == {}
 
 
+def test_scores_below_zero_are_counted() -> None:
+    assert tallied([0.5, -0.1, None], [-3.0]).described()["below_zero"] == {"score_mcm": 2}
+    assert tallied([0.5, 0.0]).described()["below_zero"] == {}
+
+
 @pytest.mark.parametrize("rows_per_shard", [1, 7, 1000])
 def test_above_the_limit_every_nth_score_is_kept_whatever_the_shards(
     monkeypatch: pytest.MonkeyPatch, rows_per_shard: int
