@@ -1,18 +1,23 @@
 """The first pass of the methods that learn: every shard's candidates, merged into one memory, whatever the order."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pyarrow.compute as compute
+import pyarrow.parquet as pq
 
 from ood_core.labels import LabelBank
 from ood_core.memory import Candidates, MemoryBank
 from ood_core.memory.rows import adaneg_capacities, interneg_capacities
 from ood_core.methods import AdaNeg, InterNeg, Parameters
-from pipelines.commit import Committer, committed, part_name
+from pipelines.commit import FINGERPRINT_KEY, Committer, committed, part_name
+from pipelines.config import Rescore
+from pipelines.errors import first_line
 from pipelines.outcome import MEMORY, Say
+from pipelines.plan import Shard
+from pipelines.readers.parquet import DAMAGE
 from pipelines.stages.learn import (
     CountVerdicts,
     InvertImages,
@@ -21,6 +26,7 @@ from pipelines.stages.learn import (
     memory_of,
     memory_table,
 )
+from pipelines.storage import Directory
 
 if TYPE_CHECKING:
     from pipelines.rescore import Work
@@ -28,6 +34,11 @@ if TYPE_CHECKING:
 CANDIDATES, VERDICTS = "candidates", "verdicts"
 IMAGES_AT_ONCE = 256
 Learners = Mapping[str, AdaNeg | InterNeg]
+
+
+def is_in_order(methods: Mapping[str, Parameters]) -> bool:
+    """Whether a method goes over the input in sequential order."""
+    return any(getattr(parameters, "order", None) == "sequential" for parameters in methods.values())
 
 
 def learners_of(methods: Mapping[str, Parameters]) -> Learners:
@@ -79,6 +90,28 @@ def _shares(work: "Work", learners: Learners) -> dict[str, float]:
         positive = sum(row["positive"] for row in rows if row["method"] == name)
         shares[name] = positive / verdicts if verdicts else 0.5
     return shares
+
+
+def memory_problems(output: Directory, config: Rescore, shards: Sequence[Shard], expected: str) -> Iterator[str]:
+    """What the memory of a rescoring lacks, or holds of another."""
+    learners = learners_of(config.methods())
+    if not learners or is_in_order(config.methods()):
+        return
+    names = [f"{MEMORY}/{name}.parquet" for name in learners]
+    adaptive = any(isinstance(chosen, AdaNeg) and chosen.adaptive_gap for chosen in learners.values())
+    for folder in (CANDIDATES, *((VERDICTS,) if adaptive else ())):
+        names += [f"{MEMORY}/{folder}/{part_name(shard.id)}" for shard in shards]
+    for name in names:
+        try:
+            schema = pq.read_schema(pa.BufferReader(output.read(name)))
+        except FileNotFoundError:
+            yield f"{name} is missing"
+            continue
+        except DAMAGE as error:
+            yield f"{name} cannot be read: {first_line(error)}"
+            continue
+        if (schema.metadata or {}).get(FINGERPRINT_KEY, b"").decode() != expected:
+            yield f"{name} carries the fingerprint of another scan"
 
 
 def _parts(work: "Work", folder: str, stage: Any, arguments: tuple[Any, ...]) -> Iterator[pa.Table]:

@@ -12,17 +12,18 @@ import pyarrow.parquet as pq
 from ood_core.labels import LabelBank
 from ood_core.memory import Candidates
 from ood_core.methods import NEEDS_LOCAL_FEATURES, Parameters
-from pipelines.commit import Committer, committed
+from pipelines.commit import FINGERPRINT_KEY, Committer, committed
 from pipelines.config import EncodePool, Rescore, ScorePool
 from pipelines.embedding_plan import plan_embeddings
 from pipelines.errors import CallerError
 from pipelines.identity import asked_for, begin, check_unchanged, fingerprint, of_model
 from pipelines.label_files import check_negatives, load_bank
+from pipelines.learning import is_in_order, learn, learners_of
 from pipelines.outcome import MEMORY, SUCCESS_FILE, Say, clear, every_few_seconds, finish, tallied
 from pipelines.plan import SCHEMA as PLAN_SCHEMA
 from pipelines.plan import Plan, Shard
 from pipelines.stages.encode import ModelSpec
-from pipelines.stages.in_order import ScoreInOrder
+from pipelines.stages.in_order import ScoreInOrder, unpacked
 from pipelines.stages.score import Rescoring, ScoreEmbeddings
 from pipelines.stages.texts import AskedTexts, Texts, check_texts
 from pipelines.storage import Directory
@@ -70,7 +71,7 @@ class Run:
     @property
     def in_order(self) -> bool:
         """Whether a method goes over the input in sequential order."""
-        return any(getattr(parameters, "order", None) == "sequential" for parameters in self.methods.values())
+        return is_in_order(self.methods)
 
 
 def rescore(run: Run, address: str | None = None, say: Say = lambda _: None) -> dict[str, Any]:
@@ -138,15 +139,14 @@ class Work:
     def scored(self, shards: list[Shard], say: Say) -> Iterator[pa.Table]:
         """Tables of scores. Sequential order goes over every shard, whatever is committed: scores depend on it."""
         if self.run.in_order:
-            yield from self.over([self.run.plan.shards], ScoreInOrder, (self.spec,))
+            for cells in self.over([self.run.plan.shards], ScoreInOrder, (self.spec,)):
+                yield from unpacked(cells)
         else:
             learned = self.learned(say)
             yield from self.over([[shard] for shard in shards], ScoreEmbeddings, (self.spec, learned))
 
     def learned(self, say: Say) -> dict[str, Candidates]:
         """What each method learns from the whole input, in transductive order."""
-        from pipelines.learning import learn, learners_of
-
         learners = learners_of(self.run.methods)
         return learn(self, learners, say) if learners else {}
 
@@ -177,7 +177,7 @@ class Work:
     def put(self, name: str, table: pa.Table) -> None:
         """Writes a table of the memory."""
         buffer = io.BytesIO()
-        metadata = {b"oodscan.fingerprint": self.fingerprint}
+        metadata = {FINGERPRINT_KEY: self.fingerprint}
         pq.write_table(table.replace_schema_metadata(metadata), buffer, compression="zstd", write_page_checksum=True)
         self.run.output.put(f"{MEMORY}/{name}", buffer.getvalue())
 

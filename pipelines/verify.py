@@ -13,9 +13,11 @@ import pyarrow.parquet as pq
 
 from ood_core.methods import score_column
 from pipelines.commit import EMBEDDINGS, FINGERPRINT_KEY, RECORDS_KEY, SCORES, part_name
-from pipelines.config import Read, Scan
+from pipelines.config import Rescore, Scan
+from pipelines.embedding_plan import read_rows
 from pipelines.errors import CallerError, ReadError, first_line
 from pipelines.identity import PLAN_FILE, SCAN_FILE, fingerprint
+from pipelines.learning import memory_problems
 from pipelines.outcome import SUCCESS_FILE, SUMMARY_FILE
 from pipelines.plan import Plan, Shard, read_plan
 from pipelines.readers.record import STATUSES
@@ -46,7 +48,7 @@ def verify(url: str, options: Mapping[str, Any], reread: bool = False) -> Verifi
     try:
         recorded = json.loads(scan_json)
         identity, expected = recorded["identity"], recorded["fingerprint"]
-        config = Scan(**recorded["config"])
+        config = (Rescore if identity.get("command") == "rescore" else Scan)(**recorded["config"])
         shards = read_plan(plan_parquet)
     except (ValueError, KeyError, TypeError, pa.ArrowException, OSError) as error:
         return Verification(0, 0, [f"{SCAN_FILE} or {PLAN_FILE} is damaged: {first_line(error)}"])
@@ -62,11 +64,13 @@ def verify(url: str, options: Mapping[str, Any], reread: bool = False) -> Verifi
             continue
         statuses.update(table["status"].to_pylist())
         problems += [f"{shard.id}: {problem}" for problem in _table_problems(table, shard, config.method)]
-        if config.embeddings:
+        if isinstance(config, Scan) and config.embeddings:
             embeddings, found = _read(output, EMBEDDINGS, shard, expected)
             problems += found + [f"{shard.id}: {p}" for p in _embedding_problems(embeddings, table)]
         if reread:
-            problems += _input_problems(table, shard, config.read, options)
+            problems += _input_problems(table, shard, config, options)
+    if isinstance(config, Rescore):
+        problems += memory_problems(output, config, shards, expected)
     problems += _stray_files(output, SCORES, shards) + _stray_files(output, EMBEDDINGS, shards)
     problems += _summary_problems(output, statuses)
     return Verification(len(shards), statuses.total(), problems)
@@ -97,6 +101,8 @@ def _table_problems(table: pa.Table, shard: Shard, methods: Sequence[str]) -> It
         yield "the indices are not 0, 1, 2, … in order"
     if set(table["shard"].to_pylist()) - {shard.id}:
         yield "there are rows of another shard"
+    if shard.rows is not None and len(table) != shard.rows:
+        yield f"there are {len(table)} rows, and {shard.rows} are planned"
     if shard.kind == "images" and table["key"].to_pylist() != shard.keys:
         yield "the keys are not those of the planned files"
     unknown = set(table["status"].to_pylist()) - set(STATUSES)
@@ -130,10 +136,13 @@ def _embedding_problems(embeddings: pa.Table | None, scores: pa.Table) -> Iterat
             yield "there are embeddings that are not of unit length"
 
 
-def _input_problems(table: pa.Table, shard: Shard, read: Read, options: Mapping[str, Any]) -> list[str]:
+def _input_problems(table: pa.Table, shard: Shard, config: Scan | Rescore, options: Mapping[str, Any]) -> list[str]:
     try:
-        keys = [record.key for record in records(shard, read, options)]
-    except ReadError as error:
+        if isinstance(config, Scan):
+            keys = [record.key for record in records(shard, config.read, options)]
+        else:  # the keys are the same whatever dimension the embeddings should have
+            keys = [key for rows in read_rows(shard, config.read, 1, options) for key in rows.keys]
+    except (ReadError, ValueError) as error:
         return [f"{shard.id}: {error}"]
     if keys == table["key"].to_pylist():
         return []

@@ -66,4 +66,19 @@ class ScoreInOrder:
                 tables.append(self.columns.table(shard, first, rows, ok, scores.of(start, start + len(ok))))
                 first, start = first + len(rows), start + len(ok)
             whole = pa.concat_tables(tables, promote_options="default")
-            yield with_end(with_telemetry(whole, self.ready, {}), shard, first)
+            yield packed(with_end(with_telemetry(whole, self.ready, {}), shard, first))
+
+
+def packed(table: pa.Table) -> pa.Table:
+    """A table as one cell. Ray would bring what comes of one task to one schema, and fail where columns of the input
+    have one name and two types."""
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, table.schema) as stream:
+        stream.write_table(table)
+    return pa.table({"table": pa.array([sink.getvalue().to_pybytes()], pa.large_binary())})
+
+
+def unpacked(cells: pa.Table) -> Iterator[pa.Table]:
+    """The inverse of `packed`."""
+    for cell in cells["table"].to_pylist():
+        yield pa.ipc.open_stream(cell).read_all()
