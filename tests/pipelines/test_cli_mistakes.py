@@ -1,10 +1,13 @@
 """The caller's mistakes: exit code 2 before any work, one line that names the option, the value and what would do."""
 
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from ood_core.labels import LabelBank
@@ -51,7 +54,29 @@ def place(tmp_path: Path, dataset: Path, bank_directory: Path) -> Path:
     return tmp_path
 
 
+@pytest.fixture
+def tables(place: Path) -> Path:
+    """The same, with tables of embeddings and of texts, and other banks."""
+    unit = np.eye(1, 128, dtype=np.float32).tolist()
+
+    def write(name: str, **columns: object) -> None:
+        pq.write_table(pa.table(columns), place / name)
+
+    write("e.parquet", key=["a"], embedding=pa.array(unit, pa.list_(pa.float32(), 128)))
+    write("texts.parquet", text=["cat and hammer"], embedding=unit)
+    write("short.parquet", text=["a"], embedding=[[1.0, 0.0]])
+    write("long.parquet", text=["a"], embedding=[[2.0] * 128])
+    write("null.parquet", text=["a", "b"], embedding=[*unit, None])
+    write("none.parquet", text=pa.array([], pa.string()), embedding=pa.array([], pa.list_(pa.float32())))
+    nothing = np.full(2, np.nan)
+    LabelBank(["a", "b"], ["noun"] * 2, 1, np.eye(2, dtype=np.float32), nothing, [None] * 2).save(place / "other-bank")
+    shutil.copytree(place / "bank", place / "silent-bank")
+    (place / "silent-bank/bank.json").unlink()
+    return place
+
+
 BUILD = ["labels", "build", "--id-labels", "labels.txt", "--output", "b"]
+RESCORE = {"--embeddings": "e.parquet", "--labels": "bank", "--output": "out"}
 SCAN = {"--input": "data", "--labels": "bank", "--output": "out"}
 
 
@@ -133,7 +158,65 @@ def test_every_command_refuses_what_it_cannot_do(
     assert said in command(arguments, capsys, monkeypatch)
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["scan", "--help"], ["scan", "--input", "nowhere", "--labels", "x"]])
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"--embeddings": "nowhere"}, "--embeddings 'nowhere' does not exist or holds no files"),
+        ({"--embeddings": "empty"}, "--embeddings 'empty' does not exist or holds no files"),
+        ({"--embeddings": "notes.md"}, "--embeddings 'notes.md' is not a .parquet, .npy or .txt (a list) file"),
+        ({"--embeddings": "data/folder"}, "--embeddings 'data/folder' holds no table of embeddings (.parquet or .npy)"),
+        ({"--embeddings": "data/table.parquet"}, "among key, image; name it with --embedding-column"),
+        ({"--embedding-column": "clip"}, "there is no column 'clip' among key, embedding; name it with --embed"),
+        ({"--embedding-column": "key"}, "--embedding-column 'key' holds string, no lists of floats"),
+        ({"--key-column": "name"}, "there is no column 'name' among key, embedding; name it with --key-column"),
+        ({"--labels": "other-bank"}, "its embeddings have dimension 128, those of the label bank 2"),
+        ({"--labels": "only-id"}, "--method neglabel needs negative labels, and --labels 'only-id' has none"),
+        ({"--labels": "only-id", "--method": "adaneg"}, "--method adaneg needs negative labels"),
+        ({"--method": "gl-mcm"}, "--method gl-mcm needs the images, not their embeddings alone; use `oodscan scan`"),
+        ({"--method": "adange"}, "--method 'adange' is unknown; the methods are mcm, gl-mcm, neglabel, negrefine, "),
+        ({"--method": "adaneg", "--param": "adaneg.order=streaming"}, "'transductive' or 'sequential'"),
+        ({"--method": "adaneg", "--param": "adaneg.memory=4"}, "adaneg has the parameters groups, memory_length, "),
+        ({"--method": "adaneg", "--param": "adaneg.gap=2"}, "--param adaneg.gap=2: gap must be at most 1, not 2"),
+        ({"--method": "negrefine", "--labels": "silent-bank"}, "needs a text encoder: give --model, as --labels '"),
+        ({"--method": "interneg", "--labels": "silent-bank"}, "made with, or --param interneg.max_inversions=0"),
+        ({"--text-embeddings": "texts.parquet"}, "'texts.parquet' is for --method negrefine, which is not asked for"),
+        ({"--method": "negrefine", "--text-embeddings": "gone"}, "--text-embeddings 'gone' cannot be read: it does"),
+        ({"--method": "negrefine", "--text-embeddings": "notes.md"}, "'notes.md' is not a table of text and embedding"),
+        ({"--method": "negrefine", "--text-embeddings": "e.parquet"}, "'e.parquet' is not a table of text and"),
+        ({"--method": "negrefine", "--text-embeddings": "texts.parquet"}, "has no embedding of 'cat and flag'"),
+        ({"--method": "negrefine", "--text-embeddings": "short.parquet"}, "of dimension 2, the label bank's have 128"),
+        ({"--method": "negrefine", "--text-embeddings": "long.parquet"}, "the embedding of 'a' is not of unit length"),
+        ({"--method": "negrefine", "--text-embeddings": "null.parquet"}, "it has no rows, or rows without a text"),
+        ({"--method": "negrefine", "--text-embeddings": "none.parquet"}, "it has no rows, or rows without a text"),
+        ({"--output": "notes.md/out"}, "notes.md/out' cannot be written to: "),
+        ({"--rows-per-shard": "0"}, "read.rows_per_shard = 0: Input should be greater than or equal to 1"),
+        ({"--score-workers": "0"}, "score.workers = 0: Input should be greater than or equal to 1"),
+    ],
+)  # fmt: skip
+def test_a_rescoring_that_cannot_work_is_refused_at_once(
+    tables: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    changes: dict[str, str],
+    said: str,
+) -> None:
+    monkeypatch.chdir(tables)
+    given = [part for option in (RESCORE | changes).items() for part in option]
+    assert said in command(["rescore", *given], capsys, monkeypatch)
+    assert not (tables / "out" / "scan.json").exists()
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--help"],
+        ["scan", "--help"],
+        ["scan", "--input", "nowhere", "--labels", "x"],
+        ["rescore", "--help"],
+        ["rescore", "--embeddings", "nowhere", "--labels", "x", "--output", "y"],
+        ["verify", "nowhere"],
+    ],
+)
 def test_help_and_mistakes_are_answered_without_torch_and_ray(arguments: list[str]) -> None:
     program = (
         "import sys; from pipelines.cli import main; sys.argv = ['oodscan', *sys.argv[1:]]\n"
