@@ -22,10 +22,10 @@ from pipelines.learning import is_in_order, learn, learners_of
 from pipelines.outcome import MEMORY, SUCCESS_FILE, Say, clear, every_few_seconds, finish, tallied
 from pipelines.plan import SCHEMA as PLAN_SCHEMA
 from pipelines.plan import Plan, Shard
-from pipelines.stages.encode import ModelSpec
+from pipelines.stages.encode import ModelSpec, noun_templates
 from pipelines.stages.in_order import ScoreInOrder, unpacked
 from pipelines.stages.score import Rescoring, ScoreEmbeddings
-from pipelines.stages.texts import AskedTexts, Texts, check_texts
+from pipelines.stages.texts import AskedTexts, Texts, check_inversion, check_texts
 from pipelines.storage import Directory
 from pipelines.summary import Clock
 
@@ -127,12 +127,12 @@ class Work:
             model = model_spec(run.texts.model, EncodePool(threads=pool.threads), found)
             facts = model_facts(model)
             check_bank_fits(run.bank, run.config.labels, model, facts)
+            check_inversion(run.methods, model, facts)
             model = replace(model, weights=facts.weights)
             identity |= of_model(model, facts)
         if not check_unchanged(run.output, identity, run.plan):
             begin(run.output, run.config, identity, run.plan)
-        templates = tuple(run.bank.info.prompts.get("noun", ())) or Texts.templates
-        texts = Texts(model, run.texts.table, run.options, templates)
+        texts = Texts(model, run.texts.table, run.options, noun_templates(run.bank))
         spec = Rescoring(run.bank, run.methods, run.config.read, run.options, texts, device, pool.threads)
         return cls(run, spec, pool, fingerprint(identity))
 

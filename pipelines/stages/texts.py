@@ -12,13 +12,13 @@ import pyarrow.parquet as pq
 from fsspec.core import split_protocol
 
 from ood_core.labels import LabelBank
-from ood_core.methods import Parameters, needs_texts
+from ood_core.methods import InterNeg, Parameters, needs_texts
 from ood_core.vocabulary import CSP
 from pipelines.config import Model, Rescore
 from pipelines.errors import CallerError, first_line
 from pipelines.readers.embeddings import UNIT_TOLERANCE, list_type
 from pipelines.readers.parquet import DAMAGE
-from pipelines.stages.encode import ModelSpec
+from pipelines.stages.encode import ModelFacts, ModelSpec
 from pipelines.storage import LOCAL, file_system
 
 if TYPE_CHECKING:
@@ -82,6 +82,16 @@ def check_texts(
             f"which model it was made with, or {otherwise}"
         )
     return AskedTexts(model, table, table_hash)
+
+
+def check_inversion(methods: Mapping[str, Parameters], model: ModelSpec, facts: ModelFacts) -> None:
+    """Raises CallerError if images are to be inverted, and the model cannot."""
+    for name, parameters in methods.items():
+        if isinstance(parameters, InterNeg) and parameters.inverts and facts.inversion is not None:
+            raise CallerError(
+                f"--method {name} turns images into words, which --model {model.name!r} cannot: {facts.inversion}; "
+                f"give another, or --param {name}.max_inversions=0"
+            )
 
 
 def _absolute(url: str) -> str:

@@ -6,10 +6,12 @@ import pyarrow.parquet as pq
 import pytest
 
 from ood_core.labels import BankInfo, LabelBank
-from ood_core.methods import InterNeg, Parameters
+from ood_core.methods import InterNeg, NegRefine, Parameters
+from ood_core.preprocessing import Preprocessing
 from pipelines.config import Model, Rescore, method_parameters
 from pipelines.errors import CallerError
-from pipelines.stages.texts import AskedTexts, Texts, check_texts, read_texts
+from pipelines.stages.encode import ModelFacts, ModelSpec
+from pipelines.stages.texts import AskedTexts, Texts, check_inversion, check_texts, read_texts
 
 EMBEDDING = [[0.6, 0.8, 0.0]]
 
@@ -87,3 +89,12 @@ def test_who_inverts_no_images_needs_no_model() -> None:
         CallerError, match="--method interneg needs a text encoder: give --model, .*interneg.max_inversions=0"
     ):
         check_texts(config, {"interneg": InterNeg()}, bank(), {})
+
+
+def test_a_model_that_cannot_invert_images_is_refused_where_that_is_asked_for() -> None:
+    facts = ModelFacts("weights", 3, 0.01, Preprocessing((8, 8)), inversion="it has no tokens")
+    check_inversion({"interneg": InterNeg(max_inversions=0), "negrefine": NegRefine()}, ModelSpec("m"), facts)
+    with pytest.raises(
+        CallerError, match="--model 'm' cannot: it has no tokens; give another, or --param interneg.max"
+    ):
+        check_inversion({"interneg": InterNeg()}, ModelSpec("m"), facts)
