@@ -84,6 +84,8 @@ class EmbeddingColumns:
 
 def list_type(kind: pa.DataType) -> int | None:
     """The length of a fixed-size list of floats, -1 for lists of any length (or only nulls), None for anything else."""
+    if isinstance(kind, pa.BaseExtensionType):  # tensors, as Ray and others write them
+        kind = kind.storage_type
     if pa.types.is_null(kind):
         return -1
     is_list = pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind)
@@ -109,7 +111,9 @@ def read_embedding_table(file: BinaryIO, columns: EmbeddingColumns, dim: int, st
 
 
 def _of_batch(batch: pa.RecordBatch, key: str, embedding: str, dim: int) -> Rows:
-    column = batch.column(embedding)
+    column: Any = batch.column(embedding)
+    if isinstance(column.type, pa.BaseExtensionType):
+        column = column.storage
     if pa.types.is_null(column.type):
         column = column.cast(pa.list_(pa.float32()))
     lengths = _lengths(column)

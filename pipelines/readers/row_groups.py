@@ -47,6 +47,8 @@ def row_batches(
                 if len(wanted):
                     row += len(wanted)
                     yield wanted
+                if row == stop:  # a row group may hold many times more
+                    return
         except DAMAGE as error:
             reason = first_line(error)
         if row < min(first, stop):

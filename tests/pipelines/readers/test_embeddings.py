@@ -1,4 +1,8 @@
 import io
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -8,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipelines.errors import ReadError
+from pipelines.readers import row_groups
 from pipelines.readers.embeddings import (
     EMBEDDING_COLUMNS,
     FOREIGN_KEY_COLUMNS,
@@ -18,7 +23,7 @@ from pipelines.readers.embeddings import (
     text_keys,
 )
 from pipelines.readers.range_file import open_range
-from pipelines.readers.row_groups import open_table
+from pipelines.readers.row_groups import Gap, open_table
 from tests.pipelines.flaky_files import break_every_other, holding
 
 DIM = 4
@@ -66,6 +71,46 @@ def test_lists_of_every_kind_and_of_every_float_are_embeddings(lists, number: pa
     assert found.keys == keys(30)
     assert found.vectors.dtype == np.float32
     np.testing.assert_allclose(found.vectors, unit(30), atol=1e-3 if number == pa.float16() else 1e-7)
+
+
+def test_tensors_of_one_axis_are_lists() -> None:
+    tensors = pa.ExtensionArray.from_storage(
+        pa.fixed_shape_tensor(pa.float32(), [DIM]), pa.array(unit(30).tolist(), pa.list_(pa.float32(), DIM))
+    )
+    np.testing.assert_array_equal(read(file_of({"key": keys(30), "embedding": tensors})).vectors, unit(30))
+
+
+def test_a_table_that_ray_data_wrote_is_read_with_and_without_ray(tmp_path: Path) -> None:
+    """Whoever has imported Ray sees Ray's own type of tensors, and whoever has not sees the lists in it."""
+    from ray.data._internal.tensor_extensions.arrow import ArrowTensorArray
+
+    content = file_of({"key": keys(30), "embedding": ArrowTensorArray.from_numpy(unit(30))})
+    np.testing.assert_array_equal(read(content).vectors, unit(30))
+    (tmp_path / "a.parquet").write_bytes(content)
+    program = (
+        "import sys, numpy as np; from pipelines.readers.embeddings import *\n"
+        f"parts = list(read_embedding_table(open(sys.argv[1], 'rb'), EmbeddingColumns(), {DIM}, 0, 30))\n"
+        "assert 'ray' not in sys.modules; print(float(np.concatenate([part.vectors for part in parts]).sum()))"
+    )
+    asked = [sys.executable, "-c", program, str(tmp_path / "a.parquet")]
+    said = subprocess.run(asked, check=True, capture_output=True, text=True).stdout
+    assert said == f"{float(unit(30).sum())}\n"
+
+
+def test_a_slice_does_not_read_to_the_end_of_a_large_row_group(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(row_groups, "ROWS_AT_ONCE", 5)
+    opened, decoded = open_table(io.BytesIO(file_of(table(), 30))), []
+    batches = opened.iter_batches
+
+    def noted(*given, **named) -> Iterator[pa.RecordBatch]:
+        for batch in batches(*given, **named):
+            decoded.append(batch)
+            yield batch
+
+    monkeypatch.setattr(opened, "iter_batches", noted)
+    found = list(row_groups.row_batches(opened, None, 5, 6))
+    assert [part.rows if isinstance(part, Gap) else part.num_rows for part in found] == [5, 1]
+    assert len(decoded) == 3
 
 
 @pytest.mark.parametrize("rows_per_group", [1, 7, 10, 30, 1000])
