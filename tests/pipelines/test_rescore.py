@@ -313,7 +313,17 @@ def test_bad_rows_are_rows_and_other_columns_come_along(tmp_path: Path) -> None:
     """Bad rows of every kind, a damaged row group, a table of bad rows alone, of one row, of none, and no table."""
     data = tmp_path / "data"
     data.mkdir()
-    extra = {"size": range(9), "tags": [["x"]] * 9, "shard": ["old"] * 9, "score_old": ["high"] * 9, "read_s": [0] * 9}
+    extra: dict[str, Any] = {
+        "size": range(9),
+        "tags": [["x"]] * 9,
+        "shard": ["old"] * 9,
+        "score_old": ["high"] * 9,
+        "read_s": [0] * 9,
+    }
+    tensors = pa.fixed_shape_tensor(pa.float32(), [2])
+    extra["tensor"] = pa.ExtensionArray.from_storage(tensors, pa.array([[1.0, 2.0]] * 9, tensors.storage_type))
+    extra["kind"] = pa.array(["x", "y", None] * 3).dictionary_encode()
+    extra["nothing"] = pa.nulls(9)
     whole = pa.table({"key": KEYS, "embedding": pa.array(CELLS, pa.list_(pa.float64())), **extra})
     pq.write_table(whole, data / "a.parquet")
     pq.write_table(whole.slice(1, 5), data / "b.parquet")
@@ -342,7 +352,9 @@ def test_bad_rows_are_rows_and_other_columns_come_along(tmp_path: Path) -> None:
     assert parts["a"]["input_shard"].to_pylist() == ["old"] * 9
     assert parts["a"]["input_score_old"].to_pylist() == ["high"] * 9
     assert parts["a"]["size"].to_pylist() == list(range(9))
-    assert set(parts["a"].column_names) > {"tags", "input_read_s"}
+    assert parts["a"].schema.field("tensor").type == tensors
+    assert parts["a"]["kind"].to_pylist() == ["x", "y", None] * 3
+    assert set(parts["a"].column_names) > {"tags", "input_read_s", "nothing"}
     assert parts["e"]["status"].to_pylist() == ["damaged-archive"]
     assert parts["f"]["status"].to_pylist() == ["ok"] * 10 + ["damaged-archive"] * 10 + ["ok"] * 10
     assert parts["f"]["size"].to_pylist() == ["many"] * 10 + [None] * 10 + ["many"] * 10
