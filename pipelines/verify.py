@@ -63,10 +63,7 @@ def verify(url: str, options: Mapping[str, Any], reread: bool = False) -> Verifi
         if table is None:
             continue
         statuses.update(table["status"].to_pylist())
-        problems += [f"{shard.id}: {problem}" for problem in _table_problems(table, shard, config.method)]
-        if isinstance(config, Scan) and config.embeddings:
-            embeddings, found = _read(output, EMBEDDINGS, shard, expected)
-            problems += found + [f"{shard.id}: {p}" for p in _embedding_problems(embeddings, table)]
+        problems += _shard_problems(output, shard, table, config, expected)
         if reread:
             problems += _input_problems(table, shard, config, options)
     if isinstance(config, Rescore):
@@ -74,6 +71,16 @@ def verify(url: str, options: Mapping[str, Any], reread: bool = False) -> Verifi
     problems += _stray_files(output, SCORES, shards) + _stray_files(output, EMBEDDINGS, shards)
     problems += _summary_problems(output, statuses)
     return Verification(len(shards), statuses.total(), problems)
+
+
+def _shard_problems(
+    output: Directory, shard: Shard, table: pa.Table, config: Scan | Rescore, expected: str
+) -> list[str]:
+    problems = [f"{shard.id}: {problem}" for problem in _table_problems(table, shard, config.method)]
+    if isinstance(config, Scan) and config.embeddings:
+        embeddings, found = _read(output, EMBEDDINGS, shard, expected)
+        problems += found + [f"{shard.id}: {problem}" for problem in _embedding_problems(embeddings, table)]
+    return problems
 
 
 def _read(output: Directory, folder: str, shard: Shard, expected: str) -> tuple[pa.Table | None, list[str]]:
