@@ -86,8 +86,7 @@ def compare(bank: LabelBank, images: Tensor, vit: ClipEncoder, sample: int) -> d
     scorer = ImageScorer(bank, {"negrefine": PARAMETERS}, encode=ours)
     published = Published(ImageScorer(bank, {"neglabel": NegLabel()}), theirs)
     ours_s = theirs_s = difference = 0.0
-    size = -(-len(images) // (sample * BLOCK)) * BLOCK
-    parts = images.split(size)
+    parts = images.split(-(-len(images) // (sample * BLOCK)) * BLOCK)
     for number, part in enumerate(parts):
         start = time.perf_counter()
         scores = scorer(part).scores["negrefine"]
