@@ -22,24 +22,23 @@ def blocks(rows: Tensor, size: int) -> Iterator[tuple[Tensor, int]]:
         yield block, count
 
 
-@dataclass(frozen=True)
 class Columns:
     """Vectors that blocks of rows are multiplied with, padded with zeros to a multiple of 16.
 
     In a product with 5 to 11 columns the last bits of a row depend on its place in the block (measured with MKL); at
-    multiples of 16 they never do.
+    multiples of 16 they never do. On a CPU the product is oneDNN's, which on AMD's is twice as fast as MKL's.
     """
 
-    padded: Float[Tensor, "dim padded"]
-    count: int
-
-    @classmethod
-    def of(cls, vectors: Float[Tensor, "vectors dim"]) -> "Columns":
-        return cls(F.pad(vectors, (0, 0, 0, -len(vectors) % 16)).T.contiguous(), len(vectors))
+    def __init__(self, vectors: Float[Tensor, "vectors dim"]) -> None:
+        self.count = len(vectors)
+        self.padded = F.pad(vectors, (0, 0, 0, -self.count % 16))
+        self.by_onednn = self.count > 0 and vectors.device.type == "cpu" and torch.backends.mkldnn.is_available()
 
     def products(self, rows: Float[Tensor, "rows dim"]) -> Float[Tensor, "rows vectors"]:
         """Of every row with every vector."""
-        return (rows @ self.padded)[:, : self.count]
+        if self.by_onednn:
+            return F.linear(rows.to_mkldnn(), self.padded).to_dense()[:, : self.count]
+        return F.linear(rows, self.padded)[:, : self.count]
 
 
 @dataclass(frozen=True)
@@ -64,9 +63,9 @@ class Exponentials:
         """log Σ e^logit over each group of labels; -inf where float32 holds nothing beside the largest group's."""
         return groups.split(self.terms).sum(dim=2).double().log() + self.maximum[:, None]
 
-    def probabilities(self) -> Float[Tensor, "images labels"]:
-        """Softmax over the labels."""
-        return self.terms / self.terms.sum(dim=1, keepdim=True)
+    def but(self, kept: Float[Tensor, " labels"]) -> "Exponentials":
+        """Without the labels where `kept` is 0, which weigh nothing then."""
+        return Exponentials(self.terms * kept, self.maximum)
 
 
 @dataclass(frozen=True)
@@ -88,6 +87,11 @@ class Groups:
         grouped = self.count * self.per_group
         chosen = terms[:, :grouped] if self.columns is None else terms.index_select(1, self.columns)
         return chosen.reshape(len(terms), self.count, self.per_group)
+
+
+def log_sum(*log_masses: Float64[Tensor, "..."]) -> Float64[Tensor, "..."]:
+    """log of the sum of masses given by their logs; of nothing a number so low that it may still be subtracted."""
+    return torch.stack(log_masses).logsumexp(dim=0).clamp_min(-1e30)
 
 
 def mass_outside_maximum(logits: Float[Tensor, "images labels"]) -> Float64[Tensor, " images"]:

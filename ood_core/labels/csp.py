@@ -19,7 +19,7 @@ def capped_maximum_similarity(
     """Each candidate's largest cosine to an ID label, 1.0 if above `TOO_SIMILAR`; lower = a better negative."""
     if not len(candidates):
         return np.empty(0)
-    columns = Columns.of(id_labels)
+    columns = Columns(id_labels)
     parts = [columns.products(block).amax(dim=1)[:count] for block, count in blocks(candidates, CANDIDATES_AT_ONCE)]
     largest = torch.cat(parts).double().cpu().numpy()
     return np.where(largest > TOO_SIMILAR, 1.0, largest)

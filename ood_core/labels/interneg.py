@@ -31,7 +31,7 @@ def margins(
     """
     if not len(candidates):
         return Margins(np.empty(0, bool), np.empty(0))
-    columns = Columns.of(image_embeddings)
+    columns = Columns(image_embeddings)
     own = _own_similarities(id_labels, columns)
     survives, excess = [], []
     for block, count in blocks(candidates, CANDIDATES_AT_ONCE):

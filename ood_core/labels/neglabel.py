@@ -18,7 +18,7 @@ def similarity_quantile(
     """The quantile (linear interpolation) of each candidate's cosines to all ID labels; lower = a better negative."""
     if not len(candidates):
         return np.empty(0)
-    columns = Columns.of(id_labels)
+    columns = Columns(id_labels)
     parts = [
         torch.quantile(columns.products(block), quantile, dim=1)[:count]
         for block, count in blocks(candidates, CANDIDATES_AT_ONCE)

@@ -22,7 +22,7 @@ class Remembered:
     @classmethod
     def of(cls, memory: Candidates, embeddings: Float[Tensor, "labels dim"]) -> "Remembered":
         """From a memory's snapshot and all labels' embeddings."""
-        rows = torch.from_numpy(memory.rows)
+        rows = torch.from_numpy(memory.rows.copy())
         labels, where, counts = torch.unique_consecutive(rows, return_inverse=True, return_counts=True)
         place = torch.arange(len(rows)) - (counts.cumsum(0) - counts)[where] + 1
         length = int(counts.max()) + 1 if len(counts) else 1
@@ -54,7 +54,7 @@ class SampleProxies:
     def of(cls, remembered: Remembered) -> "SampleProxies":
         gram = remembered.features @ remembered.features.transpose(1, 2)
         more = -gram.shape[1] % 16  # products as narrow as a row is long would depend on the image's place in its block
-        return cls(Columns.of(remembered.features.flatten(0, 1)), F.pad(gram, (0, more, 0, more)), remembered.present)
+        return cls(Columns(remembered.features.flatten(0, 1)), F.pad(gram, (0, more, 0, more)), remembered.present)
 
     def cosines(self, images: Float[Tensor, "images dim"], beta: float) -> Float[Tensor, "images rows"]:
         rows, length = self.present.shape

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 import torch
-from jaxtyping import Float, Float64
+from jaxtyping import Float, Float64, Int
 from torch import Tensor
 
 from ood_core.memory import Candidates, MemoryBank
@@ -11,8 +11,8 @@ from ood_core.memory.gap import RecentVerdicts, Thresholds
 from ood_core.memory.proxies import Remembered, SampleProxies, task_proxies
 from ood_core.memory.rows import adaneg_capacities
 from ood_core.methods import AdaNeg
-from ood_core.numerics import BLOCK, Columns, blocks
-from ood_core.scores.batch import ImageBatch, Labels, Similarities
+from ood_core.numerics import BLOCK, Columns, Exponentials, Groups, blocks, grouped_negative_mass, log_sum
+from ood_core.scores.batch import ImageBatch, Labels
 
 ENTROPIES_AT_ONCE = 8
 
@@ -27,31 +27,55 @@ def entropies(terms: Float[Tensor, "images labels"]) -> Float64[Tensor, " images
 
 
 class AdaNegScorer:
-    """The score against a given memory (`learned`); without one, every proxy is its label's text."""
+    """The score against a given memory (`learned`); without one, every proxy is its label's text.
+
+    Only rows that hold images have proxies of their own, so only their terms are taken out of the sums of the static
+    score, and others put in.
+    """
 
     def __init__(self, parameters: AdaNeg, labels: Labels, learned: Candidates | None = None) -> None:
         self.groups = labels.groups(parameters.groups)
         self.parameters, self.static_weight = parameters, parameters.weight_of_static
-        self.remembered = Remembered.of(
-            learned or Candidates.none(labels.dim), labels.embeddings[labels.indices.argsort()]
-        )
-        self.places = labels.places(self.remembered.labels)
+        self.temperature, ids = labels.temperature, labels.id_count
+        memory = learned or Candidates.none(labels.dim)
+        self.remembered = Remembered.of(memory, labels.embeddings[labels.indices.argsort()])
+        places = labels.places(self.remembered.labels)
+        kept = labels.embeddings.new_ones(len(labels.embeddings)).index_fill(0, places, 0.0)
+        self.kept_id, self.kept_negative = kept[:ids], kept[ids:]
+        self.members = Columns(_members(places, ids, self.groups, labels))
         if parameters.proxies == "task":
-            self.proxies = Columns.of(task_proxies(self.remembered))
+            self.proxies = Columns(task_proxies(self.remembered))
         else:
             self.samples = SampleProxies.of(self.remembered)
 
     def __call__(self, batch: ImageBatch) -> Float64[Tensor, " images"]:
-        cosines = batch.cosines.clone()
-        cosines[:, self.places] = self._proxy_cosines(batch.embeddings)
-        adapted = Similarities(cosines, batch.id_count, batch.temperature)
-        mass = adapted.negative_mass(self.groups) + self.static_weight * batch.negative_mass(self.groups)
-        return 1.0 + self.static_weight - mass
+        static = batch.negative_mass(self.groups)
+        adapted = self._adapted_mass(batch) if len(self.remembered.labels) else static
+        return 1.0 + self.static_weight - (adapted + self.static_weight * static)
+
+    def _adapted_mass(self, batch: ImageBatch) -> Float64[Tensor, " images"]:
+        cosines = self._proxy_cosines(batch.embeddings)
+        proxies = Exponentials.of(cosines, self.temperature)
+        changed = self.members.products(proxies.terms).double().log() + proxies.maximum[:, None]
+        of_id = batch.id_exponentials.but(self.kept_id).log_mass()
+        of_groups = batch.negative_exponentials.but(self.kept_negative).group_log_masses(self.groups)
+        return grouped_negative_mass(log_sum(of_id, changed[:, 0]), log_sum(of_groups, changed[:, 1:]))
 
     def _proxy_cosines(self, images: Float[Tensor, "images dim"]) -> Float[Tensor, "images rows"]:
         if self.parameters.proxies == "task":
             return self.proxies.products(images)
         return self.samples.cosines(images, self.parameters.beta)
+
+
+def _members(
+    places: Int[Tensor, " rows"], ids: int, groups: Groups, labels: Labels
+) -> Float[Tensor, "groups_and_id rows"]:
+    """1 where a row's label is an ID label (first) or in a group (the others); a negative may be in none."""
+    columns = groups.columns if groups.columns is not None else torch.arange(groups.count * groups.per_group)
+    group_of = torch.full((len(labels.embeddings),), -1, device=labels.device)
+    group_of[:ids] = 0
+    group_of[ids + columns.to(labels.device)] = 1 + torch.arange(len(columns), device=labels.device) // groups.per_group
+    return (group_of[places] == torch.arange(1 + groups.count, device=labels.device)[:, None]).float()
 
 
 class AdaNegLearner:

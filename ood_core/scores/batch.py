@@ -42,7 +42,7 @@ class Labels:
         embeddings = torch.from_numpy(bank.embeddings[indices]).to(device, torch.float32)
         return cls(
             embeddings=embeddings,
-            columns=Columns.of(embeddings),
+            columns=Columns(embeddings),
             indices=torch.from_numpy(indices).to(device),
             id_count=bank.id_count,
             temperature=bank.info.temperature,

@@ -19,7 +19,7 @@ def local_mcm(
 
 class GLMCMScorer:
     def __init__(self, parameters: GLMCM, labels: Labels) -> None:
-        self.parameters, self.id_labels = parameters, Columns.of(labels.id)
+        self.parameters, self.id_labels = parameters, Columns(labels.id)
 
     def __call__(self, batch: ImageBatch) -> Float64[Tensor, " images"]:
         if batch.local is None:

@@ -29,7 +29,7 @@ class InterNegScorer:
 
     def __init__(self, parameters: InterNeg, labels: Labels, learned: Candidates | None = None) -> None:
         extra = learned.embeddings if learned is not None else np.empty((0, labels.dim), np.float32)
-        self.extra = Columns.of(torch.from_numpy(extra.copy()).to(labels.embeddings))
+        self.extra = Columns(torch.from_numpy(extra.copy()).to(labels.embeddings))
         self.groups = labels.groups(parameters.groups, len(extra))
 
     def __call__(self, batch: ImageBatch) -> Float64[Tensor, " images"]:

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from ood_core.numerics import Exponentials, Groups, blocks, grouped_negative_mass, mass_outside_maximum
+from ood_core.numerics import Exponentials, Groups, blocks, grouped_negative_mass, log_sum, mass_outside_maximum
 
 rng = np.random.default_rng(0)
 
@@ -68,11 +68,17 @@ def test_groups_are_the_listed_columns_in_order_or_not(order):
     assert found.tolist() == [[[row[column] for column in group] for group in order] for row in terms.tolist()]
 
 
-def test_exponentials_sum_to_the_mass_and_normalise_to_the_softmax():
-    cosines = torch.tensor([[0.5, 0.25, -1.0]])
-    found = Exponentials.of(cosines, 0.5)
+def test_exponentials_sum_to_the_mass_with_and_without_a_label():
+    found = Exponentials.of(torch.tensor([[0.5, 0.25, -1.0]]), 0.5)
     assert found.log_mass().item() == pytest.approx(np.log(np.exp([1.0, 0.5, -2.0]).sum()), abs=1e-6)
-    torch.testing.assert_close(found.probabilities(), torch.softmax(cosines / 0.5, dim=1))
+    without = found.but(torch.tensor([0.0, 1.0, 1.0]))
+    assert without.log_mass().item() == pytest.approx(np.log(np.exp([0.5, -2.0]).sum()), abs=1e-6)
+
+
+def test_masses_add_by_their_logs_and_none_at_all_can_be_subtracted():
+    nothing = torch.tensor([-np.inf, -np.inf], dtype=torch.float64)
+    found = log_sum(nothing, torch.tensor([2.0, -np.inf], dtype=torch.float64))
+    assert found.tolist() == [pytest.approx(2.0), -1e30]
 
 
 def test_of_equal_maxima_one_is_the_maximum():
