@@ -19,7 +19,7 @@ from ood_core.text_tower import TextTower
 from ood_core.vocabulary import fill
 
 PRECISIONS = {"float32": "fp32", "bfloat16": "bf16", "float16": "fp16"}
-TEXT_BLOCK = 256
+LEAST_TEXT_BLOCK = 32
 
 
 class ModelError(ValueError):
@@ -30,7 +30,7 @@ class ClipEncoder:
     """Images and texts to unit float32 embeddings, in blocks of one fixed shape.
 
     A row's embedding does not depend on what is encoded beside it: BLAS picks its kernel by shape, so every block has
-    `image_block` images (or `TEXT_BLOCK` texts of one context length), the last one padded.
+    `image_block` images (or `text_block` texts of one context length), the last one padded.
     """
 
     def __init__(
@@ -42,7 +42,7 @@ class ClipEncoder:
         self.tokenizer = tokenizer
         self.fingerprint = fingerprint
         self.device = torch.device(device)
-        self.image_block = image_block
+        self.image_block, self.text_block = image_block, max(LEAST_TEXT_BLOCK, image_block)
         self.preprocessing = _preprocessing(model)
         # OpenCLIP narrows the weights of layers only; embeddings and norms stay float32.
         self.dtype = min((weight.dtype for weight in model.parameters()), key=lambda dtype: dtype.itemsize)
@@ -154,7 +154,7 @@ class ClipEncoder:
         rows: list[Tensor] = []
         for context in contexts.unique().tolist():
             chosen = (contexts == context).nonzero().flatten()
-            for block, count in blocks(tokens[chosen, :context], TEXT_BLOCK):
+            for block, count in blocks(tokens[chosen, :context], self.text_block):
                 features.append(self.text_tower(block.to(self.device)).float()[:count])
             rows.append(chosen)
         ordered = torch.cat(rows).argsort().to(self.device)

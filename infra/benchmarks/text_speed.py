@@ -27,7 +27,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from infra.benchmarks.workloads import SEED, machine, say
-from ood_core.encoders import TEXT_BLOCK, ClipEncoder
+from ood_core.encoders import ClipEncoder
 from ood_core.vocabulary import CSP, NEGLABEL, NOUN_FILES, fill, wordnet_corpus
 from pipelines.stages.encode import BUNDLED_DIRECTORY
 
@@ -53,8 +53,8 @@ def encode_at_full_context(encoder: ClipEncoder, templates: Sequence[str], words
     """What `encode_ensembles` gives, by the model's own `encode_text` on texts padded to its whole context."""
     texts = [text for word in words for text in fill(templates, word)]
     batches = [
-        encoder.model.encode_text(encoder.tokenizer(texts[start : start + TEXT_BLOCK]))  # pyright: ignore
-        for start in range(0, len(texts), TEXT_BLOCK)
+        encoder.model.encode_text(encoder.tokenizer(texts[start : start + encoder.text_block]))  # pyright: ignore
+        for start in range(0, len(texts), encoder.text_block)
     ]
     return F.normalize(torch.cat(batches).view(len(words), len(templates), -1).mean(dim=1), dim=1)
 
@@ -70,8 +70,8 @@ def compare(
 ) -> dict[str, Any]:
     """`repeats` runs of each side, in turn, after one block of each to warm up. One of the samples begins the other."""
     both = min(len(full), len(short))
-    encode_at_full_context(encoder, templates, full[: TEXT_BLOCK // len(templates)])
-    encoder.encode_ensembles(templates, short[: TEXT_BLOCK // len(templates)])
+    encode_at_full_context(encoder, templates, full[: encoder.text_block // len(templates)])
+    encoder.encode_ensembles(templates, short[: encoder.text_block // len(templates)])
     runs = []
     for repeat in range(repeats):
         theirs, full_s = timed(lambda: encode_at_full_context(encoder, templates, full))
