@@ -71,6 +71,20 @@ def learn(work: "Work", learners: Learners, say: Say) -> dict[str, Candidates]:
     return learned
 
 
+def described(output: Directory, methods: Mapping[str, Parameters], bank: LabelBank) -> dict[str, Any]:
+    """What was learned, for the summary: how much, and where InterNeg's mean images of the ID labels are from."""
+    learners = {} if is_in_order(methods) else learners_of(methods)
+    found: dict[str, Any] = {}
+    for name in learners:
+        content = output.read(f"{MEMORY}/{name}.parquet")
+        rows = pq.read_table(pa.BufferReader(content), columns=["row"])["row"].to_numpy()
+        found[name] = {"images": len(rows), "rows": len(set(rows.tolist()))}
+        if name == "interneg":
+            source = bank.info.criterion.get("id_images", "bank") if bank.image_embeddings is not None else "memory"
+            found[name] = {"extra_negatives": len(rows), "id_images": source}
+    return found
+
+
 def _capacities(parameters: AdaNeg | InterNeg, bank: LabelBank) -> Any:
     if isinstance(parameters, AdaNeg):
         return adaneg_capacities(parameters, len(bank.texts))

@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import pyarrow as pa
@@ -35,9 +35,14 @@ def tallied(output: Directory, shard_ids: Iterable[str], methods: Iterable[str])
 
 
 def finish(
-    output: Directory, planned: Plan, max_bad_fraction: float, tally: Tally, performance: dict[str, Any]
+    output: Directory,
+    planned: Plan,
+    max_bad_fraction: float,
+    tally: Tally,
+    performance: dict[str, Any],
+    learned: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """Writes and returns the summary, and sets or takes away the mark of success."""
+    """Writes and returns the summary, and sets or takes away the mark of success. `learned`: from the images."""
     within_budget = tally.bad_fraction <= max_bad_fraction
     summary = {
         **tally.described(),
@@ -45,6 +50,7 @@ def finish(
         "passed_over": dict(planned.passed_over),
         "max_bad_fraction": max_bad_fraction,
         "within_error_budget": within_budget,
+        **({"learned": learned} if learned else {}),
         "last_run": performance,
     }
     recorded = summary

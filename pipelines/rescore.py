@@ -18,7 +18,7 @@ from pipelines.embedding_plan import plan_embeddings
 from pipelines.errors import CallerError
 from pipelines.identity import asked_for, begin, check_unchanged, fingerprint, of_model
 from pipelines.label_files import check_negatives, load_bank
-from pipelines.learning import is_in_order, learn, learners_of
+from pipelines.learning import described, is_in_order, learn, learners_of
 from pipelines.outcome import MEMORY, SUCCESS_FILE, Say, clear, every_few_seconds, finish, tallied
 from pipelines.plan import SCHEMA as PLAN_SCHEMA
 from pipelines.plan import Plan, Shard
@@ -101,7 +101,8 @@ def rescore(run: Run, address: str | None = None, say: Say = lambda _: None) -> 
             if committer.unfinished() or not {shard.id for shard in remaining} <= committer.done:
                 raise RuntimeError(f"Ray ended the rescoring, but rows are missing of {committer.unfinished()}")
             performance = clock.described(time.time(), {"score": work.pool.workers or 1})
-    return finish(run.output, run.plan, run.config.max_bad_fraction, tally, performance)
+    learned = described(run.output, run.methods, run.bank)
+    return finish(run.output, run.plan, run.config.max_bad_fraction, tally, performance, learned)
 
 
 @dataclass(frozen=True)
@@ -138,11 +139,13 @@ class Work:
 
     def scored(self, shards: list[Shard], say: Say) -> Iterator[pa.Table]:
         """Tables of scores. Sequential order goes over every shard, whatever is committed: scores depend on it."""
+        import ray
+
         if self.run.in_order:
             for cells in self.over([self.run.plan.shards], ScoreInOrder, (self.spec,)):
                 yield from unpacked(cells)
         else:
-            learned = self.learned(say)
+            learned = ray.put(self.learned(say))  # held once, however many workers there are
             yield from self.over([[shard] for shard in shards], ScoreEmbeddings, (self.spec, learned))
 
     def learned(self, say: Say) -> dict[str, Candidates]:

@@ -153,7 +153,7 @@ def checked(rows: Rows, normalize: bool, seen: set[str]) -> Rows:
     repeated = [key is not None and (key in seen or seen.add(key) is not None) for key in rows.keys]
     rows.blame(np.array(repeated, bool), "duplicate-key")
     rows.blame(np.logical_not(np.isfinite(rows.vectors).all(axis=1)), "not-finite")
-    lengths: np.ndarray = np.linalg.norm(rows.vectors.astype(np.float64), axis=1)
+    lengths: np.ndarray = np.sqrt(np.einsum("ij,ij->i", rows.vectors, rows.vectors, dtype=np.float64))
     rows.blame(np.asarray(lengths == 0), "zero-vector")
     if normalize:
         rows.vectors = (rows.vectors / np.where(lengths, lengths, 1)[:, None]).astype(np.float32)

@@ -20,6 +20,8 @@ from pipelines.stages.encode import TELEMETRY, TIMES
 from pipelines.stages.texts import Texts
 
 if TYPE_CHECKING:
+    from ray import ObjectRef
+
     from ood_core.scores import ImageScores
     from ood_core.scores.batch import EncodeWords
 
@@ -55,12 +57,16 @@ class Rescoring:
 class ScoreEmbeddings:
     """Shards of embeddings to tables of scores, each shard's last row of status END_OF_SHARD."""
 
-    def __init__(self, spec: Rescoring, learned: Mapping[str, Candidates]) -> None:
+    def __init__(self, spec: Rescoring, learned: "Mapping[str, Candidates] | ObjectRef") -> None:
+        """`learned` may be in Ray's object store."""
+        import ray
+
         from ood_core.scores import ImageScorer
 
         spec.start()
         self.spec = spec
-        self.score = ImageScorer(spec.bank, spec.methods, spec.device, spec.encode(), learned)
+        known: Mapping[str, Candidates] = learned if isinstance(learned, Mapping) else ray.get(learned)
+        self.score = ImageScorer(spec.bank, spec.methods, spec.device, spec.encode(), known)
         self.columns = ScoreColumns(spec.bank)
         self.ready = time.time()
 

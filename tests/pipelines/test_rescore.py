@@ -1,6 +1,7 @@
 """Rescoring, end to end on Ray: the same to the last bit however the tables are cut, resumed, and over bad rows."""
 
 import io
+import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -140,6 +141,8 @@ def test_what_the_reference_learned_is_what_the_plain_function_learns(
     np.testing.assert_array_equal(by_key(reference / "scan")["score_adaneg"].to_numpy(), expected.scores["adaneg"])
     memory = pq.read_table(reference / "scan/memory/adaneg.parquet")
     assert 10 < len(memory) <= 14 * 3
+    learned = {"images": len(memory), "rows": len(set(memory["row"].to_pylist()))}
+    assert json.loads((reference / "scan/summary.json").read_text())["learned"] == {"adaneg": learned}
     assert sorted(path.name for path in (reference / "scan/memory").iterdir()) == [
         "adaneg.parquet", "candidates", "verdicts",
     ]  # fmt: skip
