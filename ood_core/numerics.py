@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from jaxtyping import Float, Float64, Int
 from torch import Tensor
 
-BLOCK = 64
+BLOCK = 128
 """Images scored at once. BLAS picks its kernel by shape, so one shape keeps a row's last bits from its batch."""
 
 

@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-CONTEXT_STEP = 8
+CONTEXT_STEP = 2
 
 
 class TextTower:
