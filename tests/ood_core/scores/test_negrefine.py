@@ -48,7 +48,10 @@ def test_a_cache_too_small_for_the_pairs_changes_nothing(bank_of, unit):
     rng = np.random.default_rng(0)
     for _ in range(20):
         ids, negatives = torch.from_numpy(rng.integers(0, 3, 4)), torch.from_numpy(rng.integers(0, 20, 4))
-        texts = [f"{labels.texts[i]} and {labels.texts[3 + j]}" for i, j in zip(ids, negatives, strict=True)]
+        texts = [
+            f"{labels.texts[i]} and {labels.texts[3 + j]}"
+            for i, j in zip(ids.tolist(), negatives.tolist(), strict=True)
+        ]
         assert torch.equal(pairs(ids, negatives), HashEncoder(16)(texts))
         assert len(pairs.places) <= 7
     assert 0 < pairs.hit_rate < 1
