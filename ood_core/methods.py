@@ -151,6 +151,11 @@ def needs_texts(parameters: Parameters) -> bool:
     return isinstance(parameters, NegRefine) or (isinstance(parameters, InterNeg) and parameters.inverts)
 
 
+def is_sequential(parameters: Parameters) -> bool:
+    """Whether the method goes over the images in the papers' order, batch by batch."""
+    return isinstance(parameters, AdaNeg | InterNeg) and parameters.order == "sequential"
+
+
 def score_column(method: str) -> str:
     """The column of a score table that holds the method's score."""
     return "score_" + method.replace("-", "_")

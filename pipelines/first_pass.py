@@ -7,6 +7,7 @@ import numpy as np
 
 from ood_core.criteria import NegMining
 from ood_core.labels import BankInfo, LabelBank
+from ood_core.labels.class_images import known_class_means
 from ood_core.memory import MemoryBank
 from ood_core.memory.rows import interneg_capacities
 from ood_core.methods import InterNeg
@@ -41,11 +42,8 @@ def first_pass_images(
     sure = memory.snapshot()
     if not len(sure):
         raise CallerError(f"--first-pass {', '.join(config.first_pass or ())}: no image is surely of any ID label")
-    sums = np.zeros((len(ids), bank.dim))
-    np.add.at(sums, sure.rows - 1, sure.embeddings.astype(np.float64))
-    lengths = np.linalg.norm(sums, axis=1, keepdims=True)
-    means = np.divide(sums, lengths, out=np.zeros_like(sums), where=lengths > 0).astype(np.float32)
-    unknown = int((lengths == 0).sum())
+    means = known_class_means(sure.embeddings, sure.rows - 1, len(ids))
+    unknown = int((~means.any(axis=1)).sum())
     return ClassImages(means, {"id_images": "first pass", "images": len(sure), "labels_without_images": unknown})
 
 

@@ -7,6 +7,7 @@ from typing import Any, BinaryIO
 from ood_core.labels import LabelBank
 from ood_core.labels.bank import INFO_FILE, LABELS_FILE
 from ood_core.methods import NEEDS_NEGATIVES
+from pipelines.config import Model
 from pipelines.errors import CallerError, first_line
 from pipelines.readers.range_file import open_range
 from pipelines.storage import Directory, file_system
@@ -49,6 +50,13 @@ def open_words(option: str, url: str, options: Mapping[str, Any]) -> BinaryIO:
     if entry.get("size") is None:  # a server that does not say beforehand
         return io.BytesIO(read_words(option, url, dict(options)))
     return open_range(files, path, entry["size"])
+
+
+def model_of(model: Model, bank: LabelBank) -> Model:
+    """The model that is asked for, or else the one that the bank was made with; nameless if neither is known."""
+    if model.name is None and bank.info.model:
+        return model.model_copy(update={"name": bank.info.model, "pretrained": bank.info.pretrained})
+    return model
 
 
 def check_negatives(methods: Iterable[str], bank: LabelBank, labels: str) -> None:

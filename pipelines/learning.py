@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 from ood_core.labels import LabelBank
 from ood_core.memory import Candidates, MemoryBank
 from ood_core.memory.rows import adaneg_capacities, interneg_capacities
-from ood_core.methods import AdaNeg, InterNeg, Parameters
+from ood_core.methods import AdaNeg, InterNeg, Parameters, is_sequential
 from pipelines.commit import FINGERPRINT_KEY, Committer, committed, part_name
 from pipelines.config import Rescore
 from pipelines.errors import first_line
@@ -38,7 +38,7 @@ Learners = Mapping[str, AdaNeg | InterNeg]
 
 def is_in_order(methods: Mapping[str, Parameters]) -> bool:
     """Whether a method goes over the input in sequential order."""
-    return any(getattr(parameters, "order", None) == "sequential" for parameters in methods.values())
+    return any(map(is_sequential, methods.values()))
 
 
 def learners_of(methods: Mapping[str, Parameters]) -> Learners:
@@ -130,17 +130,16 @@ def memory_problems(output: Directory, config: Rescore, shards: Sequence[Shard],
 
 def _parts(work: "Work", folder: str, stage: Any, arguments: tuple[Any, ...]) -> Iterator[pa.Table]:
     """A table for every shard, in the plan's order; those that an earlier run has written are not made again."""
-    folder = f"{MEMORY}/{folder}"
-    done = committed(work.run.output, folder)
+    done = committed(work.run.output, f"{MEMORY}/{folder}")
     missing = [[shard] for shard in work.run.plan.shards if shard.id not in done]
     if missing:
-        committer = Committer(work.run.output, work.fingerprint, lambda *_: None, folder)
+        committer = Committer(work.run.output, work.fingerprint, lambda *_: None, f"{MEMORY}/{folder}")
         for rows in work.over(missing, stage, arguments):
             committer.add(rows)
         if len(committer.done) != len(missing):
             raise RuntimeError(f"Ray ended the first pass, but rows are missing of {committer.unfinished()}")
     for shard in work.run.plan.shards:
-        yield work.get(f"{folder.removeprefix(f'{MEMORY}/')}/{part_name(shard.id)}")
+        yield work.get(f"{folder}/{part_name(shard.id)}")
 
 
 def _concluded(work: "Work", parameters: AdaNeg | InterNeg, memory: Candidates) -> Candidates:

@@ -13,7 +13,7 @@ from pipelines.commit import EMBEDDINGS, Committer, committed
 from pipelines.config import Scan
 from pipelines.errors import CallerError
 from pipelines.identity import asked_for, begin, check_unchanged, fingerprint, of_model
-from pipelines.label_files import check_negatives, load_bank
+from pipelines.label_files import check_negatives, load_bank, model_of
 from pipelines.outcome import SUCCESS_FILE, Say, clear, every_few_seconds, finish, tallied
 from pipelines.plan import SCHEMA as PLAN_SCHEMA
 from pipelines.plan import Plan, Shard, plan
@@ -44,9 +44,7 @@ class Run:
         bank = load_bank(Directory(config.labels, options))
         check_negatives(methods, bank, config.labels)
         check_one_pass(methods, config.output)
-        model = config.model
-        if model.name is None and bank.info.model:
-            model = model.model_copy(update={"name": bank.info.model, "pretrained": bank.info.pretrained})
+        model = model_of(config.model, bank)
         if model.name is None:
             raise CallerError(f"--model is missing, and --labels {config.labels!r} does not say which it was made with")
         planned = plan(config.input, config.read, options)

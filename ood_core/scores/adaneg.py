@@ -12,7 +12,7 @@ from ood_core.memory.proxies import Remembered, SampleProxies, task_proxies
 from ood_core.memory.rows import adaneg_capacities
 from ood_core.methods import AdaNeg
 from ood_core.numerics import BLOCK, Columns, Exponentials, Groups, blocks, grouped_negative_mass, log_sum
-from ood_core.scores.batch import ImageBatch, Labels
+from ood_core.scores.batch import ImageBatch, Labels, image_batches
 
 ENTROPIES_AT_ONCE = 8
 
@@ -134,7 +134,7 @@ class SequentialAdaNeg:
         self.recent = RecentVerdicts()
 
     def __call__(self, embeddings: Float[Tensor, "images dim"], keys: Sequence[str]) -> Float64[Tensor, " images"]:
-        batches = [(ImageBatch.of(block, self.labels), count) for block, count in blocks(embeddings, BLOCK)]
+        batches = list(image_batches(embeddings, self.labels))
         for batch, count in batches:
             self.recent.add(self.learner.verdicts(batch, count))
         self.learner.adapt(self.recent.positive_fraction)

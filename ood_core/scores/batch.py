@@ -1,8 +1,9 @@
 """What every scorer is given: the labels, once; then images, block by block."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import repeat
 
 import numpy as np
 import torch
@@ -10,7 +11,7 @@ from jaxtyping import Float, Float64, Int
 from torch import Tensor
 
 from ood_core.labels import LabelBank
-from ood_core.numerics import Columns, Exponentials, Groups, grouped_negative_mass
+from ood_core.numerics import BLOCK, Columns, Exponentials, Groups, blocks, grouped_negative_mass
 
 EncodeWords = Callable[[Sequence[str]], Float[Tensor, "words dim"]]
 """Words to unit embeddings, under the prompts that the bank's nouns have."""
@@ -155,3 +156,12 @@ class ImageBatch(Similarities):
     def nearest_negative(self) -> Tensor:
         """The place among all labels of each image's nearest negative."""
         return self.id_count + self.negative_cosines.argmax(dim=1)
+
+
+def image_batches(
+    embeddings: Float[Tensor, "images dim"], labels: Labels, local: Float[Tensor, "images places dim"] | None = None
+) -> Iterator[tuple[ImageBatch, int]]:
+    """The images in blocks of one shape, each with its count of real images."""
+    places = repeat(None) if local is None else (block for block, _ in blocks(local.to(labels.embeddings), BLOCK))
+    for (block, count), of_places in zip(blocks(embeddings.to(labels.embeddings), BLOCK), places, strict=False):
+        yield ImageBatch.of(block, labels, of_places), count

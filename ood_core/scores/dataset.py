@@ -10,10 +10,10 @@ from torch import Tensor
 
 from ood_core.labels import LabelBank
 from ood_core.memory import Candidates
-from ood_core.methods import AdaNeg, InterNeg, Parameters, needs_texts
+from ood_core.methods import AdaNeg, InterNeg, Parameters, is_sequential, needs_texts
 from ood_core.scores.adaneg import SequentialAdaNeg
-from ood_core.scores.batch import EncodeWords, ImageBatch, Labels
-from ood_core.scores.image_scorer import ImageScorer, ImageScores, image_batches
+from ood_core.scores.batch import EncodeWords, ImageBatch, Labels, image_batches
+from ood_core.scores.image_scorer import ImageScorer, ImageScores
 from ood_core.scores.interneg import InterNegLearner, Invert, SequentialInterNeg
 from ood_core.scores.scorers import LEARNERS
 
@@ -59,10 +59,6 @@ def score_dataset(
         if is_sequential(parameters)
     }
     return replace(found, scores={name: {**found.scores, **in_order}[name] for name in methods})
-
-
-def is_sequential(parameters: Parameters) -> bool:
-    return isinstance(parameters, AdaNeg | InterNeg) and parameters.order == "sequential"
 
 
 def learn(name: str, parameters: Parameters, labels: Labels, batches: Batches, invert: Invert | None) -> Candidates:

@@ -1,6 +1,6 @@
 """Every asked-for score of a batch of embeddings, from one multiplication with the labels."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,8 +12,7 @@ from torch import Tensor
 from ood_core.labels import LabelBank
 from ood_core.memory import Candidates
 from ood_core.methods import Parameters
-from ood_core.numerics import BLOCK, blocks
-from ood_core.scores.batch import EncodeWords, ImageBatch, Labels
+from ood_core.scores.batch import EncodeWords, ImageBatch, Labels, image_batches
 from ood_core.scores.scorers import LEARNERS, SCORERS, Scorer
 
 
@@ -81,19 +80,6 @@ class ImageScorer:
 
     def _empty(self) -> list[np.ndarray]:
         return [np.empty(0, np.int64), np.empty(0), np.empty(0, np.int64), *(np.empty(0) for _ in self.scorers)]
-
-
-def image_batches(
-    embeddings: Float[Tensor, "images dim"], labels: Labels, local: Float[Tensor, "images places dim"] | None = None
-) -> Iterator[tuple[ImageBatch, int]]:
-    """The images in blocks of one shape, each with its count of real images."""
-    places = (
-        [None] * len(embeddings)
-        if local is None
-        else [block for block, _ in blocks(local.to(labels.embeddings), BLOCK)]
-    )
-    for (block, count), of_places in zip(blocks(embeddings.to(labels.embeddings), BLOCK), places, strict=False):
-        yield ImageBatch.of(block, labels, of_places), count
 
 
 def make_scorer(name: str, parameters: Any, labels: Labels, learned: Candidates | None = None) -> Scorer:

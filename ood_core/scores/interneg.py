@@ -5,18 +5,18 @@ from dataclasses import replace
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from jaxtyping import Float, Float64
 from torch import Tensor
 
+from ood_core.labels.class_images import known_class_means
 from ood_core.labels.interneg import margins
 from ood_core.memory import Candidates, MemoryBank
 from ood_core.memory.gap import Thresholds
 from ood_core.memory.rows import interneg_capacities
 from ood_core.methods import InterNeg
-from ood_core.numerics import BLOCK, Columns, blocks
+from ood_core.numerics import BLOCK, Columns
 from ood_core.scores.adaneg import entropies
-from ood_core.scores.batch import ImageBatch, Labels, Similarities
+from ood_core.scores.batch import ImageBatch, Labels, Similarities, image_batches
 
 Invert = Callable[[Float[Tensor, "images dim"], Sequence[str]], Float[Tensor, "images dim"]]
 """Image embeddings, with their keys, to unit text embeddings that say what is in the image."""
@@ -80,9 +80,8 @@ class InterNegLearner:
         if self.labels.image_proxies is not None:
             return self.labels.image_proxies
         images = memory.of_rows(1, 1 + self.labels.id_count)
-        sums = np.zeros((self.labels.id_count, self.labels.dim))
-        np.add.at(sums, images.rows - 1, images.embeddings)
-        return F.normalize(torch.from_numpy(sums), dim=1).to(self.labels.embeddings)
+        means = known_class_means(images.embeddings, images.rows - 1, self.labels.id_count)
+        return torch.from_numpy(means).to(self.labels.embeddings)
 
     def extra_negatives(self, memory: Candidates, invert: Invert) -> Candidates:
         """The inverted images that are farther from every ID label's mean image than the label itself, best first.
@@ -112,7 +111,7 @@ class SequentialInterNeg:
     def __call__(self, embeddings: Float[Tensor, "images dim"], keys: Sequence[str]) -> Float64[Tensor, " images"]:
         left = self.parameters.max_inversions - self.inverted
         learner = InterNegLearner(replace(self.parameters, max_inversions=left), self.labels)
-        batches = [(ImageBatch.of(block, self.labels), count) for block, count in blocks(embeddings, BLOCK)]
+        batches = list(image_batches(embeddings, self.labels))
         memory = learner.memory()
         for number, (batch, count) in enumerate(batches):
             memory.offer(learner.candidates(batch, keys[number * BLOCK :][:count]))

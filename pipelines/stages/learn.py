@@ -74,7 +74,7 @@ def batches(spec: Rescoring, shard: Shard, labels: "Labels") -> Iterator[tuple["
     """A shard's good rows, block by block."""
     import torch
 
-    from ood_core.scores.image_scorer import image_batches
+    from ood_core.scores.batch import image_batches
 
     for rows in spec.rows(shard):
         ok = np.flatnonzero(rows.statuses == "ok")

@@ -16,6 +16,7 @@ from ood_core.methods import InterNeg, Parameters, needs_texts
 from ood_core.vocabulary import CSP
 from pipelines.config import Model, Rescore
 from pipelines.errors import CallerError, first_line
+from pipelines.label_files import model_of
 from pipelines.readers.embeddings import UNIT_TOLERANCE, list_type
 from pipelines.readers.parquet import DAMAGE
 from pipelines.stages.encode import ModelFacts, ModelSpec
@@ -72,9 +73,7 @@ def check_texts(
         needing.remove("negrefine")
     if not needing:
         return AskedTexts(None, table, table_hash)
-    model = config.model
-    if model.name is None and bank.info.model:
-        model = model.model_copy(update={"name": bank.info.model, "pretrained": bank.info.pretrained})
+    model = model_of(config.model, bank)
     if model.name is None:
         otherwise = OPTION if needing[0] == "negrefine" else "--param interneg.max_inversions=0"
         raise CallerError(
