@@ -2,20 +2,15 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, ValidationInfo, field_validator
+from pydantic import Field, TypeAdapter, ValidationError, ValidationInfo, field_validator
 
 from ood_core.criteria import CRITERIA, Criterion, parameters_of
 from ood_core.methods import METHODS, Parameters
 from pipelines.errors import CallerError, first_line
-
-Positive = Annotated[int, Field(ge=1)]
-
-
-class Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, protected_namespaces=())
+from pipelines.section import Positive, Section
 
 
 class Model(Section):
