@@ -66,7 +66,7 @@ class Scan(Section):
     labels: str
     output: str
     method: tuple[str, ...] = ("neglabel", "mcm")
-    param: dict[str, Any] = {}
+    param: dict[str, Any] = Field(default_factory=dict)
     model: Model = Model()
     read: Read = Read()
     decode: Pool = Pool()
@@ -110,7 +110,7 @@ class Rescore(Section):
     labels: str
     output: str
     method: tuple[str, ...] = ("neglabel", "mcm")
-    param: dict[str, Any] = {}
+    param: dict[str, Any] = Field(default_factory=dict)
     model: Model = Model()
     text_embeddings: str | None = None
     read: ReadEmbeddings = ReadEmbeddings()

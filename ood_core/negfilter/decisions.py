@@ -1,4 +1,4 @@
-"""From answers to what becomes of a negative label. A pure function, so that decisions can be replayed. Free of torch."""
+"""From answers to what becomes of a negative label: a pure function, so decisions can be replayed. Free of torch."""
 
 from typing import Literal, NamedTuple, get_args
 

@@ -60,7 +60,7 @@ class Http(Section):
     concurrency: Positive = 32
     attempts: Positive = 5
     timeout_s: float = Field(default=60.0, gt=0)
-    extra_body: dict[str, Any] = {}
+    extra_body: dict[str, Any] = Field(default_factory=dict)
 
     @field_validator("url")
     @classmethod
