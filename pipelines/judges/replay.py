@@ -72,11 +72,12 @@ def _files(url: str, options: Mapping[str, Any]) -> list[str]:
     """The file itself, or the Parquet files in the folder."""
     files, path = file_system(url, options)
     try:
-        if not files.isdir(path):
+        if files.info(path)["type"] != "directory":
             return [url]
         found = sorted(entry.rsplit("/", 1)[-1] for entry in files.ls(path, detail=False))
     except Exception as error:  # every file system has errors of its own
-        raise CallerError(f"{OPTION} {url!r} cannot be read: {first_line(error)}") from error
+        reason = "it does not exist" if isinstance(error, FileNotFoundError) else first_line(error)
+        raise CallerError(f"{OPTION} {url!r} cannot be read: {reason}") from error
     tables = [f"{url.rstrip('/')}/{name}" for name in found if name.endswith(".parquet")]
     if not tables:
         raise CallerError(f"{OPTION} {url!r} holds no .parquet file")
