@@ -1,51 +1,16 @@
-import logging
 import random
-import subprocess
-import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import pyarrow as pa
 import pytest
 
-from ood_core.negfilter.questions import ANSWERS, PROMPT_VERSION, SYSTEM, prompt, questions
-from pipelines.errors import CallerError
+from ood_core.negfilter.questions import PROMPT_VERSION, SYSTEM, prompt, questions
 from pipelines.judges import Judge
-from pipelines.judges.completion import probability_yes
 from pipelines.judges.config import Http
-from pipelines.judges.http import GIVE_UP, HttpJudge
-from tests.pipelines.judges.openai_server import DROP, OpenAIServer, Reply, Request, fails, says, serving
-
-KEY = "sk-the-secret-of-the-tests"
-WORDS = [f"{first}{second}" for first in "abcdefghijklmnopqrstuvwxyz" for second in "abcdefghij"]
-BAD = "bad"
-"""The word that the server has trouble with."""
-
-
-def judge(server: OpenAIServer, **settings: object) -> HttpJudge:
-    return HttpJudge(Http.model_validate({"url": server.url, "model": "m", "key_env": "OODSCAN_TEST_KEY", **settings}))
-
-
-def asked(words: list[str]) -> pa.Table:
-    return questions((word, None, None) for word in words)
-
-
-def answers(judge: Judge, words: list[str]) -> dict[str, dict[str, object]]:
-    """Of each word, by one table of questions for every 100."""
-    tables = [asked(words[start : start + 100]) for start in range(0, len(words), 100)]
-    found = pa.concat_tables(judge.answers(tables))
-    assert found.schema == ANSWERS and found.num_rows == len(words)
-    names = {row["question"]: row["negative"] for table in tables for row in table.to_pylist()}
-    return {names[row.pop("question")]: row for row in found.to_pylist()}
-
-
-def truth(request: Request) -> Reply:
-    """Yes to words with an a."""
-    return says("Yes" if "a" in request.question.split("'")[1] else "no")
-
-
-def of_bad(reply: Callable[[Request], Reply]) -> Callable[[Request], Reply]:
-    return lambda request: reply(request) if f"'{BAD}'" in request.question else truth(request)
+from pipelines.judges.http import HttpJudge
+from tests.pipelines.judges.asking import BAD, KEY, WORDS, answers, asked, judge, of_bad, truth
+from tests.pipelines.judges.openai_server import DROP, Reply, Request, fails, says, serving
 
 
 @pytest.fixture(autouse=True)
@@ -122,81 +87,6 @@ def test_what_cannot_be_answered_is_an_error_and_the_rest_is_answered(reply: Rep
     assert server.attempts[prompt(BAD, None)] == requests
 
 
-@pytest.mark.parametrize(
-    ("reply", "mistake"),
-    [
-        (
-            fails(401, f"wrong key {KEY}"),
-            r"--judge-url .* refuses the key in the environment variable OODSCAN_TEST_KEY",
-        ),
-        (fails(403), r"--judge-url .* refuses the key in the environment variable OODSCAN_TEST_KEY \(403\)"),
-        (fails(404, "no model m"), r"--judge-model 'm' is not to be had at --judge-url .*no model m"),
-        (DROP, r"--judge-url .* cannot be reached; APIConnectionError: Server disconnected"),
-    ],
-)
-def test_what_every_question_would_meet_stops_the_build_at_once(
-    reply: Reply, mistake: str, caplog: pytest.LogCaptureFixture
-) -> None:
-    caplog.set_level(logging.DEBUG)
-    with serving(lambda _: reply) as server, pytest.raises(CallerError, match=mistake) as raised:
-        answers(judge(server, attempts=1, concurrency=4), WORDS)
-    assert len(server.requests) <= 8
-    assert KEY not in str(raised.value) + caplog.text.replace(f"wrong key {KEY}", "")
-
-
-def test_a_url_without_a_server_is_a_mistake() -> None:
-    with serving(truth) as server:
-        pass
-    with pytest.raises(CallerError, match=r"--judge-url 'http://127.* cannot be reached; .*connection attempts failed"):
-        answers(judge(server, attempts=1), WORDS)
-
-
-def test_a_url_that_lacks_its_path_is_a_mistake() -> None:
-    with serving(truth) as server, pytest.raises(CallerError, match=r"such as http://localhost:8000/v1; NotFoundError"):
-        answers(judge(server, url=server.url.removesuffix("/v1")), WORDS)
-
-
-def test_without_a_key_a_placeholder_is_sent_and_a_server_that_wants_one_is_a_mistake(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.delenv("OODSCAN_TEST_KEY")
-    with serving(truth) as server:
-        assert len(answers(judge(server), WORDS[:3])) == 3
-    assert {request.key for request in server.requests} == {"no-key"}
-    wants = r"--judge-url .* wants the key in the environment variable OODSCAN_TEST_KEY \(401\)"
-    with serving(lambda _: fails(401)) as server, pytest.raises(CallerError, match=wants):
-        answers(judge(server), WORDS)
-
-
-def test_a_key_that_cannot_be_sent_is_a_mistake_that_does_not_show_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("OODSCAN_TEST_KEY", f"{KEY}\nX-Other: header")
-    with serving(truth) as server, pytest.raises(CallerError, match="variable OODSCAN_TEST_KEY holds") as raised:
-        judge(server)
-    assert KEY not in str(raised.value)
-
-
-def test_a_key_taken_back_midway_stops_the_build_after_handing_over_what_was_answered() -> None:
-    with serving(of_bad(lambda _: fails(401))) as server:
-        tables = judge(server, concurrency=1).answers([asked([*WORDS[:10], BAD, *WORDS[10:]])])
-        assert next(tables)["answer"].null_count == 0
-        with pytest.raises(CallerError, match="refuses the key"):
-            next(tables)
-    assert len(server.requests) == 11
-
-
-def test_a_server_that_answers_nothing_any_more_is_given_up() -> None:
-    def reply(request: Request) -> Reply:
-        return truth(request) if "'aa'" in request.question else says("As a language model")
-
-    with serving(reply) as server:
-        tables = judge(server, concurrency=4).answers([asked(WORDS)])
-        held = next(tables)
-        with pytest.raises(CallerError, match=f"{GIVE_UP} questions in a row without an answer; neither yes nor no"):
-            next(tables)
-    assert GIVE_UP - 4 <= held.num_rows <= GIVE_UP and held["answer"].null_count == held.num_rows - 1
-    assert len(server.requests) <= GIVE_UP + 8
-
-
 def test_a_server_that_refuses_logprobs_is_asked_without_them() -> None:
     with serving(lambda request: fails(400) if "logprobs" in request.body else truth(request)) as server:
         found = answers(judge(server, concurrency=4), WORDS)
@@ -209,30 +99,6 @@ def test_probabilities_are_of_the_tokens_that_spell_yes_and_no() -> None:
         found = answers(judge(server), ["aa"])
     yes, no = 0.36787944 + 0.13533528, 0.22313016 + 0.04978707
     assert found["aa"]["probability_yes"] == pytest.approx(yes / (yes + no))
-
-
-@pytest.mark.parametrize(
-    ("top", "probability"),
-    [
-        ({"yes": -0.001, "Yes": -7.0, "maybe": -9.0}, 1.0),
-        ({"yes": 0.0}, 1.0),  # nothing is left for no
-        ({"no": 0.0, "yes": -9999.0}, 0.0),
-        ({"a": -0.1, "b": -3.0, "no": -5.0}, None),  # yes may be as likely as no
-        ({"Sure": -0.1, "Of": -3.0}, None),
-        ({"no": -9999.0, "yes": -9999.0}, None),
-        ({}, None),
-    ],
-)
-def test_a_probability_is_given_where_the_likeliest_tokens_tell(
-    top: dict[str, float], probability: float | None
-) -> None:
-    tokens = [{"token": token, "logprob": logprob} for token, logprob in top.items()]
-    assert probability_yes({"content": [{"token": "no", "top_logprobs": tokens}]}) == probability
-
-
-@pytest.mark.parametrize("logprobs", [None, {}, {"content": None}, {"content": []}, {"tokens": ["yes"]}, "none"])
-def test_log_probabilities_in_another_form_are_none(logprobs: object) -> None:
-    assert probability_yes(logprobs) is None
 
 
 def test_questions_are_drawn_no_faster_than_they_are_answered() -> None:
@@ -270,18 +136,3 @@ def test_answers_of_another_server_or_of_other_parameters_are_of_another_model()
     assert model("https://Host.example/api/v1/") == "org/m@host.example/api/v1"
     assert model("http://host.example:8000/v1") == "org/m@host.example:8000/v1"
     assert model("http://h/v1", a=1, b=2) == model("http://h/v1", b=2, a=1) != model("http://h/v1", a=1)
-
-
-def test_more_requests_at_once_than_the_client_has_connections_are_a_mistake() -> None:
-    with serving(truth) as server, pytest.raises(CallerError, match="--judge-concurrency 1001 is more than 1000"):
-        judge(server, concurrency=1001)
-
-
-def test_without_the_client_the_mistake_names_the_extra() -> None:
-    code = (
-        "import sys; sys.modules['openai'] = None\n"
-        "from pipelines.judges.http import HttpJudge; from pipelines.judges.config import Http\n"
-        "HttpJudge(Http(url='http://localhost/v1', model='m'))"
-    )
-    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
-    assert "CallerError: --judge http needs the openai client: pip install 'oodscan[http]'" in run.stderr
