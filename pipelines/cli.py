@@ -7,7 +7,21 @@ from typing import Annotated, Any
 
 import typer
 
-from pipelines.config import LabelsBuild, Rescore, Scan, load, parse_storage_options, parse_values
+from pipelines.cli_labels import labels_app
+from pipelines.cli_options import (
+    Address,
+    AsJson,
+    Device,
+    Dtype,
+    Model,
+    Pretrained,
+    StorageOptions,
+    Workers,
+    given_of,
+    say,
+    table_of,
+)  # fmt: skip
+from pipelines.config import Rescore, Scan, load, parse_storage_options, parse_values
 from pipelines.errors import BUDGET_EXCEEDED, CALLER_MISTAKE, VERIFICATION_FAILED, CallerError
 
 app = typer.Typer(
@@ -16,27 +30,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Audit image datasets: score how much every image belongs. Higher = more in-distribution.",
 )
-labels_app = typer.Typer(
-    no_args_is_help=True, help="Label banks: the labels a dataset should hold, and mined negatives."
-)
 app.add_typer(labels_app, name="labels")
-
-StorageOptions = Annotated[
-    list[str],
-    typer.Option(
-        metavar="NAME=VALUE",
-        help="Passed to the remote file system (fsspec), e.g. endpoint_url=http://host:9000. Never recorded.",
-    ),
-]
-AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
-Address = Annotated[str | None, typer.Option(help="A running Ray cluster; default: RAY_ADDRESS, or one started here.")]
-Model = Annotated[
-    str | None, typer.Option(help="OpenCLIP model: a name, hf-hub:…, local-dir:…, or `bundled` (knows drawings only).")
-]
-Pretrained = Annotated[str | None, typer.Option(help="OpenCLIP pretrained tag or weights file, with a model name.")]
-Device = Annotated[str | None, typer.Option(help="auto, cpu or cuda.")]
-Dtype = Annotated[str | None, typer.Option(help="auto, float32, bfloat16 or float16.")]
-Workers = Annotated[int | None, typer.Option(help="Size of the encode pool; default: one a GPU, else one a CPU.")]
 
 
 def main() -> None:
@@ -46,10 +40,6 @@ def main() -> None:
     except CallerError as error:
         print(f"oodscan: {error}", file=sys.stderr)  # noqa: T201
         sys.exit(CALLER_MISTAKE)
-
-
-def say(line: str) -> None:
-    typer.echo(line, err=True)
 
 
 @app.command()
@@ -89,14 +79,14 @@ def scan(
     as_json: AsJson = False,
 ) -> None:
     """Score every image; rerun the same command to resume."""
-    given = _given(
+    given = given_of(
         input=input or None, labels=labels, output=output, method=method or None,
         param=parse_values("--param", param) or None, embeddings=embeddings, max_bad_fraction=max_bad_fraction,
-        model=_given(name=model, pretrained=pretrained, device=device, dtype=dtype),
-        read=_given(image_column=image_column, key_column=key_column, images_per_shard=images_per_shard,
+        model=given_of(name=model, pretrained=pretrained, device=device, dtype=dtype),
+        read=given_of(image_column=image_column, key_column=key_column, images_per_shard=images_per_shard,
                     max_image_bytes=max_image_bytes, max_image_pixels=max_image_pixels),
-        decode=_given(workers=decode_workers, cpus=decode_cpus),
-        encode=_given(workers=encode_workers, cpus=encode_cpus, gpus=encode_gpus, threads=encode_threads,
+        decode=given_of(workers=decode_workers, cpus=decode_cpus),
+        encode=given_of(workers=encode_workers, cpus=encode_cpus, gpus=encode_gpus, threads=encode_threads,
                       block=encode_block, batch_size=batch_size),
     )  # fmt: skip
     from pipelines.scan import Run
@@ -144,14 +134,14 @@ def rescore(
     as_json: AsJson = False,
 ) -> None:
     """Score stored embeddings, without the images; rerun the same command to resume."""
-    given = _given(
+    given = given_of(
         embeddings=embeddings or None, labels=labels, output=output, method=method or None,
         param=parse_values("--param", param) or None, text_embeddings=text_embeddings,
         max_bad_fraction=max_bad_fraction,
-        model=_given(name=model, pretrained=pretrained, device=device, dtype=dtype),
-        read=_given(normalize=normalize, key_column=key_column, embedding_column=embedding_column,
+        model=given_of(name=model, pretrained=pretrained, device=device, dtype=dtype),
+        read=given_of(normalize=normalize, key_column=key_column, embedding_column=embedding_column,
                     rows_per_shard=rows_per_shard),
-        score=_given(workers=score_workers, cpus=score_cpus, gpus=score_gpus, threads=score_threads),
+        score=given_of(workers=score_workers, cpus=score_cpus, gpus=score_gpus, threads=score_threads),
     )  # fmt: skip
     from pipelines.rescore import Run
     from pipelines.rescore import rescore as run_rescore
@@ -159,78 +149,6 @@ def rescore(
     chosen = load(Rescore, config, given)
     run = Run.prepare(chosen, parse_storage_options(storage_options), new_scan)
     _ended(run_rescore(run, address, say), chosen, as_json)
-
-
-@labels_app.command("build")
-def labels_build(
-    id_labels: Annotated[str | None, typer.Option(help="A text file: one label a line.")] = None,
-    output: Annotated[str | None, typer.Option(help="The label bank's directory.")] = None,
-    config: Annotated[Path | None, typer.Option(metavar="CONFIG.yaml", help="Values for the other options.")] = None,
-    corpus: Annotated[list[str], typer.Option(help="wordnet, or a word list: FILE, noun:FILE, adjective:FILE.")] = [],  # noqa: B006
-    wordnet_file: Annotated[
-        list[str], typer.Option(help="WordNet's files, e.g. noun.act; default: the criterion's.")
-    ] = [],  # noqa: B006
-    criterion: Annotated[
-        str | None, typer.Option(help="How candidates are ranked: neglabel (default), csp, density or interneg.")
-    ] = None,
-    judge: Annotated[str | None, typer.Option(help="Who removes false negatives: none.")] = None,
-    quantile: Annotated[float | None, typer.Option(help="neglabel: η of NegMining; default 0.95.")] = None,
-    fraction: Annotated[
-        float | None, typer.Option(help="Share of candidates kept, not for interneg; default 0.15, density 0.23.")
-    ] = None,
-    adjective_fraction: Annotated[
-        float | None, typer.Option(help="The same of adjectives; default: --fraction, density 0.13.")
-    ] = None,
-    phrase_seed: Annotated[int | None, typer.Option(help="csp: draws the noun of each phrase; default 0.")] = None,
-    neighbours: Annotated[int | None, typer.Option(help="density: nearest candidates looked at; default 100.")] = None,
-    negatives: Annotated[int | None, typer.Option(help="interneg: candidates kept in all; default 2000.")] = None,
-    id_images: Annotated[
-        list[str],
-        typer.Option(
-            help="interneg: labelled images of your labels: folders named after labels, a Parquet table with "
-            "--label-column, or a CSV or Parquet manifest of path and label; several times."
-        ),
-    ] = [],  # noqa: B006
-    label_column: Annotated[str | None, typer.Option(help="Column of labels in --id-images; default label.")] = None,
-    first_pass: Annotated[
-        list[str],
-        typer.Option(
-            help="interneg, in place of --id-images: embeddings of unlabelled images (as for rescore), of which those "
-            "that are surely of a label stand for it."
-        ),
-    ] = [],  # noqa: B006
-    images_per_label: Annotated[int | None, typer.Option(help="Most images used of a label; default 16.")] = None,
-    image_column: Annotated[str | None, typer.Option(help="Parquet column of image bytes in --id-images.")] = None,
-    key_column: Annotated[str | None, typer.Option(help="Parquet column of keys in --id-images.")] = None,
-    temperature: Annotated[float | None, typer.Option(help="Softmax temperature; default: the model's own.")] = None,
-    permutation_seed: Annotated[int | None, typer.Option(help="Seed of the negatives' groups; default 0.")] = None,
-    model: Model = None,
-    pretrained: Pretrained = None,
-    device: Device = None,
-    dtype: Dtype = None,
-    encode_workers: Workers = None,
-    encode_threads: Annotated[int | None, typer.Option(help="torch threads of an encoder; default 1.")] = None,
-    address: Address = None,
-    storage_options: StorageOptions = [],  # noqa: B006
-    as_json: AsJson = False,
-) -> None:
-    """Mine negative labels for a dataset's labels, and encode both."""
-    given = _given(
-        id_labels=id_labels, output=output, corpus=corpus or None, wordnet_files=wordnet_file or None,
-        criterion=criterion, judge=judge, quantile=quantile, fraction=fraction, adjective_fraction=adjective_fraction,
-        phrase_seed=phrase_seed, neighbours=neighbours, negatives=negatives, id_images=id_images or None,
-        label_column=label_column, first_pass=first_pass or None, images_per_label=images_per_label,
-        temperature=temperature, permutation_seed=permutation_seed,
-        read=_given(image_column=image_column, key_column=key_column),
-        model=_given(name=model, pretrained=pretrained, device=device, dtype=dtype),
-        encode=_given(workers=encode_workers, threads=encode_threads),
-    )  # fmt: skip
-    from pipelines.labels import Build, build
-
-    asked = Build.prepare(load(LabelsBuild, config, given), parse_storage_options(storage_options))
-    bank = build(asked, address, say)
-    counts = {**bank.info.counts, "content_hash": bank.content_hash()}
-    typer.echo(json.dumps(counts, indent=2) if as_json else _table(counts))
 
 
 @app.command()
@@ -250,7 +168,9 @@ def plan(
     from pipelines.storage import Directory
 
     options = parse_storage_options(storage_options)
-    read = load(Read, None, _given(images_per_shard=images_per_shard, image_column=image_column, key_column=key_column))
+    read = load(
+        Read, None, given_of(images_per_shard=images_per_shard, image_column=image_column, key_column=key_column)
+    )
     planned = make_plan(input, read, options)
     done = committed(Directory(output, options)) if output else set()
     rows = [
@@ -344,19 +264,10 @@ def _ended(summary: dict[str, Any], chosen: Scan | Rescore, as_json: bool) -> No
         raise typer.Exit(BUDGET_EXCEEDED)
 
 
-def _given(**values: Any) -> dict[str, Any]:
-    return {name: value for name, value in values.items() if value is not None and value != {}}
-
-
 def _described(summary: dict[str, Any], output: str) -> str:
     counts = {"records": summary["records"], **summary["statuses"], "output": output}
     if summary["last_run"].get("steady_images_per_s"):
         counts["images/s"] = (
             f"{summary['last_run']['steady_images_per_s']:.0f}, limited by {summary['last_run']['limited_by']}"
         )
-    return _table(counts)
-
-
-def _table(values: dict[str, Any]) -> str:
-    width = max(map(len, values))
-    return "\n".join(f"{name:<{width}}  {value}" for name, value in values.items())
+    return table_of(counts)

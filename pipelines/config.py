@@ -2,14 +2,15 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import Field, TypeAdapter, ValidationError, ValidationInfo, field_validator
+from pydantic import BeforeValidator, Field, TypeAdapter, ValidationError, ValidationInfo, field_validator
 
 from ood_core.criteria import CRITERIA, Criterion, parameters_of
 from ood_core.methods import METHODS, Parameters
 from pipelines.errors import CallerError, first_line
+from pipelines.judges.config import JudgeConfig, WordNet, judge_config, option_of
 from pipelines.section import Positive, Section
 
 
@@ -145,7 +146,7 @@ class LabelsBuild(Section):
     first_pass: tuple[str, ...] | None = None
     images_per_label: Positive | None = None
     read: Read = Read()
-    judge: Literal["none"] = "none"
+    judge: Annotated[JudgeConfig, Field(discriminator="name"), BeforeValidator(judge_config)] = WordNet()
     temperature: float | None = Field(default=None, gt=0)
     permutation_seed: int = Field(default=0, ge=0)
     model: Model = Model(name="ViT-B-16", pretrained="openai")
@@ -210,12 +211,15 @@ def load(section: type[Section], file: Path | None, overrides: Mapping[str, Any]
         return section.model_validate(merged)
     except ValidationError as error:
         first = error.errors()[0]
-        name = ".".join(map(str, first["loc"]))
+        place = [*map(str, first["loc"])]
+        judges = len(place) > 2 and place[0] == "judge"  # and then the judge's name and its field
+        name = ".".join([place[0], *place[2:]] if judges else place)
+        option = option_of(place[2]) if judges else f"--{name.replace('_', '-')}"
         if first["type"] == "missing":
             raise CallerError(
-                f"--{name.replace('_', '-')} is missing; give it on the command line or as `{name}:` in the YAML"
+                f"{option} is missing; give it on the command line or as `{name}:` in the YAML"
             ) from error
-        raise CallerError(f"{name} = {first['input']!r}: {_reason(first)}") from error
+        raise CallerError(f"{option if judges else name} = {first['input']!r}: {_reason(first)}") from error
 
 
 def parse_values(option: str, given: Sequence[str]) -> dict[str, Any]:

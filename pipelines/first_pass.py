@@ -15,7 +15,7 @@ from pipelines.config import LabelsBuild, ReadEmbeddings
 from pipelines.corpus import Corpus
 from pipelines.embedding_plan import plan_embeddings
 from pipelines.errors import CallerError
-from pipelines.label_criteria import ClassImages, encoded, select
+from pipelines.label_criteria import ClassImages, candidates_of, encoded, select
 from pipelines.label_workers import LabelWorkers
 from pipelines.stages.score import Rescoring
 from pipelines.stages.texts import Texts
@@ -50,15 +50,15 @@ def first_pass_images(
 def _first_bank(config: LabelsBuild, ids: Sequence[str], corpus: Corpus, workers: LabelWorkers) -> LabelBank:
     """The ID labels and what NegLabel's criterion mines for them, under the prompts that the bank will have."""
     selection = select(NegMining(), corpus, workers)
-    kept = [text for rows in selection.kept.values() for text in rows["text"].to_pylist()]
+    kept = candidates_of(selection)
     count = len(ids) + len(kept)
-    if not kept:
+    if not kept.texts:
         raise CallerError("--first-pass needs negative labels for its first look, and the corpus is too small for any")
     return LabelBank(
-        texts=[*ids, *kept],
+        texts=[*ids, *kept.texts],
         parts=["noun"] * count,
         id_count=len(ids),
-        embeddings=np.concatenate([workers.ask("ids"), encoded(selection, workers)]),
+        embeddings=np.concatenate([workers.ask("ids"), encoded(kept, workers)]),
         selection_scores=np.full(count, np.nan),
         verdicts=[None] * count,
         info=BankInfo(

@@ -5,7 +5,7 @@ of workers and the order in which they answer.
 """
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -20,6 +20,7 @@ from pipelines.config import LabelsBuild
 from pipelines.corpus import PARTS, WORDS_AT_ONCE, Block, Corpus
 from pipelines.errors import CallerError
 from pipelines.id_images import IdImages
+from pipelines.judging import Candidates
 from pipelines.label_workers import LabelWorkers
 from pipelines.stages.rank import table
 
@@ -144,18 +145,38 @@ def _densities(features: np.ndarray, neighbours: int, workers: LabelWorkers) -> 
     return scores
 
 
-def encoded(selection: Selection, workers: LabelWorkers) -> np.ndarray:
-    """Of the kept candidates, which are encoded once more: a text's embedding is the same each time."""
-    offsets = dict(zip(selection.kept, np.cumsum([0, *map(len, selection.kept.values())]).tolist(), strict=False))
-    blocks = (
-        (Block(part, offsets[part] + start, rows["text"][start : start + WORDS_AT_ONCE].to_pylist()),)
-        for part, rows in selection.kept.items()
-        for start in range(0, len(rows), WORDS_AT_ONCE)
-    )
-    embeddings = np.empty((sum(map(len, selection.kept.values())), workers.facts.dim), np.float32)
-    for block, found in workers.spread("embeddings", blocks):
+def candidates_of(selection: Selection) -> Candidates:
+    """What is kept, nouns before adjectives."""
+    tables = selection.kept.values()
+    texts = [text for rows in tables for text in rows["text"].to_pylist()]
+    parts: list[Part] = [part for part, rows in selection.kept.items() for _ in range(len(rows))]
+    scores = np.concatenate([np.empty(0), *(rows["selection_score"].to_numpy() for rows in tables)])
+    return Candidates(texts, texts, parts, scores)
+
+
+def encoded(candidates: Candidates, workers: LabelWorkers) -> np.ndarray:
+    """Embeddings of what is kept, which is encoded once more: a text's embedding is the same each time."""
+    embeddings = np.empty((len(candidates), workers.facts.dim), np.float32)
+    for block, found in workers.spread("embeddings", ((block,) for block in _blocks(candidates))):
         embeddings[block.first : block.first + len(block.texts)] = found
     return embeddings
+
+
+def nearest(candidates: Candidates, workers: LabelWorkers, ids: int, count: int) -> np.ndarray:
+    """Of each candidate its nearest ID labels, [candidates, count], nearest first."""
+    found = np.empty((len(candidates), min(count, ids)), np.int32)
+    for block, labels in workers.spread("nearest", ((block, count) for block in _blocks(candidates))):
+        found[block.first : block.first + len(block.texts)] = labels
+    return found
+
+
+def _blocks(candidates: Candidates) -> Iterator[Block]:
+    """Of one part each; the first is the candidate of number `first` among all."""
+    for part in PARTS:
+        rows = [row for row, named in enumerate(candidates.parts) if named == part]
+        for start in range(0, len(rows), WORDS_AT_ONCE):
+            together = rows[start : start + WORDS_AT_ONCE]
+            yield Block(part, together[0], [candidates.texts[row] for row in together])
 
 
 def class_images(

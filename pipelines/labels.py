@@ -1,26 +1,31 @@
 """Label banks: mine negatives from a corpus, encode through a pool of actors, keep what the criterion keeps."""
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from ood_core.criteria import ConjugatedPool, Criterion, Intermodal
-from ood_core.labels import BankInfo, LabelBank
+from ood_core.labels import LabelBank
+from ood_core.negfilter.decisions import DECISIONS
 from ood_core.vocabulary import id_labels, superclass_phrase
+from pipelines.answers import Answers, AnswerStore
 from pipelines.config import LabelsBuild
 from pipelines.corpus import WORDS_AT_ONCE, Corpus, Sources, survey
 from pipelines.errors import CallerError
 from pipelines.id_images import IdImages, find
+from pipelines.judges import Judge, open_judge
+from pipelines.judges.config import Asking, Remembering
+from pipelines.judging import NegFilter
 from pipelines.label_files import read_words
-from pipelines.stages.encode import ModelSpec
 from pipelines.storage import Directory
 
 if TYPE_CHECKING:
-    from pipelines.label_criteria import ClassImages, Say, Selection
+    from pipelines.label_bank import Mined
+    from pipelines.label_criteria import ClassImages
     from pipelines.label_workers import LabelWorkers
+
+Say = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -32,6 +37,7 @@ class Build:
     ids: list[str]
     corpus: Corpus
     id_images: IdImages | None
+    judge: Judge | None
     output: Directory
     options: Mapping[str, Any] = field(repr=False)
 
@@ -51,7 +57,16 @@ class Build:
             corpus = survey(sources)
         output = Directory(config.output, options)
         output.check_writable("--output")
-        return cls(config, criterion, ids, corpus, images, output, options)
+        asked = cls(config, criterion, ids, corpus, images, open_judge(config.judge, options), output, options)
+        if isinstance(config.judge, Remembering) and config.judge.answers:
+            asked.answers().check_writable("--answers")
+        return asked
+
+    def answers(self) -> Directory:
+        """Where a judge's answers are kept."""
+        if isinstance(self.config.judge, Remembering) and self.config.judge.answers:
+            return Directory(self.config.judge.answers, self.options)
+        return self.output.folder("answers")
 
 
 def _id_images(
@@ -72,10 +87,10 @@ def _id_images(
     return find(config, ids, criterion.images_per_label, options)
 
 
-def build(asked: Build, address: str | None = None, say: "Say" = lambda _: None) -> LabelBank:
+def build(asked: Build, address: str | None = None, say: Say = lambda _: None) -> LabelBank:
     """Makes the bank, writes it to the output directory and returns it."""
     from pipelines.cluster import cluster, model_spec
-    from pipelines.label_criteria import select
+    from pipelines.label_bank import bank_of
     from pipelines.label_workers import label_workers
 
     config, candidates = asked.config, sum(asked.corpus.counts.values())
@@ -84,16 +99,52 @@ def build(asked: Build, address: str | None = None, say: "Say" = lambda _: None)
         say(f"{len(asked.ids)} ID labels, {candidates} candidates from {', '.join(config.corpus)}")
         most = 1 + candidates // WORDS_AT_ONCE
         with label_workers(spec, config.encode, found, asked.criterion, asked.ids, most) as workers:
-            images = _class_images(asked, workers, say)
-            selection = select(asked.criterion, asked.corpus, workers, images, say)
-            bank = _bank(asked, selection, images, workers, spec)
+            mined = _mined(asked, workers, say)
+        verdicts, counts = _judged(asked, mined, say)  # the workers' CPUs and GPUs are free now
+    bank = bank_of(asked, mined, verdicts, counts, spec)
     for name, content in bank.to_files().items():
         asked.output.put(name, content)
     say(f"{bank.negative_count} negative labels kept: {config.output}")
     return bank
 
 
-def _class_images(asked: Build, workers: "LabelWorkers", say: "Say") -> "ClassImages | None":
+def unjudged_fraction(bank: LabelBank) -> float:
+    """Of the candidates that a judge was asked about, how many lack an answer that is needed."""
+    judged = sum(count for name, count in bank.info.counts.items() if name.startswith("judged_"))
+    return bank.verdicts.count("unjudged") / max(1, judged)
+
+
+def _mined(asked: Build, workers: "LabelWorkers", say: Say) -> "Mined":
+    from pipelines.label_bank import Mined
+    from pipelines.label_criteria import candidates_of, encoded, nearest, select
+
+    images = _class_images(asked, workers, say)
+    selection = select(asked.criterion, asked.corpus, workers, images, say)
+    candidates, near = candidates_of(selection), None
+    if isinstance(asked.config.judge, Asking):
+        candidates = candidates.cleaned() if asked.config.judge.clean else candidates
+        near = nearest(candidates, workers, len(asked.ids), asked.config.judge.nearest)
+    embeddings, ids = encoded(candidates, workers), workers.ask("ids")
+    return Mined(candidates, embeddings, ids, near, images, selection.survivors, workers.facts)
+
+
+def _judged(asked: Build, mined: "Mined", say: Say) -> tuple[Sequence[str | None], Mapping[str, int]]:
+    """What becomes of each candidate, and how often; the judge's tables are written."""
+    from pipelines import judged_files
+
+    judge, config = asked.judge, asked.config.judge
+    if judge is None or mined.nearest is None:
+        return [None] * len(mined.candidates), {}
+    store = AnswerStore(asked.answers()) if isinstance(config, Remembering) else None
+    known = store.read(judge) if store else Answers()
+    filtered = NegFilter(mined.candidates, asked.ids, mined.nearest, known)
+    filtered.ask(judge, store, say)
+    decided = filtered.decisions()
+    judged_files.write(asked.output, filtered, judge, decided)
+    return [DECISIONS[code] for code in decided.decision], judged_files.counts(filtered, decided)
+
+
+def _class_images(asked: Build, workers: "LabelWorkers", say: Say) -> "ClassImages | None":
     from pipelines.first_pass import first_pass_images
     from pipelines.label_criteria import class_images
 
@@ -104,58 +155,3 @@ def _class_images(asked: Build, workers: "LabelWorkers", say: "Say") -> "ClassIm
     if warning := asked.id_images.warning():
         say(warning)
     return class_images(asked.config, asked.id_images, asked.ids, workers, asked.options)
-
-
-def _bank(
-    asked: Build, selection: "Selection", images: "ClassImages | None", workers: "LabelWorkers", spec: ModelSpec
-) -> LabelBank:
-    from pipelines.label_criteria import encoded
-
-    ids, kept = len(asked.ids), selection.kept
-    scores = [rows["selection_score"].to_numpy() for rows in kept.values()]
-    texts = [text for rows in kept.values() for text in rows["text"].to_pylist()]
-    return LabelBank(
-        texts=[*asked.ids, *texts],
-        parts=["noun"] * ids + [part for part, rows in kept.items() for _ in range(len(rows))],
-        id_count=ids,
-        embeddings=np.concatenate([workers.ask("ids"), encoded(selection, workers)]),
-        selection_scores=np.concatenate([np.full(ids, np.nan), *scores]),
-        verdicts=[None] * (ids + len(texts)),
-        image_embeddings=None if images is None else images.embeddings,
-        info=_info(asked, selection, images, workers, spec),
-    )
-
-
-def _info(
-    asked: Build, selection: "Selection", images: "ClassImages | None", workers: "LabelWorkers", spec: ModelSpec
-) -> BankInfo:
-    config, criterion = asked.config, asked.criterion
-    corpus: dict[str, Any] = {"sources": list(config.corpus)}
-    if "wordnet" in config.corpus:
-        corpus["wordnet_files"] = list(asked.corpus.sources.wordnet_files)
-    parameters = {name: value for name, value in asdict(criterion).items() if value is not None}
-    steps = {
-        "candidates": asked.corpus.counts,
-        "surviving": selection.survivors,
-        "kept": {part: len(rows) for part, rows in selection.kept.items()},
-    }
-    return BankInfo(
-        model=spec.name,
-        pretrained=spec.pretrained,
-        weights=workers.facts.weights,
-        prompts={name: list(getattr(criterion.prompts, name)) for name in ("id", "noun", "adjective")},
-        temperature=config.temperature or workers.facts.temperature,
-        permutation_seed=config.permutation_seed,
-        corpus=corpus,
-        criterion={"name": config.criterion, **parameters, **(images.described if images else {})},
-        judge={"name": config.judge},
-        counts={
-            "id_labels": len(asked.ids),
-            **{
-                f"{step}_{part}": counts[part]
-                for step, counts in steps.items()
-                for part in sorted(counts)
-                if counts[part]
-            },
-        },
-    )

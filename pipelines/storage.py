@@ -3,10 +3,11 @@
 import contextlib
 import os
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 from urllib.parse import urlsplit
 
 import fsspec
@@ -43,6 +44,10 @@ class Directory:
         files, path = file_system(self.url, self.options)
         return files, f"{path.rstrip('/')}/{name}" if name else path
 
+    def folder(self, name: str) -> "Directory":
+        """A directory in this one."""
+        return Directory(f"{self.url.rstrip('/')}/{name}", self.options)
+
     @property
     def is_local(self) -> bool:
         return split_protocol(self.url)[0] in LOCAL
@@ -68,18 +73,35 @@ class Directory:
 
     def put(self, name: str, content: bytes) -> None:
         """Write a whole file so that nobody ever sees a part of it. A second put of the same name replaces it."""
+        if self.is_local:
+            with self.writing(name) as file:
+                file.write(content)
+        else:
+            files, path = self._open(name)
+            files.pipe_file(path, content)
+
+    @contextmanager
+    def writing(self, name: str) -> Iterator[BinaryIO]:
+        """A file to be written bit by bit. It is visible once it is whole; after an error it never is."""
         files, path = self._open(name)
         if not self.is_local:
-            files.pipe_file(path, content)
+            file: Any = files.open(path, "wb", autocommit=False)
+            try:
+                yield file
+                file.close()
+                file.commit()
+            except BaseException:
+                file.discard()
+                raise
             return
         target = Path(path)
         target.parent.mkdir(parents=True, exist_ok=True)
         beside = target.with_name(f".{target.name}.{uuid.uuid4().hex[:8]}.tmp")
         try:
-            with beside.open("wb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
+            with beside.open("wb") as local:
+                yield local
+                local.flush()
+                os.fsync(local.fileno())
             beside.replace(target)
         except BaseException:
             beside.unlink(missing_ok=True)

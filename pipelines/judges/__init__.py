@@ -1,5 +1,31 @@
 """Judges: who answers the questions of NegRefine's filter."""
 
+from collections.abc import Mapping
+from typing import Any
+
+from pipelines.judges.config import Http, JudgeConfig, Replay, Vllm, WordNet
 from pipelines.judges.judge import Judge
 
-__all__ = ["Judge"]
+__all__ = ["Judge", "open_judge"]
+
+
+def open_judge(config: JudgeConfig, options: Mapping[str, Any]) -> Judge | None:
+    """The judge that is asked for; None for `none`. `options`: of remote file systems. Raises CallerError."""
+    match config:
+        case WordNet():
+            from pipelines.judges.wordnet import WordNetJudge
+
+            return WordNetJudge.load()
+        case Replay():
+            from pipelines.judges.replay import ReplayJudge
+
+            return ReplayJudge.load(config.recorded, options)
+        case Vllm():
+            from pipelines.judges.vllm import VllmJudge
+
+            return VllmJudge(config)
+        case Http():
+            from pipelines.judges.http import HttpJudge
+
+            return HttpJudge(config)
+    return None

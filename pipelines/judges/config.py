@@ -1,6 +1,8 @@
 """How each judge is configured: frozen sections, chosen by `name`."""
 
-from typing import Annotated, Any, Literal
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any, Literal
 from urllib.parse import urlsplit
 
 from pydantic import Field, field_validator
@@ -17,20 +19,37 @@ class NoJudge(Section):
     name: Literal["none"] = "none"
 
 
-class WordNet(Section):
-    """Relations of WordNet 3.0."""
+class Asking(Section):
+    """A judge that is asked of every candidate whether it is a proper noun, and a subcategory of its `nearest` ID
+    labels. `clean`: NegRefine's cleaning of the words before (METHODS.md §5). More than `max_unjudged` of them without
+    an answer that is needed are too many."""
 
+    nearest: int = Field(default=10, ge=1, le=100)
+    clean: bool = True
+    max_unjudged: float = Field(default=0.01, ge=0, le=1)
+
+
+class Remembering(Asking):
+    """A judge whose answers are worth keeping. `answers`: the folder; None: `answers` in the label bank's directory."""
+
+    answers: str | None = None
+
+
+class WordNet(Asking):
+    """Relations of WordNet 3.0, which knows the words as they are spelled: they are not cleaned."""
+
+    clean: bool = False
     name: Literal["wordnet"] = "wordnet"
 
 
-class Replay(Section):
+class Replay(Asking):
     """Recorded answers: a Parquet table, or a folder of them, as another build wrote it."""
 
     name: Literal["replay"] = "replay"
     recorded: str
 
 
-class Vllm(Section):
+class Vllm(Remembering):
     """A pool of vLLM engines on the cluster. `model`: a path or hub id of any chat model.
 
     `workers` engines, each on `tensor_parallel` GPUs (None: as many as the cluster has GPUs for; on CPUs one).
@@ -47,7 +66,7 @@ class Vllm(Section):
     attempts: Positive = 3
 
 
-class Http(Section):
+class Http(Remembering):
     """Any OpenAI-compatible endpoint. The key is read from the environment variable `key_env` and never recorded.
 
     `extra_body`: sent along with every request, such as a server's own way to constrain answers.
@@ -73,4 +92,28 @@ class Http(Section):
         return url
 
 
-JudgeConfig = Annotated[NoJudge | WordNet | Replay | Vllm | Http, Field(discriminator="name")]
+JudgeConfig = NoJudge | WordNet | Replay | Vllm | Http
+JUDGES: Mapping[str, type[JudgeConfig]] = MappingProxyType(
+    {"none": NoJudge, "wordnet": WordNet, "vllm": Vllm, "http": Http, "replay": Replay}
+)
+
+
+def option_of(field: str) -> str:
+    """The option of the command line that gives a judge's field."""
+    name = field.replace("_", "-")
+    return {"name": "--judge", "answers": "--answers", "max-unjudged": "--max-unjudged"}.get(name, f"--judge-{name}")
+
+
+def judge_config(given: Any) -> Any:
+    """A judge's section from its name or its fields. Raises ValueError for a field that the judge has not."""
+    if isinstance(given, Section):
+        return given
+    fields = {"name": given} if isinstance(given, str) else {"name": "wordnet", **given}
+    if fields["name"] not in JUDGES:
+        raise ValueError(f"the judges are {', '.join(JUDGES)}")
+    judge = JUDGES[fields["name"]]
+    foreign = [field for field in fields if field not in judge.model_fields]
+    if foreign:
+        known = ", ".join(option_of(field) for field in judge.model_fields if field != "name") or "no options"
+        raise ValueError(f"{option_of(foreign[0])} is not an option of --judge {fields['name']}, which has {known}")
+    return fields

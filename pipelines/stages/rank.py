@@ -21,6 +21,9 @@ from pipelines.stages.encode import FACTS, ModelSpec, facts_of
 from pipelines.stages.learn import LearnFromEmbeddings, memory_of
 from pipelines.stages.score import Rescoring
 
+PLAIN = ("{}",)
+"""The template of a text as it is."""
+
 
 class RankedBlock(NamedTuple):
     """Of a block: how many candidates it had and how many survive, and those that can still be kept.
@@ -44,7 +47,8 @@ class LabelWorker:
     def __init__(self, model: ModelSpec, templates: Mapping[str, tuple[str, ...]], ids: Sequence[str]) -> None:
         from ood_core.encoders import ModelError
 
-        self.templates, self.dim = templates, 0
+        self.templates, self.dim, self.label_texts = templates, 0, tuple(ids)
+        self.plain_ids: Any = None
         try:
             self.encoder = model.load()
             self.id_embeddings = self.encoder.encode_ensembles(templates["id"], ids)
@@ -64,6 +68,14 @@ class LabelWorker:
     def embeddings(self, block: Block) -> tuple[Block, np.ndarray]:
         """Unit embeddings of a block's texts."""
         return block, self.encoder.encode_ensembles(self.templates[block.part], block.texts).cpu().numpy()
+
+    def nearest(self, block: Block, count: int) -> tuple[Block, np.ndarray]:
+        """Of each text the ID labels most similar to it, nearest first: their numbers, [texts, count]."""
+        from ood_core.labels.nearest import nearest_labels
+
+        if self.plain_ids is None:
+            self.plain_ids = self.encoder.encode_ensembles(PLAIN, self.label_texts)
+        return block, nearest_labels(self.encoder.encode_ensembles(PLAIN, block.texts), self.plain_ids, count)
 
     def rank(self, block: Block, criterion: Criterion, bound: float, image_embeddings: Any = None) -> RankedBlock:
         """Ranks a block by a criterion that looks at one candidate at a time; drops what is above `bound`."""

@@ -57,6 +57,8 @@ def test_the_bank_says_where_it_came_from(built: tuple[Path, LabelBank]) -> None
         "candidates_noun": 2500,
         "kept_adjective": 3,
         "kept_noun": 375,
+        "judged_kept_adjective": 3,
+        "judged_kept_noun": 375,
     }
     assert loaded.info.content_hash == bank.content_hash() == loaded.content_hash()
 

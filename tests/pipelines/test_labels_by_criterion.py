@@ -179,4 +179,6 @@ def test_the_bank_of_neglabel_is_described_as_ever(place: Path, ray_session: Non
         "candidates_noun",
         "kept_adjective",
         "kept_noun",
+        "judged_kept_adjective",
+        "judged_kept_noun",
     ]

@@ -1,0 +1,37 @@
+"""Options that several commands share, and how results are printed."""
+
+from typing import Annotated, Any
+
+import typer
+
+StorageOptions = Annotated[
+    list[str],
+    typer.Option(
+        metavar="NAME=VALUE",
+        help="Passed to the remote file system (fsspec), e.g. endpoint_url=http://host:9000. Never recorded.",
+    ),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
+Address = Annotated[str | None, typer.Option(help="A running Ray cluster; default: RAY_ADDRESS, or one started here.")]
+Model = Annotated[
+    str | None, typer.Option(help="OpenCLIP model: a name, hf-hub:…, local-dir:…, or `bundled` (knows drawings only).")
+]
+Pretrained = Annotated[str | None, typer.Option(help="OpenCLIP pretrained tag or weights file, with a model name.")]
+Device = Annotated[str | None, typer.Option(help="auto, cpu or cuda.")]
+Dtype = Annotated[str | None, typer.Option(help="auto, float32, bfloat16 or float16.")]
+Workers = Annotated[int | None, typer.Option(help="Size of the encode pool; default: one a GPU, else one a CPU.")]
+
+
+def say(line: str) -> None:
+    typer.echo(line, err=True)
+
+
+def given_of(**values: Any) -> dict[str, Any]:
+    """What was given at all."""
+    return {name: value for name, value in values.items() if value is not None and value != {}}
+
+
+def table_of(values: dict[str, Any]) -> str:
+    """A line for each value."""
+    width = max(map(len, values))
+    return "\n".join(f"{name:<{width}}  {value}" for name, value in values.items())
