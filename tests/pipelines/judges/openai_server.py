@@ -110,6 +110,8 @@ def serving(reply: Callable[[Request], Reply]) -> Iterator[OpenAIServer]:
         thread = threading.Thread(target=http.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
         server.url = f"http://127.0.0.1:{http.server_address[1]}/v1"
-        yield server
-        http.shutdown()
-        thread.join()
+        try:
+            yield server
+        finally:
+            http.shutdown()
+            thread.join()
