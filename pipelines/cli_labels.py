@@ -145,3 +145,48 @@ def labels_build(
     if isinstance(asked.config.judge, Asking) and unjudged_fraction(bank) > asked.config.judge.max_unjudged:
         say(f"{unjudged_fraction(bank):.2%} of the candidates are unjudged (--max-unjudged)")
         raise typer.Exit(BUDGET_EXCEEDED)
+
+
+Bank = Annotated[str, typer.Argument(metavar="BANK", help="A label bank's directory.")]
+Format = Annotated[str | None, typer.Option("--format", help="text (default), markdown or json.")]
+Examples = Annotated[int | None, typer.Option(help="Labels shown of each kind; default 5, with --decision all.")]
+
+
+@labels_app.command("show")
+def labels_show(
+    bank: Bank,
+    decision: Annotated[
+        str | None,
+        typer.Option(help="List what met it: kept, unjudged, proper-noun, same or subcategory."),
+    ] = None,
+    examples: Examples = None,
+    format_: Format = None,
+    storage_options: StorageOptions = [],  # noqa: B006
+    as_json: AsJson = False,
+) -> None:
+    """What a label bank is, and what went at each step on the way to it, and why."""
+    from pipelines.label_reports.report import parse_format, rendered
+    from pipelines.label_reports.show import show, show_decision
+    from pipelines.storage import Directory
+
+    form, directory = parse_format(format_, as_json), Directory(bank, parse_storage_options(storage_options))
+    found = show_decision(directory, decision, examples) if decision else show(directory, examples)
+    typer.echo(rendered(found, form), nl=False)
+
+
+@labels_app.command("diff")
+def labels_diff(
+    a: Annotated[str, typer.Argument(metavar="A", help="A label bank's directory.")],
+    b: Annotated[str, typer.Argument(metavar="B", help="Another's.")],
+    examples: Examples = None,
+    format_: Format = None,
+    storage_options: StorageOptions = [],  # noqa: B006
+    as_json: AsJson = False,
+) -> None:
+    """How two label banks differ, and why negative labels are in one of them only."""
+    from pipelines.label_reports.diff import diff
+    from pipelines.label_reports.report import parse_format, rendered
+    from pipelines.storage import Directory
+
+    form, options = parse_format(format_, as_json), parse_storage_options(storage_options)
+    typer.echo(rendered(diff(Directory(a, options), Directory(b, options), examples), form), nl=False)

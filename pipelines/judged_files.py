@@ -48,6 +48,12 @@ def write(output: Directory, asked: NegFilter, judge: Judge, decided: Decided) -
             add_decisions.write_table(_decisions(asked, decided, rows))
 
 
+def remove(output: Directory) -> None:
+    """The tables of an earlier build."""
+    for name in (QUESTIONS_FILE, ANSWERS_FILE, DECISIONS_FILE):
+        output.remove(name)
+
+
 def _in_order(asked: NegFilter) -> Wave:
     """All questions: a candidate's own first, then those of its nearest ID labels."""
     waves = asked.proper_nouns(), asked.subcategories()

@@ -22,8 +22,9 @@ STAYING = (None, "kept", "unjudged")
 
 
 class Mined(NamedTuple):
-    """What the workers made: the candidates that the criterion keeps, and all that a bank needs of them."""
+    """What the workers made: how many candidates of each part the criterion keeps, and these as they are asked about."""
 
+    kept: Mapping[Part, int]
     candidates: Candidates
     embeddings: np.ndarray
     id_embeddings: np.ndarray
@@ -59,7 +60,9 @@ def _info(asked: "Build", mined: Mined, judged: Mapping[str, int], spec: ModelSp
         corpus["wordnet_files"] = list(asked.corpus.sources.wordnet_files)
     parameters = {name: value for name, value in asdict(criterion).items() if value is not None}
     whose = {name: getattr(asked.judge, name) for name in WHOSE if asked.judge}
-    steps = {"candidates": asked.corpus.counts, "surviving": mined.survivors, "kept": Counter(mined.candidates.parts)}
+    steps = {"candidates": asked.corpus.counts, "surviving": mined.survivors, "kept": mined.kept}
+    if Counter(mined.candidates.parts) != Counter(mined.kept):
+        steps["cleaned"] = Counter(mined.candidates.parts)
     counts = {f"{step}_{part}": found[part] for step, found in steps.items() for part in sorted(found) if found[part]}
     return BankInfo(
         model=spec.name,

@@ -13,18 +13,18 @@ from pipelines.readers.range_file import open_range
 from pipelines.storage import Directory, file_system
 
 
-def load_bank(directory: Directory) -> LabelBank:
-    """Raises CallerError, naming --labels, if there is no valid bank."""
+def load_bank(directory: Directory, called: str = "--labels") -> LabelBank:
+    """Raises CallerError, naming what the command line calls it, if there is no valid bank."""
     try:
         info = directory.read(INFO_FILE) if directory.exists(INFO_FILE) else None
         return LabelBank.from_files(directory.read(LABELS_FILE), info)
     except FileNotFoundError as error:
         raise CallerError(
-            f"--labels {directory.url!r} is not a label bank: it has no {LABELS_FILE}; "
+            f"{called} {directory.url!r} is not a label bank: it has no {LABELS_FILE}; "
             "make one with `oodscan labels build`"
         ) from error
     except ValueError as error:
-        raise CallerError(f"--labels {directory.url!r} is not a valid label bank: {error}") from error
+        raise CallerError(f"{called} {directory.url!r} is not a valid label bank: {error}") from error
 
 
 def read_words(option: str, url: str, options: dict) -> bytes:

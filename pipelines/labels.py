@@ -1,5 +1,6 @@
 """Label banks: mine negatives from a corpus, encode through a pool of actors, keep what the criterion keeps."""
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -18,6 +19,7 @@ from pipelines.judges import Judge, open_judge
 from pipelines.judges.config import Asking, Remembering
 from pipelines.judging import NegFilter
 from pipelines.label_files import read_words
+from pipelines.stages.encode import ModelSpec
 from pipelines.storage import Directory
 
 if TYPE_CHECKING:
@@ -87,15 +89,17 @@ def _id_images(
     return find(config, ids, criterion.images_per_label, options)
 
 
-def build(asked: Build, address: str | None = None, say: Say = lambda _: None) -> LabelBank:
-    """Makes the bank, writes it to the output directory and returns it."""
+def build(
+    asked: Build, address: str | None = None, say: Say = lambda _: None, model: ModelSpec | None = None
+) -> LabelBank:
+    """Makes the bank, writes it to the output directory and returns it. `model`: in place of the configured one."""
     from pipelines.cluster import cluster, model_spec
     from pipelines.label_bank import bank_of
     from pipelines.label_workers import label_workers
 
     config, candidates = asked.config, sum(asked.corpus.counts.values())
     with cluster(address) as found:
-        spec = model_spec(config.model, config.encode, found)
+        spec = model or model_spec(config.model, config.encode, found)
         say(f"{len(asked.ids)} ID labels, {candidates} candidates from {', '.join(config.corpus)}")
         most = 1 + candidates // WORDS_AT_ONCE
         with label_workers(spec, config.encode, found, asked.criterion, asked.ids, most) as workers:
@@ -121,11 +125,12 @@ def _mined(asked: Build, workers: "LabelWorkers", say: Say) -> "Mined":
     images = _class_images(asked, workers, say)
     selection = select(asked.criterion, asked.corpus, workers, images, say)
     candidates, near = candidates_of(selection), None
+    kept = Counter(candidates.parts)
     if isinstance(asked.config.judge, Asking):
         candidates = candidates.cleaned() if asked.config.judge.clean else candidates
         near = nearest(candidates, workers, len(asked.ids), asked.config.judge.nearest)
     embeddings, ids = encoded(candidates, workers), workers.ask("ids")
-    return Mined(candidates, embeddings, ids, near, images, selection.survivors, workers.facts)
+    return Mined(kept, candidates, embeddings, ids, near, images, selection.survivors, workers.facts)
 
 
 def _judged(asked: Build, mined: "Mined", say: Say) -> tuple[Sequence[str | None], Mapping[str, int]]:
@@ -134,6 +139,7 @@ def _judged(asked: Build, mined: "Mined", say: Say) -> tuple[Sequence[str | None
 
     judge, config = asked.judge, asked.config.judge
     if judge is None or mined.nearest is None:
+        judged_files.remove(asked.output)
         return [None] * len(mined.candidates), {}
     store = AnswerStore(asked.answers()) if isinstance(config, Remembering) else None
     known = store.read(judge) if store else Answers()

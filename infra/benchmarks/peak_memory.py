@@ -12,12 +12,13 @@ import shutil
 import subprocess
 import uuid
 from collections import Counter
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from infra.benchmarks.workloads import OODSCAN, Workload, drawings, machine, parser, say, scan_arguments
+from infra.benchmarks.workloads import OODSCAN, drawings, machine, parser, say, scan_arguments
 
 MARK = "OODSCAN_BENCHMARK_RUN"
 INTERVAL_S = 0.5
@@ -72,27 +73,26 @@ def _short(command: str) -> str:
     return " ".join(Path(word).name for word in words[:2])[:60]
 
 
-def peak(workload: Workload, output: Path) -> dict[str, Any]:
-    """One scan in an empty output directory: the largest sum seen, and what it was made of."""
-    shutil.rmtree(output, ignore_errors=True)
+def peak(command: Sequence[str | Path]) -> dict[str, Any]:
+    """The largest sum seen while a command runs, and what it was made of. Raises RuntimeError if it fails."""
     mark = uuid.uuid4().hex
     processes = Processes(f"{MARK}={mark}".encode())
     largest: Counter[str] = Counter()
     samples = 0
-    command = [OODSCAN, *map(str, scan_arguments(workload, output))]
-    with subprocess.Popen(command, env=os.environ | {MARK: mark}, stderr=subprocess.DEVNULL,
-                          stdout=subprocess.DEVNULL) as scan:  # fmt: skip
-        while scan.poll() is None:
+    with subprocess.Popen(
+        command, env=os.environ | {MARK: mark}, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL
+    ) as run:
+        while run.poll() is None:
             now = processes.pss_by_name()
             samples += 1
             if now.total() > largest.total():
                 largest = now
             with suppress(subprocess.TimeoutExpired):
-                scan.wait(INTERVAL_S)
-    if scan.returncode:
-        raise RuntimeError(f"oodscan ended with exit code {scan.returncode}")
+                run.wait(INTERVAL_S)
+    if run.returncode:
+        raise RuntimeError(f"{command[0]} ended with exit code {run.returncode}")
     mib = {name: round(size / 2**20) for name, size in largest.most_common()}
-    return {"images": workload.images, "peak_mib": largest.total() / 2**20, "samples": samples, "at_peak_mib": mib}
+    return {"peak_mib": largest.total() / 2**20, "samples": samples, "at_peak_mib": mib}
 
 
 def main() -> None:
@@ -101,7 +101,9 @@ def main() -> None:
     options = options_of.parse_args()
     host, runs = machine(), []
     for count in options.counts:
-        runs.append(peak(drawings(options.scratch, count), options.scratch / "scan-memory"))
+        workload, output = drawings(options.scratch, count), options.scratch / "scan-memory"
+        shutil.rmtree(output, ignore_errors=True)
+        runs.append({"images": workload.images, **peak([OODSCAN, *map(str, scan_arguments(workload, output))])})
         say(f"{count}: {runs[-1]['peak_mib']:.0f} MiB")
     ratio = runs[1]["peak_mib"] / runs[0]["peak_mib"]
     print(json.dumps({"machine": host, "runs": runs, "ratio": ratio, "within_bar": abs(ratio - 1) <= BAR}, indent=2))

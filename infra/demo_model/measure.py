@@ -26,7 +26,7 @@ from ood_core.metrics import auroc, metrics
 from ood_core.scores import score_dataset
 from ood_core.vocabulary import CSP
 from pipelines.cluster import cluster
-from pipelines.config import LabelsBuild, Model
+from pipelines.config import LabelsBuild, load
 from pipelines.labels import Build, build
 
 SEED = 0
@@ -38,6 +38,9 @@ METHODS: Mapping[str, tuple[str, str, Parameters]] = {
     "NegLabel": ("neglabel", "neglabel", NegLabel()),
     "CSP": ("csp", "neglabel", NegLabel()),
     "NegRefine, unfiltered": ("csp", "negrefine", NegRefine()),
+    "NegRefine, filtered by WordNet": ("csp judged", "negrefine", NegRefine()),
+    "CSP, filtered by WordNet": ("csp judged", "neglabel", NegLabel()),
+    "NegLabel, filtered by WordNet": ("neglabel judged", "neglabel", NegLabel()),
     "Debiased": ("density", "debiased", Debiased()),
     "AdaNeg, task": ("neglabel", "adaneg", AdaNeg()),
     "AdaNeg, sample": ("neglabel", "adaneg", AdaNeg(proxies="sample")),
@@ -46,8 +49,15 @@ METHODS: Mapping[str, tuple[str, str, Parameters]] = {
     "AdaNeg, sample, sequential": ("neglabel", "adaneg", AdaNeg(proxies="sample", order="sequential")),
     "InterNeg, no ID images": ("neglabel", "interneg", InterNeg()),
 }
-"""By what the table calls them: the bank's criterion, the method and its parameters, all at their published defaults.
-NegRefine's negatives are CSP's, as no judge has filtered them."""
+"""By what the table calls them: the bank, the method and its parameters, all at their published defaults."""
+BANKS: Mapping[str, tuple[str, str]] = {
+    "neglabel": ("neglabel", "none"),
+    "neglabel judged": ("neglabel", "wordnet"),
+    "csp": ("csp", "none"),
+    "csp judged": ("csp", "wordnet"),
+    "density": ("density", "none"),
+}
+"""Criterion and judge of each bank. The papers' have no judge, but for NegRefine's."""
 
 
 def pictures(shards: Path) -> Iterator[tuple[str, bytes]]:
@@ -73,17 +83,18 @@ def _image_embeddings(encoder: ClipEncoder, demo: Path) -> tuple[list[str], list
 
 
 def _banks(demo: Path) -> dict[str, LabelBank]:
-    """The label bank of each criterion that needs no ID images, each with its paper's defaults."""
+    """The label banks of the criteria that need no ID images, each with its paper's defaults."""
     banks = {}
     with tempfile.TemporaryDirectory() as folder, cluster():
-        for criterion in ("neglabel", "csp", "density"):
-            config = LabelsBuild(
-                id_labels=str(demo / "id_labels.txt"),
-                output=f"{folder}/{criterion}",
-                criterion=criterion,
-                model=Model(name=f"local-dir:{(demo / 'model').absolute()}"),
-            )
-            banks[criterion] = build(Build.prepare(config, {}))
+        for name, (criterion, judge) in BANKS.items():
+            settings = {
+                "id_labels": str(demo / "id_labels.txt"),
+                "output": f"{folder}/{name}",
+                "criterion": criterion,
+                "judge": judge,
+                "model": {"name": f"local-dir:{(demo / 'model').absolute()}"},
+            }
+            banks[name] = build(Build.prepare(load(LabelsBuild, None, settings), {}))
     return banks
 
 
@@ -98,10 +109,10 @@ def scores(demo: Path) -> tuple[list[str], Scores]:
     encode = partial(encoder.encode_ensembles, CSP.noun)
     order = np.random.default_rng(SEED).permutation(len(keys))
     found = {}
-    for name, (criterion, method, parameters) in METHODS.items():
+    for name, (bank, method, parameters) in METHODS.items():
         invert = Inverter(encoder, parameters.steps) if isinstance(parameters, InterNeg) else None
         shuffled = score_dataset(
-            banks[criterion],
+            banks[bank],
             {method: parameters},
             images[order],
             [keys[place] for place in order.tolist()],

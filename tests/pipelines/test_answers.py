@@ -84,7 +84,8 @@ def test_what_was_answered_before_the_judge_failed_is_kept(folder: Directory) ->
 def test_parts_are_written_while_answers_still_come(folder: Directory) -> None:
     judge = RuleJudge()
     coming = AnswerStore(folder, rows_a_part=2).kept(judge, judge.answers(asked(word) for word in WORDS))
-    next(coming), next(coming), next(coming)
+    for _ in range(3):
+        next(coming)
     assert len(folder.names()) == 1
     list(coming)
     assert len(folder.names()) == 3

@@ -13,8 +13,8 @@ import pyarrow.compute as compute
 from ood_core.labels import BankInfo
 from ood_core.negfilter.decisions import DECISIONS
 from ood_core.negfilter.questions import ANSWERS, QUESTIONS, question_id
-from pipelines.bank_files import BankFiles
 from pipelines.judged_files import ANSWERS_FILE, DECISION_COLUMNS, DECISIONS_FILE, QUESTIONS_FILE
+from pipelines.label_reports.files import BankFiles
 
 
 @dataclass(frozen=True)

@@ -9,11 +9,12 @@ import pyarrow.compute as compute
 
 from ood_core.labels import BankInfo
 from ood_core.negfilter.decisions import DECISIONS
-from pipelines.bank_files import BankFiles
 from pipelines.errors import CallerError
 from pipelines.judged_files import DECISIONS_FILE
-from pipelines.label_decisions import Candidate, best_first, explained, is_judged, known, survey
-from pipelines.label_steps import (
+from pipelines.label_reports.decisions import Candidate, best_first, explained, is_judged, known, survey
+from pipelines.label_reports.files import BankFiles
+from pipelines.label_reports.report import Report, Table
+from pipelines.label_reports.steps import (
     DECISION_HEADINGS,
     STEPS,
     Steps,
@@ -23,7 +24,6 @@ from pipelines.label_steps import (
     parts_of,
     steps,
 )
-from pipelines.report import Report, Table
 from pipelines.storage import Directory
 
 

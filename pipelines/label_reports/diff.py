@@ -5,11 +5,11 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from ood_core.labels import LabelBank
-from pipelines.label_absent import REASONS, Absent, Side, absent
-from pipelines.label_show import listed, settings
-from pipelines.label_steps import STEPS, Steps, counted, example_table, most_shown
-from pipelines.label_vectors import Vectors, embeddings, image_embeddings, orders_differing
-from pipelines.report import Report, Table
+from pipelines.label_reports.absent import REASONS, Absent, Side, absent
+from pipelines.label_reports.report import Report, Table
+from pipelines.label_reports.show import listed, settings
+from pipelines.label_reports.steps import STEPS, Steps, counted, example_table, most_shown
+from pipelines.label_reports.vectors import Vectors, embeddings, image_embeddings, orders_differing
 from pipelines.storage import Directory
 
 A, B = "A", "B"

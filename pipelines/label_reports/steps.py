@@ -12,8 +12,8 @@ from ood_core.negfilter.decisions import DECISIONS
 from pipelines.corpus import PARTS
 from pipelines.errors import CallerError
 from pipelines.judged_files import DECISIONS_FILE
-from pipelines.label_decisions import Candidate, Met
-from pipelines.report import Table
+from pipelines.label_reports.decisions import Candidate, Met
+from pipelines.label_reports.report import Table
 
 DECISION_HEADINGS = {
     "proper-noun": "removed: proper noun",
@@ -27,10 +27,11 @@ STEPS = {
     "candidates": "candidates",
     "surviving": "survived the criterion",
     "kept-by-criterion": "kept by the criterion",
+    "cleaned": "left by cleaning",
     **{decision: heading for decision, heading in DECISION_HEADINGS.items() if decision != "kept"},
     "negatives": "negative labels",
 }
-COUNTED = {"candidates": "candidates", "surviving": "surviving", "kept-by-criterion": "kept"}
+COUNTED = {"candidates": "candidates", "surviving": "surviving", "kept-by-criterion": "kept", "cleaned": "cleaned"}
 """Steps before the judge, with the name that `bank.json` counts them by."""
 EXAMPLES = 5
 

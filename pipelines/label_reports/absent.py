@@ -10,10 +10,10 @@ import pyarrow as pa
 import pyarrow.compute as compute
 
 from ood_core.labels import LabelBank
-from pipelines.bank_files import BankFiles
 from pipelines.judged_files import DECISION_COLUMNS, DECISIONS_FILE
-from pipelines.label_decisions import Candidate, candidates, explained, is_judged, known, survey
-from pipelines.label_steps import DECISION_HEADINGS, Steps, discrepancy, steps
+from pipelines.label_reports.decisions import Candidate, candidates, explained, is_judged, known, survey
+from pipelines.label_reports.files import BankFiles
+from pipelines.label_reports.steps import DECISION_HEADINGS, Steps, discrepancy, steps
 from pipelines.storage import Directory
 
 REASONS = {

@@ -11,10 +11,10 @@ from typer.testing import CliRunner
 
 from pipelines.cli import app
 from pipelines.errors import CallerError
-from pipelines.label_show import show, show_decision
+from pipelines.label_reports.show import show, show_decision
 from pipelines.storage import Directory
 from tests.conftest import Storage
-from tests.pipelines.made_bank import ROWS, answers, bank, decisions
+from tests.pipelines.label_reports.made_bank import ROWS, answers, bank, decisions
 
 GIVEN: dict[tuple[str, str | None], float | str] = {
     ("paris", None): 0.875,

@@ -11,10 +11,10 @@ from typer.testing import CliRunner
 from ood_core.labels import LabelBank
 from pipelines.cli import app
 from pipelines.errors import CallerError
-from pipelines.label_diff import Diff, diff
+from pipelines.label_reports.diff import Diff, diff
 from pipelines.storage import Directory
 from tests.conftest import Storage
-from tests.pipelines.made_bank import JUDGE, ROWS, Row, answers, bank, decisions
+from tests.pipelines.label_reports.made_bank import JUDGE, ROWS, Row, answers, bank, decisions
 
 
 def printed(*arguments: str | Path) -> str:

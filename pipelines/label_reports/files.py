@@ -11,7 +11,7 @@ from ood_core.labels import BankInfo, LabelBank
 from ood_core.labels.bank import INFO_FILE, LABELS_FILE
 from ood_core.labels.info import read_info
 from pipelines.errors import CallerError, ReadError, first_line
-from pipelines.label_files import open_words
+from pipelines.label_files import load_bank, open_words
 from pipelines.readers.parquet import DAMAGE
 from pipelines.storage import Directory
 
@@ -35,10 +35,7 @@ class BankFiles:
 
     def bank(self) -> LabelBank:
         """The whole bank, embeddings too."""
-        info = self.directory.read(INFO_FILE) if self.has(INFO_FILE) else None
-        self._check_there()
-        with self._checked():
-            return LabelBank.from_files(self.directory.read(LABELS_FILE), info)
+        return load_bank(self.directory, self.called)
 
     def labels(self) -> pa.Table:
         """Text and role of each label, part and selection score where the bank has them; no embedding is read."""
