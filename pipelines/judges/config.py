@@ -53,6 +53,9 @@ class Vllm(Remembering):
     """A pool of vLLM engines on the cluster. `model`: a path or hub id of any chat model.
 
     `workers` engines, each on `tensor_parallel` GPUs (None: as many as the cluster has GPUs for; on CPUs one).
+    `engine`: `processor` is Ray Data's `build_processor`, with an engine process beside every actor, started for every
+    wave; `in-process` is `vllm.LLM` within an actor, started once, on one GPU or on CPUs. `auto`: `processor` where the
+    cluster has GPUs.
     """
 
     name: Literal["vllm"] = "vllm"
@@ -62,7 +65,8 @@ class Vllm(Remembering):
     max_model_len: Positive = 512
     prefix_caching: bool = True
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
-    batch_size: Positive = 256
+    engine: Literal["auto", "processor", "in-process"] = "auto"
+    batch_size: Positive = 1024
     attempts: Positive = 3
 
 
