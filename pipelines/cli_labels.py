@@ -60,6 +60,9 @@ def labels_build(
     judge_prefix_caching: Annotated[
         bool | None, typer.Option("--judge-prefix-caching/--no-judge-prefix-caching", help="vllm: on by default.")
     ] = None,
+    judge_engine: Annotated[
+        str | None, typer.Option(help="vllm: processor (Ray Data's), in-process or auto: processor where GPUs are.")
+    ] = None,
     judge_dtype: Annotated[str | None, typer.Option(help="vllm: auto, float32, bfloat16 or float16.")] = None,
     judge_batch_size: Annotated[int | None, typer.Option(help="vllm: questions handed over at once.")] = None,
     judge_attempts: Annotated[int | None, typer.Option(help="vllm, http: how often a question is asked.")] = None,
@@ -122,7 +125,7 @@ def labels_build(
     judging = given_of(
         name=judge, model=judge_model, url=judge_url, key_env=judge_key_env, concurrency=judge_concurrency,
         recorded=judge_recorded, workers=judge_workers, tensor_parallel=judge_tensor_parallel,
-        max_model_len=judge_max_model_len, prefix_caching=judge_prefix_caching, dtype=judge_dtype,
+        max_model_len=judge_max_model_len, prefix_caching=judge_prefix_caching, engine=judge_engine, dtype=judge_dtype,
         batch_size=judge_batch_size, attempts=judge_attempts, timeout_s=judge_timeout_s, nearest=judge_nearest,
         clean=judge_clean, answers=answers, max_unjudged=max_unjudged,
     )  # fmt: skip

@@ -22,7 +22,7 @@ STAYING = (None, "kept", "unjudged")
 
 
 class Mined(NamedTuple):
-    """What the workers made: how many candidates of each part the criterion keeps, and these as they are asked about."""
+    """What the workers made: how many of each part the criterion keeps, and these as they are asked about."""
 
     kept: Mapping[Part, int]
     candidates: Candidates

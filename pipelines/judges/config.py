@@ -1,6 +1,7 @@
 """How each judge is configured: frozen sections, chosen by `name`."""
 
 from collections.abc import Mapping
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Literal
 from urllib.parse import urlsplit
@@ -43,7 +44,7 @@ class WordNet(Asking):
 
 
 class Replay(Asking):
-    """Recorded answers: a Parquet table, or a folder of them, as another build wrote it."""
+    """Recorded answers: a Parquet table or a folder of them, as another build wrote it, or NegRefine's own log."""
 
     name: Literal["replay"] = "replay"
     recorded: str
@@ -68,6 +69,12 @@ class Vllm(Remembering):
     engine: Literal["auto", "processor", "in-process"] = "auto"
     batch_size: Positive = 1024
     attempts: Positive = 3
+
+    @field_validator("model")
+    @classmethod
+    def _absolute(cls, model: str) -> str:
+        """Workers may stand in another directory."""
+        return str(Path(model).absolute()) if Path(model).is_dir() else model
 
 
 class Http(Remembering):

@@ -5,7 +5,6 @@ import importlib.util
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -70,13 +69,14 @@ class VllmJudge:
             )
         self.config = config
         self.prompts = _prompts(config.model)
+        directory = Path(config.model)
+        self._model = f"{config.model}@{digest(directory)}" if directory.is_dir() else config.model
         self._engines: list[Any] = []
 
-    @cached_property
+    @property
     def model(self) -> str:
         """A hub's id as it is; a directory with a digest, since other weights may be put there."""
-        directory = Path(self.config.model)
-        return f"{self.config.model}@{digest(directory)}" if directory.is_dir() else self.config.model
+        return self._model
 
     @property
     def prompt_version(self) -> str:
