@@ -1,7 +1,6 @@
 """What is asked of a negative label: is it a name, and is it a kind of an ID label (METHODS.md §5). Free of torch."""
 
 import hashlib
-import json
 from collections.abc import Iterable
 
 import numpy as np
@@ -57,7 +56,8 @@ def prompt(negative: str, id_label: str | None) -> str:
 
 def question_id(negative: str, id_label: str | None) -> int:
     """64 bits of the question's hash; of a hundred million questions two are the same with a chance of 3e-4."""
-    digest = hashlib.blake2b(json.dumps([negative, id_label]).encode(), digest_size=8).digest()
+    words = f"{len(negative)}:{negative}" if id_label is None else f"{len(negative)}:{negative}:{id_label}"
+    digest = hashlib.blake2b(words.encode(), digest_size=8).digest()
     return int.from_bytes(digest, "big", signed=True)
 
 

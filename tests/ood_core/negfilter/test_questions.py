@@ -30,11 +30,11 @@ def test_what_is_clean_stays_as_it_is(text: str) -> None:
 @pytest.mark.parametrize(
     ("negative", "id_label", "expected"),
     [
-        ("paris", None, 9128572042627169808),
-        ("golden retriever", "dog", 843943675417532615),
-        ("dog", "golden retriever", 432000764616586251),
-        ("café", "crème", -8780103984567488027),
-        ("", "", 5859099643289373235),
+        ("paris", None, -7216748667917624298),
+        ("golden retriever", "dog", -4157842637978240085),
+        ("dog", "golden retriever", 1416707738389768167),
+        ("café", "crème", 7789001246213631564),
+        ("", "", -841698985291186350),
     ],
 )
 def test_a_question_keeps_its_id(negative: str, id_label: str | None, expected: int) -> None:
