@@ -3,7 +3,7 @@
 What is held of a candidate is its text, its nearest ID labels (4 bytes each) and their answers (17 bytes each).
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -15,9 +15,9 @@ from ood_core.vocabulary import Part
 from pipelines.answers import Answers, AnswerStore
 from pipelines.corpus import first_of_each
 from pipelines.judges import Judge
+from pipelines.progress import Say, counting
 
 QUESTIONS_AT_ONCE = 4096
-Say = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -118,9 +118,10 @@ class NegFilter:
 
     def _same(self) -> np.ndarray:
         """Where a candidate is the ID label itself, however capitalised."""
-        folded = {label.casefold(): number for number, label in enumerate(self.ids)}
-        numbers = np.array([folded.get(text.casefold(), -1) for text in self.candidates.texts], int)
-        return self.nearest == numbers[:, None]
+        first: dict[str, int] = {}
+        labels = np.array([first.setdefault(label.casefold(), number) for number, label in enumerate(self.ids)], int)
+        texts = np.array([first.get(text.casefold(), -1) for text in self.candidates.texts], int)
+        return labels[self.nearest] == texts[:, None]
 
     def _ask(self, wave: Wave, kind: str, judge: Judge, store: AnswerStore | None, say: Say) -> None:
         ids = self.question_ids(wave)
@@ -129,9 +130,10 @@ class NegFilter:
         if not len(asked):
             return
         found = judge.answers(self.questions(block) for block in asked.blocks())
-        count = 0
+        count, progress = 0, counting(say, len(asked), "questions")
         for table in store.kept(judge, found) if store else found:
             self.answers.add(table)
             count += len(table)
+            progress(len(table))
         if count != len(asked):
             raise RuntimeError(f"{judge.model} was asked {len(asked)} questions and gave {count} answers")

@@ -4,7 +4,6 @@ What is kept is what a sort of all candidates by (selection score, place in the 
 of workers and the order in which they answer.
 """
 
-import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -22,9 +21,8 @@ from pipelines.errors import CallerError
 from pipelines.id_images import IdImages
 from pipelines.judging import Candidates
 from pipelines.label_workers import LabelWorkers
+from pipelines.progress import Say, counting
 from pipelines.stages.rank import table
-
-Say = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -51,25 +49,10 @@ def select(
     say: Say = lambda _: None,
 ) -> Selection:
     """Ranks the corpus. `images`: for InterNeg's criterion. Raises CallerError if nothing can be ranked or kept."""
-    progress = counting(say, sum(corpus.counts.values()))
+    progress = counting(say, sum(corpus.counts.values()), "candidates")
     if isinstance(criterion, Density):
         return _by_density(criterion, corpus, workers, progress)
     return _one_by_one(criterion, corpus, workers, images, progress)
-
-
-def counting(say: Say, total: int, wait_s: float = 15.0) -> Callable[[int], None]:
-    """Takes how many more candidates are done, and now and then says how far it is."""
-    begun = said = time.monotonic()
-    done = 0
-
-    def more(count: int) -> None:
-        nonlocal said, done
-        done, now = done + count, time.monotonic()
-        if now - said >= wait_s:
-            say(f"{done} of {total} candidates, {now - begun:.0f} s")
-            said = now
-
-    return more
 
 
 def _one_by_one(

@@ -1,7 +1,7 @@
 """Label banks: mine negatives from a corpus, encode through a pool of actors, keep what the criterion keeps."""
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -19,6 +19,7 @@ from pipelines.judges import Judge, open_judge
 from pipelines.judges.config import Asking, Remembering
 from pipelines.judging import NegFilter
 from pipelines.label_files import read_words
+from pipelines.progress import Say
 from pipelines.stages.encode import ModelSpec
 from pipelines.storage import Directory
 
@@ -26,8 +27,6 @@ if TYPE_CHECKING:
     from pipelines.label_bank import Mined
     from pipelines.label_criteria import ClassImages
     from pipelines.label_workers import LabelWorkers
-
-Say = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -40,6 +39,9 @@ class Build:
     corpus: Corpus
     id_images: IdImages | None
     judge: Judge | None
+    store: AnswerStore | None
+    answers: Answers = field(repr=False)
+    """Of the judge, to questions of earlier builds."""
     output: Directory
     options: Mapping[str, Any] = field(repr=False)
 
@@ -59,16 +61,20 @@ class Build:
             corpus = survey(sources)
         output = Directory(config.output, options)
         output.check_writable("--output")
-        asked = cls(config, criterion, ids, corpus, images, open_judge(config.judge, options), output, options)
-        if isinstance(config.judge, Remembering) and config.judge.answers:
-            asked.answers().check_writable("--answers")
-        return asked
+        judge, store = open_judge(config.judge, options), _store(config, output)
+        answers = store.read(judge) if store and judge else Answers()
+        return cls(config, criterion, ids, corpus, images, judge, store, answers, output, options)
 
-    def answers(self) -> Directory:
-        """Where a judge's answers are kept."""
-        if isinstance(self.config.judge, Remembering) and self.config.judge.answers:
-            return Directory(self.config.judge.answers, self.options)
-        return self.output.folder("answers")
+
+def _store(config: LabelsBuild, output: Directory) -> AnswerStore | None:
+    """Where a judge's answers are kept, if it is one whose answers are worth keeping."""
+    if not isinstance(config.judge, Remembering):
+        return None
+    if not config.judge.answers:
+        return AnswerStore(output.folder("answers"))
+    directory = Directory(config.judge.answers, output.options)
+    directory.check_writable("--answers")
+    return AnswerStore(directory)
 
 
 def _id_images(
@@ -137,14 +143,12 @@ def _judged(asked: Build, mined: "Mined", say: Say) -> tuple[Sequence[str | None
     """What becomes of each candidate, and how often; the judge's tables are written."""
     from pipelines import judged_files
 
-    judge, config = asked.judge, asked.config.judge
+    judge = asked.judge
     if judge is None or mined.nearest is None:
         judged_files.remove(asked.output)
         return [None] * len(mined.candidates), {}
-    store = AnswerStore(asked.answers()) if isinstance(config, Remembering) else None
-    known = store.read(judge) if store else Answers()
-    filtered = NegFilter(mined.candidates, asked.ids, mined.nearest, known)
-    filtered.ask(judge, store, say)
+    filtered = NegFilter(mined.candidates, asked.ids, mined.nearest, asked.answers)
+    filtered.ask(judge, asked.store, say)
     decided = filtered.decisions()
     judged_files.write(asked.output, filtered, judge, decided)
     return [DECISIONS[code] for code in decided.decision], judged_files.counts(filtered, decided)

@@ -12,11 +12,11 @@ from ood_core.methods import score_column
 from pipelines.commit import EMBEDDINGS, SCORES, part_name
 from pipelines.identity import PLAN_FILE, SCAN_FILE
 from pipelines.plan import Plan
+from pipelines.progress import Say
 from pipelines.storage import Directory
 from pipelines.summary import Tally
 
 SUMMARY_FILE, SUCCESS_FILE, MEMORY = "summary.json", "_SUCCESS", "memory"
-Say = Callable[[str], None]
 
 
 def clear(output: Directory) -> None:

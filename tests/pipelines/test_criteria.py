@@ -13,8 +13,9 @@ from ood_core.criteria import CRITERIA, ConjugatedPool, Criterion, Density, Inte
 from ood_core.vocabulary import superclass_phrase
 from pipelines.corpus import Corpus, Sources, survey
 from pipelines.errors import CallerError
-from pipelines.label_criteria import ClassImages, Selection, counting, select
+from pipelines.label_criteria import ClassImages, Selection, select
 from pipelines.label_workers import LabelWorkers
+from pipelines.progress import counting
 from pipelines.stages.encode import FACTS, ModelFacts, ModelSpec
 from pipelines.stages.rank import LabelWorker
 
@@ -158,10 +159,10 @@ def test_csps_phrases_are_what_is_ranked_and_kept(tmp_path: Path, workers_of) ->
 
 def test_a_long_ranking_says_how_far_it_is() -> None:
     said: list[str] = []
-    more = counting(said.append, 30, wait_s=0)
+    more = counting(said.append, 30, "candidates", wait_s=0)
     more(10)
     more(15)
     assert [line.split(",")[0] for line in said] == ["10 of 30 candidates", "25 of 30 candidates"]
-    patient = counting(said.append, 30, wait_s=60)
+    patient = counting(said.append, 30, "candidates", wait_s=60)
     patient(30)
     assert len(said) == 2
