@@ -14,7 +14,7 @@ import pyarrow as pa
 from ood_core.negfilter.questions import ANSWERS, PROMPT_VERSION, QUESTIONS
 from pipelines.errors import CallerError, first_line
 from pipelines.judges.config import Vllm
-from pipelines.judges.vllm_engine import TOO_LONG, Engine, EngineSpec, PromptError, Prompts, failures
+from pipelines.judges.vllm_engine import TOO_LONG, Engine, EngineSpec, PromptError, Prompts, failures, not_loaded
 
 SHRINK = 32
 """How many times fewer questions are handed over at once in every further attempt: 1024, 32, 1."""
@@ -187,8 +187,7 @@ def _start(spec: EngineSpec, pool: Pool) -> list[Any]:
     try:
         ray.get([engine.ready.remote() for engine in engines])
     except RayActorError as error:
-        last = str(error).strip().splitlines()[-1].strip()
-        raise CallerError(f"--judge-model {spec.model!r} cannot be loaded: {last}") from error
+        raise CallerError(not_loaded(spec.model, error)) from error
     return engines
 
 

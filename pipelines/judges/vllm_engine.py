@@ -100,6 +100,11 @@ def replies(questions: pa.Table, difference: np.ndarray, errors: Sequence[str | 
     return pa.Table.from_arrays([*questions.select(QUESTIONS.names).columns, *columns], schema=REPLIES)
 
 
+def not_loaded(model: str, error: Exception) -> str:
+    """Of an actor that could not be made; the error's last line says why."""
+    return f"--judge-model {model!r} cannot be loaded: {str(error).strip().splitlines()[-1].strip()}"
+
+
 def failures(questions: pa.Table, error: str) -> pa.Table:
     return replies(questions, np.zeros(len(questions)), [error] * len(questions))
 

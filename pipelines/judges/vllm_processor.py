@@ -8,8 +8,10 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import ray.data
+from ray.exceptions import RayActorError
 
-from pipelines.judges.vllm_engine import REPLIES, EngineSpec, replies, too_long
+from pipelines.errors import CallerError
+from pipelines.judges.vllm_engine import REPLIES, EngineSpec, not_loaded, replies, too_long
 
 ERROR = "__inference_error__"
 """Ray Data's column: rows that have one are not asked, and rows that fail get one."""
@@ -39,7 +41,7 @@ class Tokenize:
 def ask(
     spec: EngineSpec, workers: int, bundle: dict[str, float], batch_size: int, blocks: Iterable[pa.Table]
 ) -> Iterator[pa.Table]:
-    """Tables of `REPLIES` as they come."""
+    """Tables of `REPLIES` as they come. Raises CallerError if the model cannot be loaded."""
     yes, no, sampling = spec.prompts.yes, spec.prompts.no, spec.prompts.sampling()
 
     def before(_: dict[str, Any]) -> dict[str, Any]:
@@ -58,8 +60,11 @@ def ask(
         num_cpus=TASK_CPUS,
     )
     answered = _processor(spec, workers, bundle, batch_size, preprocess=before, postprocess=after)(dataset)
-    for table in answered.iter_batches(batch_size=None, batch_format="pyarrow"):
-        yield _replies(table)  # pyright: ignore[reportArgumentType]
+    try:
+        for table in answered.iter_batches(batch_size=None, batch_format="pyarrow"):
+            yield _replies(table)  # pyright: ignore[reportArgumentType]
+    except RayActorError as error:  # Ray replaces an actor whatever it dies of, unless it cannot be made
+        raise CallerError(not_loaded(spec.model, error)) from error
 
 
 def _processor(spec: EngineSpec, workers: int, bundle: dict[str, float], batch_size: int, **functions: Any) -> Any:
