@@ -15,7 +15,7 @@ from pipelines.config import LabelsBuild
 from pipelines.corpus import WORDS_AT_ONCE, Corpus, Sources, survey
 from pipelines.errors import CallerError
 from pipelines.id_images import IdImages, find
-from pipelines.judges import Judge, open_judge
+from pipelines.judges import Judge, check_fits, open_judge
 from pipelines.judges.config import Asking, Remembering
 from pipelines.judging import NegFilter
 from pipelines.label_files import read_words
@@ -105,6 +105,7 @@ def build(
 
     config, candidates = asked.config, sum(asked.corpus.counts.values())
     with cluster(address) as found:
+        check_fits(config.judge, found.cpus, found.gpus)
         spec = model or model_spec(config.model, config.encode, found)
         say(f"{len(asked.ids)} ID labels, {candidates} candidates from {', '.join(config.corpus)}")
         most = 1 + candidates // WORDS_AT_ONCE

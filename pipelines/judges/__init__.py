@@ -6,7 +6,15 @@ from typing import Any
 from pipelines.judges.config import Http, JudgeConfig, Replay, Vllm, WordNet
 from pipelines.judges.judge import Judge
 
-__all__ = ["Judge", "open_judge"]
+__all__ = ["Judge", "check_fits", "open_judge"]
+
+
+def check_fits(config: JudgeConfig, cpus: float, gpus: float) -> None:
+    """Raises CallerError if a judge asks for more than a cluster of so many CPUs and GPUs has."""
+    if isinstance(config, Vllm):
+        from pipelines.judges.vllm import fitted
+
+        fitted(config, cpus, gpus)
 
 
 def open_judge(config: JudgeConfig, options: Mapping[str, Any]) -> Judge | None:

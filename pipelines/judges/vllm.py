@@ -1,6 +1,5 @@
 """The judge on the cluster: a pool of vLLM engines. A question that fails is asked again in ever smaller company."""
 
-import hashlib
 import importlib.util
 import os
 from collections.abc import Iterable, Iterator, Sequence
@@ -14,6 +13,7 @@ import pyarrow as pa
 from ood_core.negfilter.questions import ANSWERS, PROMPT_VERSION, QUESTIONS
 from pipelines.errors import CallerError, first_line
 from pipelines.judges.config import Vllm
+from pipelines.judges.model_digest import digest
 from pipelines.judges.vllm_engine import TOO_LONG, Engine, EngineSpec, PromptError, Prompts, failures, not_loaded
 
 SHRINK = 32
@@ -22,7 +22,6 @@ RETRIES = 3
 """How often an engine that died is asked the same again, after Ray has started another."""
 CPU_BLOCK = 32
 """Tokens of a block of the prefix cache on CPUs, where vLLM's 128 would be more than a question has."""
-EDGE = 64 * 1024
 ENGINE_CPUS = 1.0
 
 
@@ -145,19 +144,6 @@ def _prompts(model: str) -> Prompts:
         raise CallerError(f"--judge-model {model!r} cannot judge: {error}") from error
     except (OSError, ValueError) as error:
         raise CallerError(f"--judge-model {model!r} cannot be loaded: {first_line(error)}") from error
-
-
-def digest(directory: Path) -> str:
-    """Of the names, sizes and both ends of the files: weights may be of hundreds of gigabytes."""
-    found = hashlib.sha256()
-    for path in sorted(path for path in directory.rglob("*") if path.is_file()):
-        size = path.stat().st_size
-        found.update(f"{path.relative_to(directory)}\0{size}\0".encode())
-        with path.open("rb") as file:
-            found.update(file.read(EDGE))
-            file.seek(max(0, size - EDGE))
-            found.update(file.read(EDGE))
-    return found.hexdigest()[:12]
 
 
 def _worth_asking(error: str | None) -> bool:
