@@ -91,8 +91,10 @@ class AnswerStore:
         for name in self.directory.names():
             if name.endswith(".parquet"):
                 try:
-                    content = pa.BufferReader(self.directory.read(name))
-                    answers.add(pq.read_table(content, columns=KEPT.names).cast(KEPT).filter(whose))
+                    part = pq.read_table(pa.BufferReader(self.directory.read(name)), columns=KEPT.names).cast(KEPT)
+                    if other := set(part["answer"].unique().to_pylist()) - {"yes", "no"}:
+                        raise ValueError(f"it holds the answer {sorted(other, key=str)[0]!r}")
+                    answers.add(part.filter(whose))
                 except (*DAMAGE, ValueError, KeyError) as error:
                     place = f"{self.directory.url}/{name}"
                     raise CallerError(f"{OPTION} {place!r} is not a table of answers: {first_line(error)}") from error

