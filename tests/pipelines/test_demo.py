@@ -74,7 +74,17 @@ def test_every_option_in_the_readme_exists() -> None:
             check=True,
             env={"COLUMNS": "200", "PATH": ""},
         ).stdout
-        for command in ("scan", "rescore", "labels build", "labels show", "labels diff", "plan", "evaluate", "verify", "demo")
+        for command in (
+            "scan",
+            "rescore",
+            "labels build",
+            "labels show",
+            "labels diff",
+            "plan",
+            "evaluate",
+            "verify",
+            "demo",
+        )
     )
     ours = "\n".join(line for line in README.splitlines() if "infra." not in line)  # scripts have options of their own
     ours = re.sub("`uv [^`]*`", "", ours)
