@@ -18,6 +18,7 @@ from ood_core.labels import LabelBank
 from ood_core.vocabulary import superclass_phrase
 from pipelines.config import LabelsBuild, Model
 from pipelines.errors import CallerError
+from pipelines.judges.config import NoJudge
 from pipelines.labels import Build, build
 from tests.conftest import DEMO, encoded, picture
 
@@ -54,6 +55,7 @@ def built(place: Path, criterion: str, **more: Any) -> tuple[LabelBank, list[str
         output=str(place / criterion),
         corpus=(str(place / "nouns.txt"), f"adjective:{place / 'adjectives.txt'}"),
         criterion=criterion,  # pyright: ignore[reportArgumentType]
+        judge=NoJudge(),
         model=Model(name="bundled"),
         **more,
     )
@@ -179,6 +181,4 @@ def test_the_bank_of_neglabel_is_described_as_ever(place: Path, ray_session: Non
         "candidates_noun",
         "kept_adjective",
         "kept_noun",
-        "judged_kept_adjective",
-        "judged_kept_noun",
     ]

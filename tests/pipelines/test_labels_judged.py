@@ -61,7 +61,7 @@ def truth(request: Request) -> Any:
     return says("Yes" if yes else "No", Yes=-0.1 if yes else -3.0, No=-3.0 if yes else -0.1)
 
 
-def test_wordnet_judges_by_default_and_leaves_the_words_as_they_are_spelled(place: Path) -> None:
+def test_wordnet_judges_by_default_leaves_the_spelling_and_can_be_replayed(place: Path) -> None:
     bank = build(Build.prepare(config(place, {}), {}))
     assert decisions(place / "bank") == {
         "Paris": ("proper-noun", None),
@@ -84,6 +84,11 @@ def test_wordnet_judges_by_default_and_leaves_the_words_as_they_are_spelled(plac
         "judged_same_noun": 1,
         "judged_subcategory_noun": 2,
     }
+    recorded = {"name": "replay", "recorded": str(place / "bank" / "answers.parquet"), "clean": False}
+    again = built(place, recorded, output=str(place / "again"))
+    assert again.to_files()["labels.parquet"] == bank.to_files()["labels.parquet"]
+    assert again.content_hash() == bank.content_hash()
+    assert decisions(place / "again") == decisions(place / "bank")
 
 
 def test_without_a_judge_all_that_the_criterion_keeps_stays(place: Path) -> None:
@@ -91,15 +96,6 @@ def test_without_a_judge_all_that_the_criterion_keeps_stays(place: Path) -> None
     assert negatives(bank) == set(WORDS)
     assert set(bank.verdicts) == {None}
     assert not (place / "bank" / "decisions.parquet").exists()
-
-
-def test_a_replay_of_a_banks_answers_makes_the_same_bank(place: Path) -> None:
-    first = built(place, "wordnet")
-    recorded = {"name": "replay", "recorded": str(place / "bank" / "answers.parquet"), "clean": False}
-    again = built(place, recorded, output=str(place / "again"))
-    assert again.to_files()["labels.parquet"] == first.to_files()["labels.parquet"]
-    assert again.content_hash() == first.content_hash()
-    assert decisions(place / "again") == decisions(place / "bank")
 
 
 def test_an_endpoint_is_asked_once_and_for_a_new_id_label_only_what_is_new(
@@ -127,14 +123,6 @@ def test_an_endpoint_is_asked_once_and_for_a_new_id_label_only_what_is_new(
         assert file.is_dir() or KEY.encode() not in file.read_bytes(), file
 
 
-def test_answers_are_beside_the_bank_by_default(place: Path) -> None:
-    with serving(truth) as server:
-        for _ in range(2):
-            built(place, {"name": "http", "url": server.url, "model": "m"})
-    assert len(server.requests) == 23
-    assert len(list((place / "bank" / "answers").glob("part-*.parquet"))) == 2  # one of each wave
-
-
 def test_too_many_unjudged_labels_have_an_exit_code_and_the_next_build_asks_again(
     place: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -156,6 +144,7 @@ def test_too_many_unjudged_labels_have_an_exit_code_and_the_next_build_asks_agai
         assert bank.verdicts[bank.texts.index("hammer")] == "unjudged"
         errors = pq.read_table(place / "bank" / "answers.parquet")["error"].drop_null().to_pylist()
         assert len(errors) == 3
+        assert len(list((place / "bank" / "answers").glob("part-*.parquet"))) == 2  # beside the bank, one of each wave
         assert exit_code([*arguments, "--max-unjudged", "0.2"]) == 0
         broken.clear()
         before = len(server.requests)
@@ -181,8 +170,10 @@ def test_an_interrupted_build_goes_on_with_the_answers_that_it_has(place: Path) 
         judge = {"name": "http", "url": server.url, "model": "m"}
         settings = place / "bank.yaml"
         settings.write_text(json.dumps(json.loads(config(place, judge).model_dump_json(exclude_none=True))))
-        command = [sys.executable, "-m", "pipelines.cli", "labels", "build", "--config", str(settings)]
-        command = [sys.executable, "-c", "from pipelines.cli import main; main()", *command[3:]]
+        script = (
+            "import signal; from pipelines.cli import main; signal.signal(signal.SIGINT, signal.default_int_handler)"
+        )
+        command = [sys.executable, "-c", f"{script}; main()", "labels", "build", "--config", str(settings)]
         with subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL) as process:
             assert reached.wait(120)
             process.send_signal(signal.SIGINT)

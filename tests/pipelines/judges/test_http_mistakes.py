@@ -30,7 +30,7 @@ def key(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_what_every_question_would_meet_stops_the_build_at_once(
     reply: Reply, mistake: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    caplog.set_level(logging.DEBUG)
+    caplog.set_level(logging.INFO)
     with serving(lambda _: reply) as server, pytest.raises(CallerError, match=mistake) as raised:
         answers(judge(server, attempts=1, concurrency=4), WORDS)
     assert len(server.requests) <= 8
@@ -86,7 +86,7 @@ def test_a_server_that_answers_nothing_any_more_is_given_up() -> None:
         held = next(tables)
         with pytest.raises(CallerError, match=f"{GIVE_UP} questions in a row without an answer; neither yes nor no"):
             next(tables)
-    assert GIVE_UP - 4 <= held.num_rows <= GIVE_UP and held["answer"].null_count == held.num_rows - 1
+    assert abs(held.num_rows - GIVE_UP) <= 4 and held["answer"].null_count == held.num_rows - 1  # four at a time
     assert len(server.requests) <= GIVE_UP + 8
 
 

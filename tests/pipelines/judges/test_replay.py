@@ -103,7 +103,7 @@ def test_negrefines_log_is_a_recording(tmp_path: Path, name: str) -> None:
         ("yes", None, None),
         (None, None, "not recorded"),
     ]
-    assert (judge.model, judge.prompt_version) == ("replay:recording-d5d1f6e7", "negrefine-0")
+    assert (judge.model, judge.prompt_version) == ("replay:recording-3651b813", "negrefine-0")
 
 
 @pytest.mark.parametrize(
