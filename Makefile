@@ -4,7 +4,7 @@ BIN := .venv/bin
 UV := $(BIN)/uv
 VLLM_BIN := .venv-vllm/bin
 
-.PHONY: install install-vllm demo test test-vllm check format requirements clean
+.PHONY: install install-vllm demo test test-faults test-vllm check format requirements clean
 
 install: .venv/installed
 
@@ -30,6 +30,10 @@ demo: install
 
 test: install
 	$(BIN)/python -m pytest
+
+# What is killed halfway and goes on: minutes of starting over.
+test-faults: install
+	$(BIN)/python -m pytest tests/faults
 
 # Fails if there is nothing to run: pytest's exit code 5.
 test-vllm: install-vllm
