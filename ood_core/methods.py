@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Literal
 
-Order = Literal["transductive", "sequential"]
-"""How a method that learns from the images goes over them (METHODS.md §7): learn from all, then score all; or the
-papers' batch by batch, where a score depends on what came before."""
+Order = Literal["transductive", "streaming", "sequential"]
+"""How a method that learns from the images goes over them (METHODS.md §7): learn from all, then score all; score each
+against what has been learned so far; or the papers' batch by batch in one process."""
 
 
 @dataclass(frozen=True)
@@ -149,6 +149,22 @@ LEARNS = frozenset({"adaneg", "interneg"})
 def needs_texts(parameters: Parameters) -> bool:
     """Whether a text encoder is needed beyond the label bank's embeddings."""
     return isinstance(parameters, NegRefine) or (isinstance(parameters, InterNeg) and parameters.inverts)
+
+
+def order_of(parameters: Parameters) -> Order | None:
+    """In which order the method goes over the images; None if it learns nothing from them."""
+    if isinstance(parameters, AdaNeg):
+        return parameters.order
+    return parameters.order if isinstance(parameters, InterNeg) and parameters.inverts else None
+
+
+def memory_parameters(parameters: Parameters) -> dict[str, float]:
+    """Those that decide which images a method remembers: memories that differ in them do not merge."""
+    names = {
+        AdaNeg: ("groups", "memory_length", "threshold", "gap", "adaptive_gap"),
+        InterNeg: ("groups", "invert_below", "max_inversions"),
+    }
+    return {name: getattr(parameters, name) for name in names.get(type(parameters), ())}
 
 
 def is_sequential(parameters: Parameters) -> bool:

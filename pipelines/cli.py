@@ -13,7 +13,12 @@ from pipelines.cli_options import (
     AsJson,
     Device,
     Dtype,
+    FreezeMemory,
+    MaxStaleness,
+    MemoryShards,
+    MemoryUri,
     Model,
+    Order,
     Pretrained,
     StorageOptions,
     Workers,
@@ -71,6 +76,11 @@ def scan(
     ] = None,
     decode_workers: Annotated[int | None, typer.Option(help="How many decoders run at once.")] = None,
     decode_cpus: Annotated[float | None, typer.Option(help="CPUs a decoder takes of Ray's count.")] = None,
+    order: Order = None,
+    memory: MemoryUri = None,
+    freeze_memory: FreezeMemory = None,
+    memory_shards: MemoryShards = None,
+    max_staleness: MaxStaleness = None,
     embeddings: Annotated[bool | None, typer.Option("--embeddings", help="Also store the embeddings (fp16).")] = None,
     max_bad_fraction: Annotated[float | None, typer.Option(help="Exit 3 when more are bad; default 0.01.")] = None,
     new_scan: Annotated[bool, typer.Option(help="Start over: remove what an earlier scan left in --output.")] = False,
@@ -82,6 +92,8 @@ def scan(
     given = given_of(
         input=input or None, labels=labels, output=output, method=method or None,
         param=parse_values("--param", param) or None, embeddings=embeddings, max_bad_fraction=max_bad_fraction,
+        order=order,
+        memory=given_of(uri=memory, freeze=freeze_memory, shards=memory_shards, max_staleness=max_staleness),
         model=given_of(name=model, pretrained=pretrained, device=device, dtype=dtype),
         read=given_of(image_column=image_column, key_column=key_column, images_per_shard=images_per_shard,
                     max_image_bytes=max_image_bytes, max_image_pixels=max_image_pixels),
@@ -123,6 +135,11 @@ def rescore(
     pretrained: Pretrained = None,
     device: Device = None,
     dtype: Dtype = None,
+    order: Order = None,
+    memory: MemoryUri = None,
+    freeze_memory: FreezeMemory = None,
+    memory_shards: MemoryShards = None,
+    max_staleness: MaxStaleness = None,
     score_workers: Annotated[int | None, typer.Option(help="Workers; default: one a GPU, else one a CPU.")] = None,
     score_cpus: Annotated[float | None, typer.Option(help="CPUs a worker takes of Ray's count.")] = None,
     score_gpus: Annotated[float | None, typer.Option(help="GPUs a worker takes; fractions share one.")] = None,
@@ -138,6 +155,8 @@ def rescore(
         embeddings=embeddings or None, labels=labels, output=output, method=method or None,
         param=parse_values("--param", param) or None, text_embeddings=text_embeddings,
         max_bad_fraction=max_bad_fraction,
+        order=order,
+        memory=given_of(uri=memory, freeze=freeze_memory, shards=memory_shards, max_staleness=max_staleness),
         model=given_of(name=model, pretrained=pretrained, device=device, dtype=dtype),
         read=given_of(normalize=normalize, key_column=key_column, embedding_column=embedding_column,
                     rows_per_shard=rows_per_shard),
@@ -162,8 +181,8 @@ def plan(
     as_json: AsJson = False,
 ) -> None:
     """Show what a scan would read, and what of it is done."""
-    from pipelines.commit import committed
     from pipelines.config import Read
+    from pipelines.parts import committed
     from pipelines.plan import plan as make_plan
     from pipelines.storage import Directory
 

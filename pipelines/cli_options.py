@@ -21,6 +21,21 @@ Device = Annotated[str | None, typer.Option(help="auto, cpu or cuda.")]
 Dtype = Annotated[str | None, typer.Option(help="auto, float32, bfloat16 or float16.")]
 Workers = Annotated[int | None, typer.Option(help="Size of the encode pool; default: one a GPU, else one a CPU.")]
 
+Order = Annotated[
+    str | None,
+    typer.Option(help="Of methods that learn: transductive (default), streaming; rescore: sequential too."),
+]
+MemoryUri = Annotated[
+    str | None, typer.Option("--memory", metavar="URI", help="An earlier scan, whose memory this one begins with.")
+]
+FreezeMemory = Annotated[
+    bool | None, typer.Option("--freeze-memory", help="Score against the memory of --memory and learn nothing more.")
+]
+MemoryShards = Annotated[int | None, typer.Option(help="Actors that share the memory's rows; default 1.")]
+MaxStaleness = Annotated[
+    int | None, typer.Option(help="Batches that a worker may score without news in streaming order; default 8.")
+]
+
 
 def say(line: str) -> None:
     typer.echo(line, err=True)

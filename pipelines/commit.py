@@ -1,29 +1,23 @@
 """The sink: rows arrive scattered, out of order, sometimes twice; one shard becomes visible at once, in one file."""
 
-import io
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
+from pipelines.parts import (
+    CANDIDATES,
+    EMBEDDINGS,
+    FINGERPRINT_KEY,
+    RECORDS_KEY,
+    SCORES,
+    parquet_of,
+    part_name,
+)
+from pipelines.stages.columns import OFFERS, TELEMETRY
 from pipelines.stages.decode import END_OF_SHARD
-from pipelines.stages.encode import TELEMETRY
 from pipelines.storage import Directory
-
-SCORES, EMBEDDINGS = "scores", "embeddings"
-FINGERPRINT_KEY, RECORDS_KEY = b"oodscan.fingerprint", b"oodscan.records"
-
-
-def part_name(shard_id: str) -> str:
-    return f"part-{shard_id}.parquet"
-
-
-def committed(output: Directory, folder: str = SCORES) -> set[str]:
-    """Ids of the shards whose scores are visible, or what else the folder holds of each."""
-    names = [name for name in output.names(folder) if name.startswith("part-") and name.endswith(".parquet")]
-    return {name.removeprefix("part-").removesuffix(".parquet") for name in names}
 
 
 @dataclass
@@ -50,13 +44,15 @@ class Committer:
     """Gathers rows by (shard, index) and commits each shard when its last record is in.
 
     The file holds the rows in index order and nothing that depends on how they came, so a second attempt writes the
-    same bytes. Embeddings are written before the scores: a visible score has its embedding.
+    same bytes. What the shard offers a memory is written before, and so are embeddings: a visible score has its
+    embedding, and is remembered. `on_offers` is told of the former.
     """
 
     output: Directory
     fingerprint: str
     on_commit: Callable[[str, pa.Table], None]
     folder: str = SCORES
+    on_offers: Callable[[str, pa.Table], None] = lambda *_: None
     shards: dict[str, _Gathered] = field(default_factory=dict)
     done: set[str] = field(default_factory=set)
 
@@ -65,8 +61,13 @@ class Committer:
             if shard not in self.done:
                 self._add(shard, part)
 
-    def unfinished(self) -> list[str]:
-        return sorted(self.shards)
+    def check_whole(self, shards: Iterable[str]) -> None:
+        """Raises RuntimeError if rows of these shards have not come."""
+        missing = {*self.shards, *shards} - self.done
+        if missing:
+            raise RuntimeError(
+                f"Ray has ended, but rows are missing of {len(missing)} shards, {min(missing)} among them"
+            )
 
     def _add(self, shard: str, rows: pa.Table) -> None:
         gathered = self.shards.setdefault(shard, _Gathered())
@@ -84,6 +85,11 @@ class Committer:
         table = table.take(np.argsort(table["index"].to_numpy(), kind="stable"))
         visible = table.drop_columns([name for name in TELEMETRY if name in table.column_names])
         metadata = {FINGERPRINT_KEY: self.fingerprint, RECORDS_KEY: str(len(table))}
+        if OFFERS in visible.column_names:
+            offered = _offered(visible)
+            self._put(CANDIDATES, shard, offered, metadata)
+            self.on_offers(shard, offered)
+            visible = visible.drop_columns(OFFERS)
         if self.folder == SCORES and "embedding" in visible.column_names:
             embeddings = visible.select(["key", "shard", "index", "embedding"]).filter(visible["embedding"].is_valid())
             self._put(EMBEDDINGS, shard, embeddings, metadata)
@@ -94,9 +100,15 @@ class Committer:
         self.on_commit(shard, table)
 
     def _put(self, folder: str, shard: str, table: pa.Table, metadata: dict) -> None:
-        buffer = io.BytesIO()
-        pq.write_table(table.replace_schema_metadata(metadata), buffer, compression="zstd", write_page_checksum=True)
-        self.output.put(f"{folder}/{part_name(shard)}", buffer.getvalue())
+        self.output.put(f"{folder}/{part_name(shard)}", parquet_of(table, metadata))
+
+
+def _offered(rows: pa.Table) -> pa.Table:
+    """A line for each offer that the rows hold, as in `memory_table`."""
+    lists = rows[OFFERS].combine_chunks()
+    offers = pa.Table.from_struct_array(lists.flatten())
+    keys = rows["key"].fill_null("").take(lists.value_parent_indices())
+    return offers.append_column("key", keys).select(["method", "row", "priority", "key", "embedding"])
 
 
 def _by_shard(rows: pa.Table) -> Iterator[tuple[str, pa.Table]]:

@@ -8,7 +8,7 @@ import yaml
 from pydantic import BeforeValidator, Field, TypeAdapter, ValidationError, ValidationInfo, field_validator
 
 from ood_core.criteria import CRITERIA, Criterion, parameters_of
-from ood_core.methods import METHODS, Parameters
+from ood_core.methods import LEARNS, METHODS, Order, Parameters
 from pipelines.errors import CallerError, first_line
 from pipelines.judges.config import JudgeConfig, WordNet, judge_config, option_of
 from pipelines.section import Positive, Section
@@ -60,6 +60,29 @@ class EncodePool(Pool):
     batch_size: Positive | None = None
 
 
+class Memory(Section):
+    """The memory of methods that learn. `uri`: an earlier scan whose memory this one begins with; with `freeze` it
+    learns nothing more. `shards`: over how many actors its rows are split. `max_staleness`: of how many batches a
+    worker may go without news in streaming order."""
+
+    uri: str | None = None
+    freeze: bool = False
+    shards: Positive = 1
+    max_staleness: int = Field(default=8, ge=0)
+
+    @field_validator("freeze")
+    @classmethod
+    def _of_something(cls, freeze: bool, info: ValidationInfo) -> bool:
+        if freeze and not info.data.get("uri"):
+            raise ValueError("there is no memory to freeze; name an earlier scan's (--memory URI)")
+        return freeze
+
+    def settings(self, methods: Mapping[str, Parameters]) -> dict[str, Any]:
+        """What the rows depend on, of methods that learn."""
+        streams = any(getattr(chosen, "order", None) == "streaming" for chosen in methods.values())
+        return {"freeze_memory": self.freeze, **({"max_staleness": self.max_staleness} if streams else {})}
+
+
 class Scan(Section):
     """Everything `oodscan scan` needs to know. The fields are the options of the command line, in YAML."""
 
@@ -72,16 +95,19 @@ class Scan(Section):
     read: Read = Read()
     decode: Pool = Pool()
     encode: EncodePool = EncodePool()
+    order: Order | None = None
+    memory: Memory = Memory()
     embeddings: bool = False
     max_bad_fraction: float = Field(default=0.01, ge=0, le=1)
 
     def methods(self) -> dict[str, Parameters]:
-        return method_parameters(self.method, self.param)
+        return method_parameters(self.method, self.param, self.order)
 
     def settings(self) -> dict[str, Any]:
         """What the rows depend on, beside methods, bank, model and input."""
         return {
             "embeddings": self.embeddings,
+            **self.memory.settings(self.methods()),
             **{f"read.{key}": value for key, value in self.read.model_dump().items()},
         }
 
@@ -115,15 +141,21 @@ class Rescore(Section):
     model: Model = Model()
     text_embeddings: str | None = None
     read: ReadEmbeddings = ReadEmbeddings()
+    order: Order | None = None
+    memory: Memory = Memory()
     score: ScorePool = ScorePool()
     max_bad_fraction: float = Field(default=0.01, ge=0, le=1)
 
     def methods(self) -> dict[str, Parameters]:
-        return method_parameters(self.method, self.param)
+        return method_parameters(self.method, self.param, self.order)
 
     def settings(self) -> dict[str, Any]:
         """What the rows depend on, beside methods, bank, model and input."""
-        return {"command": "rescore", **{f"read.{key}": value for key, value in self.read.model_dump().items()}}
+        return {
+            "command": "rescore",
+            **self.memory.settings(self.methods()),
+            **{f"read.{key}": value for key, value in self.read.model_dump().items()},
+        }
 
 
 class LabelsBuild(Section):
@@ -176,12 +208,19 @@ def criterion_options(criterion: str) -> tuple[str, ...]:
     return (*images, *parameters_of(criterion))
 
 
-def method_parameters(names: Sequence[str], given: Mapping[str, Any]) -> dict[str, Parameters]:
-    """Each method's parameters, defaults where `given` ('neglabel.groups': 50) says nothing. Raises CallerError."""
+def method_parameters(
+    names: Sequence[str], given: Mapping[str, Any], order: Order | None = None
+) -> dict[str, Parameters]:
+    """Each method's parameters, defaults where `given` ('neglabel.groups': 50) says nothing. Raises CallerError.
+
+    `order`: that of the methods that learn, where `given` has none.
+    """
     for name in names:
         if name not in METHODS:
             raise CallerError(f"--method {name!r} is unknown; the methods are {', '.join(METHODS)}")
-    chosen: dict[str, dict[str, Any]] = {name: {} for name in names}
+    if order and LEARNS.isdisjoint(names):
+        raise CallerError(f"--order {order}: none of the methods {', '.join(names)} learns from the images")
+    chosen: dict[str, dict[str, Any]] = {name: {"order": order} if order and name in LEARNS else {} for name in names}
     for key, value in given.items():
         name, _, parameter = key.partition(".")
         if name not in chosen:

@@ -9,9 +9,9 @@ from typing import Any
 import pyarrow as pa
 
 from ood_core.methods import Parameters
-from pipelines.commit import committed
 from pipelines.config import Rescore, Scan
 from pipelines.errors import CallerError, first_line
+from pipelines.parts import committed
 from pipelines.plan import Plan, Shard, read_plan
 from pipelines.stages.encode import ModelFacts, ModelSpec
 from pipelines.storage import Directory

@@ -10,6 +10,7 @@ from ood_core.methods import NEEDS_NEGATIVES
 from pipelines.config import Model
 from pipelines.errors import CallerError, first_line
 from pipelines.readers.range_file import open_range
+from pipelines.stages.encode import ModelFacts, ModelSpec
 from pipelines.storage import Directory, file_system
 
 
@@ -64,3 +65,17 @@ def check_negatives(methods: Iterable[str], bank: LabelBank, labels: str) -> Non
     for name in methods:
         if name in NEEDS_NEGATIVES and not bank.negative_count:
             raise CallerError(f"--method {name} needs negative labels, and --labels {labels!r} has none")
+
+
+def check_bank_fits(bank: LabelBank, labels: str, spec: ModelSpec, facts: ModelFacts) -> None:
+    """Raises CallerError if the bank's embeddings are not this model's."""
+    if bank.dim != facts.dim:
+        raise CallerError(
+            f"--labels {labels!r} holds embeddings of dimension {bank.dim}, --model {spec.name!r} makes {facts.dim}; "
+            "build the label bank with the model that scans"
+        )
+    if bank.info.weights not in (None, facts.weights):
+        raise CallerError(
+            f"--labels {labels!r} was made with {bank.info.model!r}, whose weights are not those of --model "
+            f"{spec.name!r}; build the label bank with the model that scans"
+        )

@@ -9,19 +9,19 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ood_core.methods import score_column
-from pipelines.commit import EMBEDDINGS, SCORES, part_name
 from pipelines.identity import PLAN_FILE, SCAN_FILE
+from pipelines.parts import EMBEDDINGS, FIRST_PASS, MEMORY, SCORES, part_name
 from pipelines.plan import Plan
 from pipelines.progress import Say
 from pipelines.storage import Directory
 from pipelines.summary import Tally
 
-SUMMARY_FILE, SUCCESS_FILE, MEMORY = "summary.json", "_SUCCESS", "memory"
+SUMMARY_FILE, SUCCESS_FILE = "summary.json", "_SUCCESS"
 
 
 def clear(output: Directory) -> None:
     """Remove what a scan wrote, and nothing else."""
-    for name in (SUCCESS_FILE, SUMMARY_FILE, SCORES, EMBEDDINGS, MEMORY, PLAN_FILE, SCAN_FILE):
+    for name in (SUCCESS_FILE, SUMMARY_FILE, SCORES, EMBEDDINGS, FIRST_PASS, MEMORY, PLAN_FILE, SCAN_FILE):
         output.remove(name)
 
 

@@ -1,29 +1,40 @@
 """Rescoring: from stored embeddings to score tables, without images. Rerun it to resume, as a scan."""
 
-import io
 import time
-from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from ood_core.labels import LabelBank
-from ood_core.memory import Candidates
 from ood_core.methods import NEEDS_LOCAL_FEATURES, Parameters
-from pipelines.commit import FINGERPRINT_KEY, Committer, committed
+from pipelines.carried import Carried, carried_by
+from pipelines.commit import Committer
 from pipelines.config import EncodePool, Rescore, ScorePool
 from pipelines.embedding_plan import plan_embeddings
 from pipelines.errors import CallerError
 from pipelines.identity import asked_for, begin, check_unchanged, fingerprint, of_model
-from pipelines.label_files import check_negatives, load_bank
-from pipelines.learning import described, is_in_order, learn, learners_of
-from pipelines.outcome import MEMORY, SUCCESS_FILE, Say, clear, every_few_seconds, finish, tallied
-from pipelines.plan import SCHEMA as PLAN_SCHEMA
+from pipelines.label_files import check_bank_fits, check_negatives, load_bank
+from pipelines.learning import (
+    Keeper,
+    Learners,
+    Learning,
+    check_orders,
+    described,
+    is_in_order,
+    keeping,
+    learners_of,
+)
+from pipelines.memory_files import Memories, MemoryFiles
+from pipelines.outcome import SUCCESS_FILE, Say, clear, every_few_seconds, finish, tallied
+from pipelines.parts import committed
 from pipelines.plan import Plan, Shard
+from pipelines.pools import over
 from pipelines.stages.encode import ModelSpec, noun_templates
 from pipelines.stages.in_order import ScoreInOrder, unpacked
+from pipelines.stages.remember import Remembering
 from pipelines.stages.score import Rescoring, ScoreEmbeddings
 from pipelines.stages.texts import AskedTexts, Texts, check_inversion, check_texts
 from pipelines.storage import Directory
@@ -44,6 +55,7 @@ class Run:
     texts: AskedTexts
     plan: Plan
     output: Directory
+    carried: Carried | None = None
 
     @classmethod
     def prepare(cls, config: Rescore, options: Mapping[str, Any], new_scan: bool = False) -> "Run":
@@ -54,19 +66,22 @@ class Run:
                 raise CallerError(f"--method {name} needs the images, not their embeddings alone; use `oodscan scan`")
         bank = load_bank(Directory(config.labels, options))
         check_negatives(methods, bank, config.labels)
+        check_orders(methods)
+        carried = carried_by(config.memory, methods, bank, options)
         texts = check_texts(config, methods, bank, options)
         planned = plan_embeddings(config.embeddings, config.read, bank.dim, options)
         output = Directory(config.output, options)
         output.check_writable("--output")
         if new_scan:
             clear(output)
-        run = cls(config, options, methods, bank, texts, planned, output)
+        run = cls(config, options, methods, bank, texts, planned, output, carried)
         check_unchanged(output, run.asked_for(), planned)
         return run
 
     def asked_for(self) -> dict[str, Any]:
         known = asked_for(self.config, self.methods, self.bank.content_hash(), self.plan)
-        return known | {"text_embeddings": self.texts.table_hash}
+        memory = self.carried.hash if self.carried else None
+        return known | {"text_embeddings": self.texts.table_hash, "memory": memory}
 
     @property
     def in_order(self) -> bool:
@@ -96,12 +111,9 @@ def rescore(run: Run, address: str | None = None, say: Say = lambda _: None) -> 
                 progress(len(committer.done - done), len(remaining), clock.images)
 
             committer = Committer(run.output, work.fingerprint, on_commit, done=set(done))
-            for rows in work.scored(remaining, say):
-                committer.add(rows)
-            if committer.unfinished() or not {shard.id for shard in remaining} <= committer.done:
-                raise RuntimeError(f"Ray ended the rescoring, but rows are missing of {committer.unfinished()}")
-            performance = clock.described(time.time(), {"score": work.pool.workers or 1})
-    learned = described(run.output, run.methods, run.bank)
+            cost = work.score(remaining, committer, say)
+            performance = clock.described(time.time(), {"score": work.pool.workers or 1}) | cost
+    learned = described(run.output, run.config, run.bank)
     return finish(run.output, run.plan, run.config.max_bad_fraction, tally, performance, learned)
 
 
@@ -118,7 +130,6 @@ class Work:
     def begun(cls, run: Run, found: "Cluster") -> "Work":
         """Records the rescoring, unless an earlier run has. Raises CallerError for what only workers can find."""
         from pipelines.cluster import device_of, fitted_scorers, model_facts, model_spec
-        from pipelines.scan import check_bank_fits
 
         device = device_of(run.config.model, found)
         pool = fitted_scorers(run.config.score, device, found)
@@ -131,58 +142,65 @@ class Work:
             check_inversion(run.methods, model, facts)
             model = replace(model, weights=facts.weights)
             identity |= of_model(model, facts)
+        if run.carried:
+            run.carried.check_weights(model.weights if model else run.bank.info.weights)
         if not check_unchanged(run.output, identity, run.plan):
             begin(run.output, run.config, identity, run.plan)
         texts = Texts(model, run.texts.table, run.options, noun_templates(run.bank))
         spec = Rescoring(run.bank, run.methods, run.config.read, run.options, texts, device, pool.threads)
         return cls(run, spec, pool, fingerprint(identity))
 
-    def scored(self, shards: list[Shard], say: Say) -> Iterator[pa.Table]:
-        """Tables of scores. Sequential order goes over every shard, whatever is committed: scores depend on it."""
-        import ray
-
-        if self.run.in_order:
-            for cells in self.over([self.run.plan.shards], ScoreInOrder, (self.spec,)):
-                yield from unpacked(cells)
+    def score(self, shards: list[Shard], committer: Committer, say: Say) -> dict[str, Any]:
+        """Commits the scores of the shards; what the memory has cost."""
+        run, frozen, cost = self.run, self.run.config.memory.freeze, {}
+        transductive, streaming = learners_of(run.methods), learners_of(run.methods, "streaming")
+        if run.in_order:
+            self._in_order(committer)
+        elif frozen and run.carried:
+            known = Remembering(ray_put(run.carried.learned()), run.carried.version)
+            self._over(shards, known, committer)
+        elif streaming:
+            with self._keeping(streaming) as keeper:
+                committer.on_offers = keeper.commit
+                size = min(chosen.batch_size for chosen in streaming.values())
+                staleness = run.config.memory.max_staleness
+                learn = Remembering(
+                    memory=keeper.memory.spec, learners=streaming, max_staleness=staleness, batch_size=size
+                )
+                self._over(shards, learn, committer)
+                keeper.compact()
+                cost = keeper.cost(rows_of(shards))
+        elif transductive:
+            with self._keeping(transductive) as keeper:
+                learned = Learning(run.plan.shards, transductive, self.spec, self.pool, keeper).learn(say)
+                cost = keeper.cost(rows_of(run.plan.shards))
+            self._over(shards, Remembering(ray_put(learned), len(run.plan.shards)), committer)
         else:
-            learned = ray.put(self.learned(say))  # held once, however many workers there are
-            yield from self.over([[shard] for shard in shards], ScoreEmbeddings, (self.spec, learned))
+            self._over(shards, Remembering(), committer)
+        committer.check_whole(shard.id for shard in shards)
+        return cost
 
-    def learned(self, say: Say) -> dict[str, Candidates]:
-        """What each method learns from the whole input, in transductive order."""
-        learners = learners_of(self.run.methods)
-        return learn(self, learners, say) if learners else {}
+    def _keeping(self, learners: Learners) -> AbstractContextManager[Keeper]:
+        files = MemoryFiles(self.run.output, self.fingerprint, self.run.bank.dim)
+        return keeping(files, learners, self.run.bank, self.run.config.memory, self.run.carried)
 
-    def over(self, groups: list[list[Shard]], stage: Any, arguments: tuple[Any, ...]) -> Iterator[pa.Table]:
-        """A stage's tables over groups of shards, in any order."""
-        blocks = [pa.Table.from_pylist([asdict(shard) for shard in group], PLAN_SCHEMA) for group in groups]
-        return self.mapped(blocks, stage, arguments)
+    def _over(self, shards: list[Shard], remembering: Remembering, committer: Committer) -> None:
+        for rows in over(self.pool, [[shard] for shard in shards], ScoreEmbeddings, (self.spec, remembering)):
+            committer.add(rows)
 
-    def mapped(self, blocks: list[pa.Table], stage: Any, arguments: tuple[Any, ...]) -> Iterator[pa.Table]:
-        import ray.data
-        from ray.data import ActorPoolStrategy
+    def _in_order(self, committer: Committer) -> None:
+        """Goes over every shard, whatever is committed: scores depend on it."""
+        for cells in over(self.pool, [self.run.plan.shards], ScoreInOrder, (self.spec,)):
+            for rows in unpacked(cells):
+                committer.add(rows)
 
-        from pipelines.cluster import tables
 
-        size = min(self.pool.workers or 1, len(blocks))
-        yield from tables(
-            ray.data.from_blocks(blocks).map_batches(
-                stage,
-                fn_constructor_args=arguments,
-                batch_size=None,
-                batch_format="pyarrow",
-                num_cpus=self.pool.cpus,
-                num_gpus=self.pool.gpus or None,
-                compute=ActorPoolStrategy(size=size, max_tasks_in_flight_per_actor=1),
-            )
-        )
+def rows_of(shards: Sequence[Shard]) -> int:
+    return sum(shard.rows or 0 for shard in shards)
 
-    def put(self, name: str, table: pa.Table) -> None:
-        """Writes a table of the memory."""
-        buffer = io.BytesIO()
-        metadata = {FINGERPRINT_KEY: self.fingerprint}
-        pq.write_table(table.replace_schema_metadata(metadata), buffer, compression="zstd", write_page_checksum=True)
-        self.run.output.put(f"{MEMORY}/{name}", buffer.getvalue())
 
-    def get(self, name: str) -> pa.Table:
-        return pq.read_table(pa.BufferReader(self.run.output.read(f"{MEMORY}/{name}")))
+def ray_put(learned: Memories) -> Any:
+    """Held once, however many workers there are."""
+    import ray
+
+    return ray.put(learned)

@@ -10,8 +10,8 @@ import pyarrow.parquet as pq
 from fsspec import AbstractFileSystem
 from fsspec.core import has_magic
 
-from pipelines.commit import SCORES
 from pipelines.errors import CallerError, first_line
+from pipelines.parts import SCORES
 from pipelines.storage import file_system
 
 

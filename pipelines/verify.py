@@ -12,13 +12,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ood_core.methods import score_column
-from pipelines.commit import EMBEDDINGS, FINGERPRINT_KEY, RECORDS_KEY, SCORES, part_name
 from pipelines.config import Rescore, Scan
 from pipelines.embedding_plan import read_rows
 from pipelines.errors import CallerError, ReadError, first_line
 from pipelines.identity import PLAN_FILE, SCAN_FILE, fingerprint
-from pipelines.learning import memory_problems
+from pipelines.memory_check import memory_problems
 from pipelines.outcome import SUCCESS_FILE, SUMMARY_FILE
+from pipelines.parts import EMBEDDINGS, FINGERPRINT_KEY, RECORDS_KEY, SCORES, part_name
 from pipelines.plan import Plan, Shard, read_plan
 from pipelines.readers.record import STATUSES
 from pipelines.stages.decode import records
@@ -66,8 +66,7 @@ def verify(url: str, options: Mapping[str, Any], reread: bool = False) -> Verifi
         problems += _shard_problems(output, shard, table, config, expected)
         if reread:
             problems += _input_problems(table, shard, config, options)
-    if isinstance(config, Rescore):
-        problems += memory_problems(output, config, shards, expected)
+    problems += memory_problems(output, config, shards, expected)
     problems += _stray_files(output, SCORES, shards) + _stray_files(output, EMBEDDINGS, shards)
     problems += _summary_problems(output, statuses)
     return Verification(len(shards), statuses.total(), problems)

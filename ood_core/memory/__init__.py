@@ -1,5 +1,6 @@
 """What a scan remembers of its images: bounded, mergeable, the same whatever the order they come in."""
 
-from ood_core.memory.bank import Candidates, MemoryBank
+from ood_core.memory.bank import Bounds, Candidates, MemoryBank, Offers
+from ood_core.memory.gate import Gate
 
-__all__ = ["Candidates", "MemoryBank"]
+__all__ = ["Bounds", "Candidates", "Gate", "MemoryBank", "Offers"]

@@ -1,7 +1,7 @@
 """A mergeable bounded top-k per row (METHODS.md §7 and §8). Free of torch: whoever merges need not import it."""
 
-from bisect import bisect_left, insort
-from collections.abc import Sequence
+from bisect import bisect_left
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -24,11 +24,65 @@ class Candidates:
     def none(cls, dim: int) -> "Candidates":
         return cls(np.empty(0, np.int64), np.empty(0), [], np.empty((0, dim), np.float32))
 
+    def take(self, chosen: Int[np.ndarray, " chosen"]) -> "Candidates":
+        """Those at the given places."""
+        keys = list(map(self.keys.__getitem__, chosen.tolist()))
+        return Candidates(self.rows[chosen], self.priorities[chosen], keys, self.embeddings[chosen])
+
     def of_rows(self, first: int, end: int) -> "Candidates":
         """Those of the rows from `first` to before `end`."""
-        chosen = np.flatnonzero((self.rows >= first) & (self.rows < end))
-        keys = [self.keys[index] for index in chosen.tolist()]
-        return Candidates(self.rows[chosen], self.priorities[chosen], keys, self.embeddings[chosen])
+        return self.take(np.flatnonzero((self.rows >= first) & (self.rows < end)))
+
+    def of_part(self, part: int, parts: int) -> "Candidates":
+        """Those of the rows that fall to one of so many parts of a memory."""
+        return self if parts == 1 else self.take(np.flatnonzero(self.rows % parts == part))
+
+    def without_embeddings(self) -> "Candidates":
+        """What is enough to tell who could enter."""
+        return Candidates(self.rows, self.priorities, self.keys, np.empty((len(self), 0), np.float32))
+
+
+@dataclass(frozen=True)
+class Offers:
+    """Images that a method wants remembered: of each its place among those given, its row, priority and embedding."""
+
+    places: Int[np.ndarray, " images"]
+    rows: Int[np.ndarray, " images"]
+    priorities: Float64[np.ndarray, " images"]
+    embeddings: Float[np.ndarray, "images dim"]
+
+    def named(self, keys: Sequence[str]) -> Candidates:
+        """`keys`: of all the images given."""
+        named = list(map(keys.__getitem__, self.places.tolist()))
+        return Candidates(self.rows, self.priorities, named, self.embeddings)
+
+    def take(self, chosen: Int[np.ndarray, " chosen"]) -> "Offers":
+        """Those at the given places of this list."""
+        return Offers(self.places[chosen], self.rows[chosen], self.priorities[chosen], self.embeddings[chosen])
+
+    @classmethod
+    def none(cls, dim: int) -> "Offers":
+        return cls(np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0), np.empty((0, dim), np.float32))
+
+    @classmethod
+    def together(cls, parts: "Sequence[Offers]", sizes: Sequence[int]) -> "Offers":
+        """Those of successive lists of images, of so many images each, as of one list."""
+        starts = np.cumsum([0, *sizes[:-1]]).tolist()
+        return cls(
+            np.concatenate([part.places + start for part, start in zip(parts, starts, strict=True)]),
+            np.concatenate([part.rows for part in parts]),
+            np.concatenate([part.priorities for part in parts]),
+            np.concatenate([part.embeddings for part in parts]),
+        )
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """The last image that each of some full rows holds, by its priority and key: whoever is worse cannot enter."""
+
+    rows: Int[np.ndarray, " rows"]
+    priorities: Float64[np.ndarray, " rows"]
+    keys: Sequence[str]
 
 
 @dataclass(frozen=True, order=True)
@@ -56,22 +110,26 @@ class MemoryBank:
     def __len__(self) -> int:
         return sum(map(len, self._rows.values()))
 
-    def offer(self, candidates: Candidates) -> None:
-        """Raises ValueError for a priority that is not a number."""
+    def offer(self, candidates: Candidates) -> list[int]:
+        """Returns the row of each image that entered. Raises ValueError for a priority that is not a number."""
         if np.isnan(candidates.priorities).any():
             raise ValueError("a priority is not a number")
         embeddings = np.ascontiguousarray(candidates.embeddings, dtype=np.float32)
+        entered = []
         for index in np.flatnonzero(candidates.priorities <= self.worst[candidates.rows]).tolist():
             priority = float(candidates.priorities[index])
             image = _Image(priority, candidates.keys[index], embeddings[index].tobytes())
-            self._enter(int(candidates.rows[index]), image)
+            if self._enter(int(candidates.rows[index]), image):
+                entered.append(int(candidates.rows[index]))
+        return entered
 
     def merge(self, other: "MemoryBank") -> None:
         self.offer(other.snapshot())
 
-    def snapshot(self) -> Candidates:
-        """All that is remembered, by row, then priority, then key."""
-        ordered = [(row, image) for row in sorted(self._rows) for image in self._rows[row]]
+    def snapshot(self, rows: Iterable[int] | None = None) -> Candidates:
+        """All that is remembered, or what some rows hold; by row, then priority, then key."""
+        chosen = self._rows if rows is None else self._rows.keys() & set(rows)
+        ordered = [(row, image) for row in sorted(chosen) for image in self._rows[row]]
         if not ordered:
             return Candidates.none(self.dim)
         return Candidates(
@@ -83,14 +141,24 @@ class MemoryBank:
             ),
         )
 
-    def _enter(self, row: int, image: _Image) -> None:
-        images = self._rows.setdefault(row, [])
+    def bounds(self, rows: Iterable[int] | None = None) -> Bounds:
+        """What must be beaten to enter the rows that are full; all of them, or those among some rows."""
+        chosen = self._rows if rows is None else self._rows.keys() & set(rows)
+        full = [row for row in sorted(chosen) if len(self._rows[row]) == self.capacities[row]]
+        last = [self._rows[row][-1] for row in full]
+        priorities = np.array([image.priority for image in last], np.float64)
+        return Bounds(np.array(full, np.int64), priorities, [image.key for image in last])
+
+    def _enter(self, row: int, image: _Image) -> bool:
+        images, capacity = self._rows.setdefault(row, []), int(self.capacities[row])
         same = next((other for other in images if other.key == image.key), None)
         if same is not None:
             if same <= image:
-                return
+                return False
             del images[bisect_left(images, same)]
-        insort(images, image)
-        del images[self.capacities[row] :]
-        if len(images) == self.capacities[row]:
+        place = bisect_left(images, image)
+        images.insert(place, image)
+        del images[capacity:]
+        if len(images) == capacity:
             self.worst[row] = images[-1].priority
+        return place < capacity

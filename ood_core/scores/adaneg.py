@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Float, Float64, Int
 from torch import Tensor
 
-from ood_core.memory import Candidates, MemoryBank
+from ood_core.memory import Candidates, MemoryBank, Offers
 from ood_core.memory.gap import RecentVerdicts, Thresholds
 from ood_core.memory.proxies import Remembered, SampleProxies, task_proxies
 from ood_core.memory.rows import adaneg_capacities
@@ -103,9 +103,9 @@ class AdaNegLearner:
         if self.parameters.adaptive_gap:
             self.thresholds = Thresholds.adapted(self.parameters.threshold, self.parameters.gap, positive_fraction)
 
-    def candidates(self, batch: ImageBatch, keys: Sequence[str]) -> Candidates:
-        """Of the block's first images, as many as there are keys."""
-        scores = (1.0 - batch.negative_mass(self.groups))[: len(keys)]
+    def offers(self, batch: ImageBatch, count: int) -> Offers:
+        """Of the block's first images, as many as `count`."""
+        scores = (1.0 - batch.negative_mass(self.groups))[:count]
         positive = (scores > self.thresholds.positive).nonzero()[:, 0]
         negative = (scores < self.thresholds.negative).nonzero()[:, 0]
         priorities = [
@@ -116,10 +116,10 @@ class AdaNegLearner:
         nearest_negative = batch.id_count + batch.negative_cosines[negative].argmax(dim=1)
         places = torch.cat([nearest_id, nearest_negative])
         chosen = torch.cat([positive, negative])
-        return Candidates(
+        return Offers(
+            places=chosen.cpu().numpy(),
             rows=self.labels.indices[places].cpu().numpy(),
             priorities=torch.cat(priorities).cpu().numpy(),
-            keys=[keys[index] for index in map(int, chosen)],
             embeddings=batch.embeddings[chosen].cpu().numpy(),
         )
 
@@ -139,6 +139,6 @@ class SequentialAdaNeg:
             self.recent.add(self.learner.verdicts(batch, count))
         self.learner.adapt(self.recent.positive_fraction)
         for number, (batch, count) in enumerate(batches):
-            self.memory.offer(self.learner.candidates(batch, keys[number * BLOCK :][:count]))
+            self.memory.offer(self.learner.offers(batch, count).named(keys[number * BLOCK :]))
         scorer = AdaNegScorer(self.parameters, self.labels, self.memory.snapshot())
         return torch.cat([scorer(batch)[:count] for batch, count in batches])

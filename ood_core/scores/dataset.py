@@ -69,7 +69,7 @@ def learn(name: str, parameters: Parameters, labels: Labels, batches: Batches, i
         learner.adapt(float(np.mean(verdicts)) if verdicts else 0.5)
     memory = learner.memory()
     for batch, keys in batches():
-        memory.offer(learner.candidates(batch, keys))
+        memory.offer(learner.offers(batch, len(keys)).named(keys))
     return concluded(learner, memory.snapshot(), invert)
 
 
@@ -98,7 +98,7 @@ def sequential(
     memory = learner.memory()
     if labels.image_proxies is None:
         for batch, keys in batches():
-            memory.offer(learner.candidates(batch, keys))
+            memory.offer(learner.offers(batch, len(keys)).named(keys))
     return SequentialInterNeg(parameters, labels, invert, learner.proxies(memory.snapshot()))
 
 

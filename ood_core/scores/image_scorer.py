@@ -1,6 +1,6 @@
 """Every asked-for score of a batch of embeddings, from one multiplication with the labels."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,6 +25,16 @@ class ImageScores:
     id_probability: np.ndarray
     negative_label: np.ndarray
     scores: Mapping[str, np.ndarray]
+
+    @classmethod
+    def together(cls, parts: "Sequence[ImageScores]") -> "ImageScores":
+        """Those of successive lists of images; at least one."""
+        return cls(
+            np.concatenate([part.id_label for part in parts]),
+            np.concatenate([part.id_probability for part in parts]),
+            np.concatenate([part.negative_label for part in parts]),
+            {name: np.concatenate([part.scores[name] for part in parts]) for name in parts[0].scores},
+        )
 
     def of(self, start: int, end: int) -> "ImageScores":
         """Those of the images from `start` to before `end`."""
@@ -56,11 +66,19 @@ class ImageScorer:
             for name, parameters in methods.items()
         }
 
-    @torch.inference_mode()
     def __call__(
         self, embeddings: Float[Tensor, "images dim"], local: Float[Tensor, "images places dim"] | None = None
     ) -> ImageScores:
-        parts = [self._score(batch, count) for batch, count in image_batches(embeddings, self.labels, local)]
+        return self.scores(image_batches(embeddings, self.labels, local))
+
+    def learn(self, name: str, parameters: Parameters, learned: Candidates) -> None:
+        """From now on the method scores by what was learned."""
+        self.scorers[name] = make_scorer(name, parameters, self.labels, learned)
+
+    @torch.inference_mode()
+    def scores(self, batches: Iterable[tuple[ImageBatch, int]]) -> ImageScores:
+        """Of blocks of images, each with its count of real ones."""
+        parts = [self._score(batch, count) for batch, count in batches]
         columns = [torch.cat(column).cpu().numpy() for column in zip(*parts, strict=True)] or self._empty()
         id_label, id_probability, negative_label, *scores = columns
         return ImageScores(id_label, id_probability, negative_label, dict(zip(self.scorers, scores, strict=True)))

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ood_core.labels.class_images import known_class_means
 from ood_core.labels.interneg import margins
-from ood_core.memory import Candidates, MemoryBank
+from ood_core.memory import Candidates, MemoryBank, Offers
 from ood_core.memory.gap import Thresholds
 from ood_core.memory.rows import interneg_capacities
 from ood_core.methods import InterNeg
@@ -54,18 +54,18 @@ class InterNegLearner:
         capacities = interneg_capacities(self.parameters, self.labels.id_count, has_proxies)
         return MemoryBank(capacities, self.labels.dim)
 
-    def candidates(self, batch: ImageBatch, keys: Sequence[str]) -> Candidates:
-        scores = (1.0 - batch.negative_mass(self.groups))[: len(keys)]
+    def offers(self, batch: ImageBatch, count: int) -> Offers:
+        scores = (1.0 - batch.negative_mass(self.groups))[:count]
         low = (scores < self.parameters.invert_below).nonzero()[:, 0]
         sure = (scores > CONFIDENT.positive).nonzero()[:, 0]
         if self.labels.image_proxies is not None:
             sure = sure[:0]
         chosen = torch.cat([low, sure])
         priorities = torch.cat([scores[low], entropies(batch.id_exponentials.terms[sure])])
-        return Candidates(
+        return Offers(
+            places=chosen.cpu().numpy(),
             rows=torch.cat([torch.zeros_like(low), 1 + batch.id_label[sure]]).cpu().numpy(),
             priorities=priorities.cpu().numpy(),
-            keys=[keys[index] for index in map(int, chosen)],
             embeddings=batch.embeddings[chosen].cpu().numpy(),
         )
 
@@ -114,7 +114,7 @@ class SequentialInterNeg:
         batches = list(image_batches(embeddings, self.labels))
         memory = learner.memory()
         for number, (batch, count) in enumerate(batches):
-            memory.offer(learner.candidates(batch, keys[number * BLOCK :][:count]))
+            memory.offer(learner.offers(batch, count).named(keys[number * BLOCK :]))
         if self.invert is not None:
             self.extra.offer(learner.extra_negatives(memory.snapshot(), self.invert))
         self.inverted += len(memory)

@@ -1,13 +1,13 @@
 """SCORERS: from a method's name to what computes it, and the protocols that they keep."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any, Protocol, runtime_checkable
 
 from jaxtyping import Float64
 from torch import Tensor
 
-from ood_core.memory import Candidates, MemoryBank
+from ood_core.memory import MemoryBank, Offers
 from ood_core.scores.adaneg import AdaNegLearner, AdaNegScorer
 from ood_core.scores.batch import ImageBatch, Labels
 from ood_core.scores.debiased import DebiasedScorer
@@ -36,7 +36,7 @@ class Scorer(Protocol):
 class Learner(Protocol):
     """What a method wants remembered of the images, before any is scored.
 
-    `memory` makes an empty memory, `candidates` what a block of images (as many as there are keys) offers it. One that
+    `memory` makes an empty memory, `offers` are what a block's first images, `count` of them, offer it. One that
     `needs_verdicts` is first shown all images for their confident `verdicts` (true for ID), and told the share of ID.
     """
 
@@ -46,7 +46,7 @@ class Learner(Protocol):
 
     def memory(self) -> MemoryBank: ...
 
-    def candidates(self, batch: ImageBatch, keys: Sequence[str]) -> Candidates: ...
+    def offers(self, batch: ImageBatch, count: int) -> Offers: ...
 
     def verdicts(self, batch: ImageBatch, count: int) -> list[bool]: ...
 

@@ -2,10 +2,10 @@
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import pyarrow as pa
@@ -15,17 +15,13 @@ from ood_core.labels import LabelBank
 from ood_core.methods import NEEDS_LOCAL_FEATURES, Parameters, needs_texts, score_column
 from ood_core.preprocessing import Preprocessing
 from ood_core.vocabulary import CSP
+from pipelines.stages.remember import Remembering, RememberingScorer
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from ood_core.encoders import ClipEncoder
     from ood_core.scores import ImageScores
-
-TIMES = ("read_s", "decode_s", "encode_s", "score_s")
-TELEMETRY = (*TIMES, "encoder_ready")
-"""Columns that tell how long things took; the committer takes them off before a row becomes visible."""
-
 
 BUNDLED = "bundled"
 BUNDLED_DIRECTORY = Path(__file__).parents[1] / "demo" / "model"
@@ -110,24 +106,23 @@ def noun_templates(bank: LabelBank) -> tuple[str, ...]:
 
 @dataclass(frozen=True)
 class ScoreSpec:
-    """What an encoding worker needs besides the model."""
+    """What an encoding worker needs besides the model. `embeddings`: the type that they are handed on in, if any."""
 
     bank: LabelBank
     methods: Mapping[str, Parameters]
-    embeddings: bool = False
+    embeddings: Literal["float16", "float32"] | None = None
+    remembering: Remembering = field(default_factory=Remembering)
 
 
 class EncodeImages:
     """Tables of decoded records to tables of scores; rows without pixels pass through with nulls."""
 
     def __init__(self, model: ModelSpec, score: ScoreSpec) -> None:
-        from ood_core.scores import ImageScorer
-
         self.encoder = model.load()
         self.spec = score
         encode = partial(self.encoder.encode_ensembles, noun_templates(score.bank))
-        asks_texts = any(map(needs_texts, score.methods.values()))
-        self.score = ImageScorer(score.bank, score.methods, model.device, encode if asks_texts else None)
+        encode = encode if any(map(needs_texts, score.methods.values())) else None
+        self.score = RememberingScorer(score.remembering, score.bank, score.methods, model.device, encode)
         self.id_labels = pa.array(score.bank.texts[: score.bank.id_count])
         self.negative_labels = pa.array(score.bank.texts[score.bank.id_count :], pa.string())
         self.ready = time.time()
@@ -137,18 +132,15 @@ class EncodeImages:
         start = time.perf_counter()
         embeddings, local = self._encode(records.take(present))
         encoded = time.perf_counter()
-        scores = self.score(embeddings, local)
+        keys = [key or "" for key in records["key"].take(present).to_pylist()]
+        scores, more = self.score(embeddings, local, keys)
         scored = time.perf_counter()
-        table = self._with_scores(records.drop_columns("pixels"), present, scores)
         if self.spec.embeddings:
-            table = table.append_column(
-                "embedding", _scattered(_vectors(embeddings.half().cpu().numpy()), present, table)
-            )
+            more["embedding"] = _vectors(embeddings.float().cpu().numpy().astype(self.spec.embeddings))
         each = 1 / max(1, len(present))
         for name, seconds in (("encode_s", encoded - start), ("score_s", scored - encoded)):
-            table = table.append_column(
-                name, _scattered(pa.array(np.full(len(present), seconds * each)), present, table)
-            )
+            more[name] = pa.array(np.full(len(present), seconds * each))
+        table = self._with_scores(records.drop_columns("pixels"), present, scores, more)
         return table.append_column("encoder_ready", pa.array(np.full(len(table), self.ready)))
 
     def _encode(self, records: pa.Table) -> "tuple[Tensor, Tensor | None]":
@@ -176,13 +168,16 @@ class EncodeImages:
         flat = np.frombuffer(values, np.uint8, int(np.prod(shape)), int(first))
         return flat.reshape(shape).copy()  # the block that Ray shares is read-only, and torch warns of that
 
-    def _with_scores(self, records: pa.Table, present: np.ndarray, scores: "ImageScores") -> pa.Table:
+    def _with_scores(
+        self, records: pa.Table, present: np.ndarray, scores: "ImageScores", more: Mapping[str, pa.Array]
+    ) -> pa.Table:
         nearest = pa.array(scores.negative_label, mask=scores.negative_label < 0)
         columns = {
             "id_label": self.id_labels.take(pa.array(scores.id_label)),
             "id_probability": pa.array(scores.id_probability),
             "negative_label": self.negative_labels.take(nearest),
             **{score_column(name): pa.array(values) for name, values in scores.scores.items()},
+            **more,
         }
         for name, values in columns.items():
             records = records.append_column(name, _scattered(values, present, records))

@@ -8,6 +8,8 @@ import pyarrow as pa
 
 from ood_core.memory import Candidates
 from ood_core.methods import InterNeg
+from pipelines.memory_actor import MemorySpec
+from pipelines.memory_client import Memory
 from pipelines.plan import Shard
 from pipelines.stages.encode import ModelSpec
 from pipelines.stages.score import Rescoring, with_end
@@ -19,14 +21,15 @@ if TYPE_CHECKING:
 class LearnFromEmbeddings:
     """Shards of embeddings to what they offer the memory of each method that learns; one table a shard.
 
-    `shares`: of the methods that adapt to it, the share of ID among all confident verdicts.
+    `shares`: of the methods that adapt to it, the share of ID among all confident verdicts. `memory`: held back is what
+    cannot enter it.
     """
 
-    def __init__(self, spec: Rescoring, shares: Mapping[str, float]) -> None:
+    def __init__(self, spec: Rescoring, shares: Mapping[str, float], memory: MemorySpec | None = None) -> None:
         from ood_core.scores import LEARNERS, Labels
 
         spec.start()
-        self.spec = spec
+        self.spec, self.memory = spec, Memory(memory) if memory else None
         self.labels = Labels.of(spec.bank, spec.device)
         self.learners = {name: LEARNERS[name](parameters, self.labels) for name, parameters in spec.methods.items()}
         for name, share in shares.items():
@@ -43,9 +46,11 @@ class LearnFromEmbeddings:
         memories = {name: learner.memory() for name, learner in self.learners.items()}
         for batch, keys in batches(self.spec, shard, self.labels):
             for name, learner in self.learners.items():
-                memories[name].offer(learner.candidates(batch, keys))
-        tables = [memory_table(name, memory.snapshot()) for name, memory in memories.items()]
-        return _of_shard(shard, pa.concat_tables(tables))
+                memories[name].offer(learner.offers(batch, len(keys)).named(keys))
+        offers = {name: memory.snapshot() for name, memory in memories.items()}
+        if self.memory is not None:
+            offers = self.memory.offer(offers)
+        return _of_shard(shard, pa.concat_tables([memory_table(name, found) for name, found in offers.items()]))
 
 
 class CountVerdicts(LearnFromEmbeddings):

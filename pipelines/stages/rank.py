@@ -15,10 +15,11 @@ from ood_core.vocabulary import Part
 from pipelines.config import Read
 from pipelines.corpus import Block
 from pipelines.id_images import IMAGES_AT_ONCE, Slice
+from pipelines.memory_files import memory_of
 from pipelines.plan import Shard
 from pipelines.stages.decode import decode, records
 from pipelines.stages.encode import FACTS, ModelSpec, facts_of
-from pipelines.stages.learn import LearnFromEmbeddings, memory_of
+from pipelines.stages.learn import LearnFromEmbeddings
 from pipelines.stages.score import Rescoring
 
 PLAIN = ("{}",)

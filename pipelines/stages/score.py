@@ -3,25 +3,24 @@
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
 
 from ood_core.labels import LabelBank
-from ood_core.memory import Candidates
 from ood_core.methods import Parameters, score_column
 from pipelines.config import ReadEmbeddings
 from pipelines.embedding_plan import read_rows
 from pipelines.plan import Shard
 from pipelines.readers.embeddings import Rows
+from pipelines.stages.columns import OFFERS, TELEMETRY, TIMES, VERSION
 from pipelines.stages.decode import END_OF_SHARD
-from pipelines.stages.encode import TELEMETRY, TIMES
+from pipelines.stages.remember import Remembering, RememberingScorer
 from pipelines.stages.texts import Texts
 
 if TYPE_CHECKING:
-    from ray import ObjectRef
-
     from ood_core.scores import ImageScores
     from ood_core.scores.batch import EncodeWords
 
@@ -57,16 +56,10 @@ class Rescoring:
 class ScoreEmbeddings:
     """Shards of embeddings to tables of scores, each shard's last row of status END_OF_SHARD."""
 
-    def __init__(self, spec: Rescoring, learned: "Mapping[str, Candidates] | ObjectRef") -> None:
-        """`learned` may be in Ray's object store."""
-        import ray
-
-        from ood_core.scores import ImageScorer
-
+    def __init__(self, spec: Rescoring, remembering: Remembering = Remembering()) -> None:  # noqa: B008, it is frozen
         spec.start()
         self.spec = spec
-        known: Mapping[str, Candidates] = learned if isinstance(learned, Mapping) else ray.get(learned)
-        self.score = ImageScorer(spec.bank, spec.methods, spec.device, spec.encode(), known)
+        self.score = RememberingScorer(remembering, spec.bank, spec.methods, spec.device, spec.encode())
         self.columns = ScoreColumns(spec.bank)
         self.ready = time.time()
 
@@ -90,8 +83,10 @@ class ScoreEmbeddings:
 
         start = time.perf_counter()
         ok = np.flatnonzero(rows.statuses == "ok")
-        scores = self.score(torch.from_numpy(rows.vectors[ok]))
-        table = self.columns.table(shard.id, first, rows, ok, scores)
+        scores, more = self.score(
+            torch.from_numpy(rows.vectors[ok]), None, [rows.keys[row] or "" for row in ok.tolist()]
+        )
+        table = self.columns.table(shard.id, first, rows, ok, scores, more)
         each = 1 / max(1, len(rows))
         seconds = {"read_s": read_s * each, "score_s": (time.perf_counter() - start) * each}
         return with_telemetry(table, self.ready, seconds)
@@ -103,8 +98,17 @@ class ScoreColumns:
 
     bank: LabelBank
 
-    def table(self, shard: str, first: int, rows: Rows, ok: np.ndarray, scores: "ImageScores") -> pa.Table:
-        """Columns of the input that have a name of ours become `input_<name>`."""
+    def table(
+        self,
+        shard: str,
+        first: int,
+        rows: Rows,
+        ok: np.ndarray,
+        scores: "ImageScores",
+        more: Mapping[str, pa.Array] = MappingProxyType({}),
+    ) -> pa.Table:
+        """`more`: further columns of ours, of the good rows. Columns of the input that have a name of ours become
+        `input_<name>`."""
         count, texts = len(rows), self.bank.texts
         columns: dict[str, Any] = {
             "shard": pa.array([shard] * count, pa.string()),
@@ -114,12 +118,14 @@ class ScoreColumns:
             "error": pa.array(rows.errors, pa.string()),
             "width": pa.nulls(count, pa.int32()),
             "height": pa.nulls(count, pa.int32()),
-            "id_label": _placed(pa.array(texts[: self.bank.id_count]).take(pa.array(scores.id_label)), ok, count),
-            "id_probability": _placed(pa.array(scores.id_probability), ok, count),
-            "negative_label": _placed(self._negatives(scores.negative_label), ok, count),
+            "id_label": placed(pa.array(texts[: self.bank.id_count]).take(pa.array(scores.id_label)), ok, count),
+            "id_probability": placed(pa.array(scores.id_probability), ok, count),
+            "negative_label": placed(self._negatives(scores.negative_label), ok, count),
         }
         for name, values in scores.scores.items():
-            columns[score_column(name)] = _placed(pa.array(values), ok, count)
+            columns[score_column(name)] = placed(pa.array(values), ok, count)
+        for name, values in more.items():
+            columns[name] = placed(values, ok, count)
         for name, values in rows.extra.items():
             columns[_free_name(name, columns)] = values
         return pa.table(columns)
@@ -130,7 +136,7 @@ class ScoreColumns:
 
 
 def _free_name(name: str, taken: Iterable[str]) -> str:
-    while name in taken or name in (*TELEMETRY, EMBEDDING) or name.startswith(OURS):
+    while name in taken or name in (*TELEMETRY, OFFERS, VERSION, EMBEDDING) or name.startswith(OURS):
         name = f"input_{name}"
     return name
 
@@ -148,7 +154,7 @@ def with_end(table: pa.Table, shard: str, count: int) -> pa.Table:
     return pa.concat_tables([table, end], promote_options="default")
 
 
-def _placed(values: Any, ok: np.ndarray, count: int) -> Any:
+def placed(values: Any, ok: np.ndarray, count: int) -> Any:
     """Values of the good rows at their places, null elsewhere."""
     if len(ok) == count:
         return values

@@ -11,8 +11,9 @@ from pipelines.commit import Committer
 from pipelines.config import Model, Scan
 from pipelines.identity import asked_for, begin, fingerprint, of_model
 from pipelines.plan import Shard, plan
+from pipelines.stages.columns import TELEMETRY
 from pipelines.stages.decode import END_OF_SHARD
-from pipelines.stages.encode import TELEMETRY, ModelFacts, ModelSpec
+from pipelines.stages.encode import ModelFacts, ModelSpec
 from pipelines.storage import Directory
 from pipelines.summary import Tally
 

@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipelines.commit import Committer, committed
-from pipelines.stages.encode import TELEMETRY
+from pipelines.commit import Committer
+from pipelines.parts import committed
+from pipelines.stages.columns import TELEMETRY
 from pipelines.storage import Directory
 from tests.pipelines.made_scan import rows
 
@@ -51,7 +52,7 @@ def test_the_files_are_the_same_to_the_byte_however_the_rows_arrive(
     puts, committer, told = commit(*tables)
     assert puts == WHOLE
     assert sorted(told) == ["a", "b", "c"]
-    assert committer.unfinished() == []
+    committer.check_whole("abc")
 
 
 def test_a_score_table_holds_every_record_in_order_and_no_telemetry() -> None:
@@ -89,7 +90,8 @@ def test_without_embeddings_there_are_scores_alone() -> None:
 def test_a_shard_that_lacks_a_row_or_its_end_is_not_committed(missing: int) -> None:
     kept = [row for row in range(len(ALL)) if row != missing]
     puts, committer, told = commit(ALL.take(pa.array(kept)))
-    assert committer.unfinished() == ["a"]
+    with pytest.raises(RuntimeError, match="rows are missing of 1 shards, a among them"):
+        committer.check_whole("abc")
     assert told == ["b", "c"]
     assert "scores/part-a.parquet" not in puts
 

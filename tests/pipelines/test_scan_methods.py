@@ -16,7 +16,8 @@ from ood_core.scores import ImageScorer
 from ood_core.vocabulary import CSP
 from pipelines.config import EncodePool, Model, Scan
 from pipelines.errors import CallerError
-from pipelines.scan import Run, check_local_features, scan
+from pipelines.passes import check_local_features
+from pipelines.scan import Run, scan
 from pipelines.stages.decode import decode, records
 from pipelines.stages.encode import ModelFacts, ModelSpec
 from tests.ood_core.conftest import write_model

@@ -41,7 +41,7 @@ def decoded(dataset: Path, facts: ModelFacts) -> pa.Table:
 @pytest.fixture(scope="module")
 def encode(bank_directory: Path) -> EncodeImages:
     bank = LabelBank.load(bank_directory)
-    return EncodeImages(BUNDLED, ScoreSpec(bank, {"neglabel": NegLabel(), "mcm": MCM()}, embeddings=True))
+    return EncodeImages(BUNDLED, ScoreSpec(bank, {"neglabel": NegLabel(), "mcm": MCM()}, embeddings="float16"))
 
 
 def test_rows_without_a_picture_pass_through_with_nulls(encode: EncodeImages, decoded: pa.Table) -> None:
@@ -125,7 +125,7 @@ def test_gl_mcm_is_given_the_places_of_each_image(dataset: Path, transformer: Mo
     texts = ["cat", "dog", "hammer"]
     bank = LabelBank(texts, ["noun"] * 3, 2, encoder.encode_texts(texts).numpy(), np.full(3, np.nan), [None] * 3)
     methods = {"gl-mcm": GLMCM(), "mcm": MCM()}
-    encode = EncodeImages(transformer, ScoreSpec(bank, methods, embeddings=True))
+    encode = EncodeImages(transformer, ScoreSpec(bank, methods, embeddings="float16"))
     rows = encode(decoded)
     images = pictures(decoded, facts.preprocessing.size)
     expected = ImageScorer(bank, methods)(*encoder.encode_images_locally(images)).scores

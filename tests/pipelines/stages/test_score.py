@@ -12,11 +12,12 @@ from ood_core.scores import score_dataset
 from pipelines.commit import Committer
 from pipelines.config import ReadEmbeddings, method_parameters
 from pipelines.embedding_plan import plan_embeddings
+from pipelines.memory_files import memory_of, memory_table
 from pipelines.plan import SCHEMA, Plan
 from pipelines.readers import row_groups
 from pipelines.stages.decode import END_OF_SHARD
 from pipelines.stages.in_order import ScoreInOrder, packed, unpacked
-from pipelines.stages.learn import CountVerdicts, LearnFromEmbeddings, memory_of, memory_table
+from pipelines.stages.learn import CountVerdicts, LearnFromEmbeddings
 from pipelines.stages.score import Rescoring, ScoreEmbeddings
 from pipelines.stages.texts import Texts
 from pipelines.storage import Directory
@@ -60,7 +61,7 @@ def shards_of(planned: Plan) -> pa.Table:
 
 
 def test_shards_become_tables_that_end_with_their_count(bank: LabelBank, planned: Plan, images: np.ndarray) -> None:
-    tables = list(ScoreEmbeddings(rescoring(bank, "mcm", "neglabel"), {})(shards_of(planned)))
+    tables = list(ScoreEmbeddings(rescoring(bank, "mcm", "neglabel"))(shards_of(planned)))
     assert [len(table) for table in tables] == [21, 21, 11]
     assert [table["status"].to_pylist()[-1] for table in tables] == [END_OF_SHARD] * 3
     assert [table["index"].to_pylist() for table in tables] == [[*range(21)], [*range(21)], [*range(11)]]
@@ -76,11 +77,11 @@ def test_shards_become_tables_that_end_with_their_count(bank: LabelBank, planned
 def test_a_shard_comes_in_parts_and_is_committed_as_one(
     bank: LabelBank, planned: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at_once: int
 ) -> None:
-    whole = list(ScoreEmbeddings(rescoring(bank, "mcm"), {})(shards_of(planned)))
+    whole = list(ScoreEmbeddings(rescoring(bank, "mcm"))(shards_of(planned)))
     monkeypatch.setattr(row_groups, "ROWS_AT_ONCE", at_once)
     committed: dict[str, pa.Table] = {}
     committer = Committer(Directory(str(tmp_path / "out")), "f", lambda shard, table: committed.update({shard: table}))
-    parts = list(ScoreEmbeddings(rescoring(bank, "mcm"), {})(shards_of(planned)))
+    parts = list(ScoreEmbeddings(rescoring(bank, "mcm"))(shards_of(planned)))
     assert len(parts) >= ROWS / at_once
     for part in reversed(parts):
         committer.add(part)
@@ -105,7 +106,7 @@ def test_columns_of_the_input_do_not_pass_for_ours(bank: LabelBank, tmp_path: Pa
     read = ReadEmbeddings(key_column="name", embedding_column="vector")
     spec = Rescoring(bank, method_parameters(["mcm"], {}), read, {}, Texts(None, None, {}))
     shards = shards_of(plan_embeddings([str(tmp_path)], read, DIM, {}))
-    (table,) = ScoreEmbeddings(spec, {})(shards)
+    (table,) = ScoreEmbeddings(spec)(shards)
     assert table[ours].to_pylist() == ["theirs", None]
     assert len(set(table.column_names)) == len(table.column_names)
 
@@ -113,7 +114,7 @@ def test_columns_of_the_input_do_not_pass_for_ours(bank: LabelBank, tmp_path: Pa
 def test_two_columns_do_not_end_under_one_name(bank: LabelBank, tmp_path: Path) -> None:
     cells = {"key": ["a"], "embedding": bank.embeddings[:1].tolist(), "shard": ["one"], "input_shard": ["two"]}
     pq.write_table(pa.table(cells), tmp_path / "a.parquet")
-    (table,) = ScoreEmbeddings(rescoring(bank, "mcm"), {})(shards_of(plan_embeddings([str(tmp_path)], READ, DIM, {})))
+    (table,) = ScoreEmbeddings(rescoring(bank, "mcm"))(shards_of(plan_embeddings([str(tmp_path)], READ, DIM, {})))
     assert [table[name][0].as_py() for name in ("input_shard", "input_input_shard")] == ["one", "two"]
 
 

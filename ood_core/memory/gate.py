@@ -1,0 +1,42 @@
+"""What a worker need not offer a memory: images that cannot enter (METHODS.md §7). Free of torch."""
+
+import numpy as np
+from jaxtyping import Int
+
+from ood_core.memory.bank import Bounds, Candidates
+
+
+class Gate:
+    """A worker's view of a memory: each row's last image, as far as it has heard.
+
+    An image is held back only if as many others as its row holds are better, each of them an image that the memory was
+    offered or that stands beside it. So none of the best of all images is ever held back, however late the news.
+    """
+
+    def __init__(self, capacities: Int[np.ndarray, " rows"]) -> None:
+        self.capacities = capacities
+        self._worst = np.where(capacities > 0, np.inf, -np.inf)
+        self._keys: dict[int, str] = {}
+
+    def hear(self, bounds: Bounds) -> None:
+        """News from the memory. A row's bound only ever falls, so old news changes nothing."""
+        for row, priority, key in zip(bounds.rows.tolist(), bounds.priorities.tolist(), bounds.keys, strict=True):
+            if (priority, key) < (self._worst[row], self._keys.get(row, key)):
+                self._worst[row], self._keys[row] = priority, key
+
+    def passing(self, candidates: Candidates) -> Int[np.ndarray, " passing"]:
+        """The places of those that could enter, in order: they beat their row's last image, and are among its best."""
+        could = np.flatnonzero(candidates.priorities <= self._worst[candidates.rows]).tolist()
+        rows, priorities, keys = candidates.rows.tolist(), candidates.priorities.tolist(), candidates.keys
+        kept: list[int] = []
+        best: dict[int, dict[str, float]] = {}
+        for place in sorted(could, key=lambda place: (rows[place], priorities[place], keys[place])):
+            row, key, priority = rows[place], keys[place], priorities[place]
+            if priority == self._worst[row] and key > self._keys.get(row, key):
+                continue
+            of_row = best.setdefault(row, {})
+            if key not in of_row and len(of_row) < self.capacities[row]:
+                of_row[key] = priority
+            if of_row.get(key) == priority:
+                kept.append(place)
+        return np.array(sorted(kept), np.int64)

@@ -1,0 +1,94 @@
+"""An earlier scan's memory, to begin with."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import pyarrow as pa
+
+from ood_core.labels import LabelBank
+from ood_core.memory import Candidates
+from ood_core.methods import Parameters, is_sequential, memory_parameters, order_of
+from pipelines.config import Memory
+from pipelines.errors import CallerError, first_line
+from pipelines.identity import SCAN_FILE
+from pipelines.memory_files import CARRIED, EXTRA_NEGATIVES, MemoryFiles, by_method
+from pipelines.outcome import SUMMARY_FILE
+from pipelines.parts import MEMORY
+from pipelines.readers.parquet import DAMAGE
+from pipelines.storage import Directory
+
+OPTION = "--memory"
+
+
+@dataclass(frozen=True)
+class Carried:
+    """What an earlier scan has remembered. `weights`: of the model that saw the images, where it is known."""
+
+    url: str
+    memory: pa.Table
+    extra_negatives: pa.Table | None
+    version: int
+    weights: str | None
+    hash: str
+    methods: Mapping[str, Parameters]
+    dim: int
+
+    def keep(self, files: MemoryFiles) -> None:
+        """Writes a copy beside what this scan remembers, so that it depends on no other."""
+        files.put(CARRIED, self.memory)
+
+    def learned(self) -> dict[str, Candidates]:
+        """What scorers are given that learn nothing more."""
+        tables = {name: self.extra_negatives if name == "interneg" else self.memory for name in self.methods}
+        return {name: by_method(table, [name], self.dim)[name] for name, table in tables.items() if table is not None}
+
+    def check_weights(self, weights: str | None) -> None:
+        """Raises CallerError if another model has seen the images."""
+        if None not in (weights, self.weights) and weights != self.weights:
+            raise CallerError(f"{OPTION} {self.url!r} remembers images as a model of other weights saw them")
+
+
+def carried_by(
+    asked: Memory, methods: Mapping[str, Parameters], bank: LabelBank, options: Mapping[str, Any]
+) -> Carried | None:
+    """The memory that is asked for. Raises CallerError if there is none, or none that these methods can go on with."""
+    if asked.uri is None:
+        return None
+    learners = {name: chosen for name, chosen in methods.items() if order_of(chosen)}
+    url = asked.uri
+    if not learners:
+        raise CallerError(f"{OPTION} {url!r}: none of the methods {', '.join(methods)} learns from the images")
+    if any(map(is_sequential, learners.values())):
+        raise CallerError(f"{OPTION} {url!r}: sequential order begins with an empty memory")
+    directory = Directory(url, options)
+    try:
+        recorded = json.loads(directory.read(SCAN_FILE))
+        identity, files = recorded["identity"], MemoryFiles(directory, recorded["fingerprint"], bank.dim)
+        _check_same(url, identity, learners, bank.content_hash())
+        snapshot = files.snapshot()
+        if snapshot is None or not directory.exists(SUMMARY_FILE):
+            raise CallerError(f"{OPTION} {url!r} has no whole memory: the scan has not ended, or has learned nothing")
+        extra = files.get(EXTRA_NEGATIVES) if directory.exists(f"{MEMORY}/{EXTRA_NEGATIVES}") else None
+    except FileNotFoundError as error:
+        raise CallerError(f"{OPTION} {url!r} is not a scan directory: {first_line(error)}") from error
+    except (KeyError, ValueError, TypeError, *DAMAGE) as error:
+        raise CallerError(f"{OPTION} {url!r} cannot be read: {first_line(error)}") from error
+    if asked.freeze and extra is None and "interneg" in learners:
+        raise CallerError(f"{OPTION} {url!r} has no extra negatives that --method interneg could go on with")
+    digest = hashlib.sha256(json.dumps([recorded["fingerprint"], snapshot.version]).encode()).hexdigest()[:16]
+    return Carried(url, snapshot.table, extra, snapshot.version, identity.get("weights"), digest, learners, bank.dim)
+
+
+def _check_same(url: str, identity: Mapping[str, Any], learners: Mapping[str, Parameters], bank_hash: str) -> None:
+    if identity.get("labels") != bank_hash:
+        raise CallerError(f"{OPTION} {url!r} was learned with another label bank")
+    for name, parameters in learners.items():
+        if f"{name}.groups" not in identity:
+            raise CallerError(f"{OPTION} {url!r} was learned by {identity.get('method')}, not by --method {name}")
+        for key, value in memory_parameters(parameters).items():
+            before = identity.get(f"{name}.{key}")
+            if before != value:
+                raise CallerError(f"{OPTION} {url!r} was learned with {name}.{key} = {before}, which is now {value}")

@@ -1,0 +1,75 @@
+"""Is a scan's memory what its shards have offered? Merged once more from storage, and compared."""
+
+from collections.abc import Iterator, Mapping, Sequence
+
+import pyarrow as pa
+
+from ood_core.memory import MemoryBank
+from ood_core.memory.rows import adaneg_capacities, interneg_capacities
+from ood_core.methods import AdaNeg, InterNeg
+from pipelines.config import Rescore, Scan
+from pipelines.errors import first_line
+from pipelines.learning import VERDICTS, adapts, is_in_order, learners_of
+from pipelines.memory_files import CARRIED, EXTRA_NEGATIVES, MemoryFiles, by_method, memory_table
+from pipelines.parts import CANDIDATES, FINGERPRINT_KEY, MEMORY, part_name, table_of
+from pipelines.plan import Shard
+from pipelines.readers.parquet import DAMAGE
+from pipelines.storage import Directory
+
+
+def memory_problems(output: Directory, config: Scan | Rescore, shards: Sequence[Shard], expected: str) -> Iterator[str]:
+    """What the memory of a scan lacks, or holds of another, and whether it is that of its shards' candidates."""
+    methods = config.methods()
+    learners = {**learners_of(methods), **learners_of(methods, "streaming")}
+    if not learners or config.memory.freeze or is_in_order(methods):
+        return
+    names = [f"{CANDIDATES}/{part_name(shard.id)}" for shard in shards]
+    offers = names + ([f"{MEMORY}/{CARRIED}"] if config.memory.uri else [])
+    names = [*offers, f"{MEMORY}/snapshot-{len(shards)}.parquet"]
+    if "interneg" in learners:
+        names.append(f"{MEMORY}/{EXTRA_NEGATIVES}")
+    if adapts(learners_of(methods)):
+        names += [f"{MEMORY}/{VERDICTS}/{part_name(shard.id)}" for shard in shards]
+    tables, problems = _read(output, names, expected)
+    yield from problems
+    if not problems:
+        yield from _differences(learners, [tables[name] for name in offers], output, expected)
+
+
+def _read(output: Directory, names: Sequence[str], expected: str) -> tuple[dict[str, pa.Table], list[str]]:
+    tables, problems = {}, []
+    for name in names:
+        try:
+            tables[name] = table_of(output.read(name))
+        except FileNotFoundError:
+            problems.append(f"{name} is missing")
+            continue
+        except DAMAGE as error:
+            problems.append(f"{name} cannot be read: {first_line(error)}")
+            continue
+        if (tables[name].schema.metadata or {}).get(FINGERPRINT_KEY, b"").decode() != expected:
+            problems.append(f"{name} carries the fingerprint of another scan")
+    return tables, problems
+
+
+def _differences(
+    learners: Mapping[str, AdaNeg | InterNeg], offers: Sequence[pa.Table], output: Directory, expected: str
+) -> Iterator[str]:
+    dim = offers[0].schema.field("embedding").type.list_size if offers else 1
+    snapshot = MemoryFiles(output, expected, dim).snapshot()
+    if snapshot is None:
+        return
+    for name, chosen in learners.items():
+        recorded = by_method(snapshot.table, [name], dim)[name]
+        rows = [int(table["row"].to_numpy().max()) for table in (*offers, snapshot.table) if len(table)]
+        bank = _empty(chosen, 1 + max(rows, default=0), dim)
+        for table in offers:
+            bank.offer(by_method(table, [name], dim)[name])
+        if not memory_table(name, bank.snapshot()).equals(memory_table(name, recorded)):
+            yield f"{MEMORY}/snapshot-{snapshot.version}.parquet is not what the candidates of {name} come to"
+
+
+def _empty(chosen: AdaNeg | InterNeg, rows: int, dim: int) -> MemoryBank:
+    if isinstance(chosen, AdaNeg):
+        return MemoryBank(adaneg_capacities(chosen, rows), dim)
+    return MemoryBank(interneg_capacities(chosen, rows - 1, False), dim)
