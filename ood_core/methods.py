@@ -158,7 +158,7 @@ def order_of(parameters: Parameters) -> Order | None:
     return parameters.order if isinstance(parameters, InterNeg) and parameters.inverts else None
 
 
-def memory_parameters(parameters: Parameters) -> dict[str, float]:
+def memory_parameters(parameters: Parameters) -> dict[str, float | int]:
     """Those that decide which images a method remembers: memories that differ in them do not merge."""
     names = {
         AdaNeg: ("groups", "memory_length", "threshold", "gap", "adaptive_gap"),

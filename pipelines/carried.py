@@ -25,13 +25,13 @@ OPTION = "--memory"
 
 @dataclass(frozen=True)
 class Carried:
-    """What an earlier scan has remembered. `weights`: of the model that saw the images, where it is known."""
+    """What an earlier scan has remembered, and what that scan was (`identity`)."""
 
     url: str
+    identity: Mapping[str, Any]
     memory: pa.Table
     extra_negatives: pa.Table | None
     version: int
-    weights: str | None
     hash: str
     methods: Mapping[str, Parameters]
     dim: int
@@ -47,7 +47,7 @@ class Carried:
 
     def check_weights(self, weights: str | None) -> None:
         """Raises CallerError if another model has seen the images."""
-        if None not in (weights, self.weights) and weights != self.weights:
+        if None not in (weights, before := self.identity.get("weights")) and weights != before:
             raise CallerError(f"{OPTION} {self.url!r} remembers images as a model of other weights saw them")
 
 
@@ -63,23 +63,28 @@ def carried_by(
         raise CallerError(f"{OPTION} {url!r}: none of the methods {', '.join(methods)} learns from the images")
     if any(map(is_sequential, learners.values())):
         raise CallerError(f"{OPTION} {url!r}: sequential order begins with an empty memory")
+    found = _read(url, options, learners, bank.dim)
+    _check_same(url, found.identity, learners, bank.content_hash())
+    if asked.freeze and found.extra_negatives is None and "interneg" in learners:
+        raise CallerError(f"{OPTION} {url!r} has no extra negatives that --method interneg could go on with")
+    return found
+
+
+def _read(url: str, options: Mapping[str, Any], learners: Mapping[str, Parameters], dim: int) -> Carried:
     directory = Directory(url, options)
     try:
         recorded = json.loads(directory.read(SCAN_FILE))
-        identity, files = recorded["identity"], MemoryFiles(directory, recorded["fingerprint"], bank.dim)
-        _check_same(url, identity, learners, bank.content_hash())
-        snapshot = files.snapshot()
-        if snapshot is None or not directory.exists(SUMMARY_FILE):
-            raise CallerError(f"{OPTION} {url!r} has no whole memory: the scan has not ended, or has learned nothing")
+        identity, files = dict(recorded["identity"]), MemoryFiles(directory, recorded["fingerprint"], dim)
+        snapshot = files.snapshot() if directory.exists(SUMMARY_FILE) else None
         extra = files.get(EXTRA_NEGATIVES) if directory.exists(f"{MEMORY}/{EXTRA_NEGATIVES}") else None
     except FileNotFoundError as error:
-        raise CallerError(f"{OPTION} {url!r} is not a scan directory: {first_line(error)}") from error
+        raise CallerError(f"{OPTION} {url!r} is not a scan directory: it has no {SCAN_FILE}") from error
     except (KeyError, ValueError, TypeError, *DAMAGE) as error:
         raise CallerError(f"{OPTION} {url!r} cannot be read: {first_line(error)}") from error
-    if asked.freeze and extra is None and "interneg" in learners:
-        raise CallerError(f"{OPTION} {url!r} has no extra negatives that --method interneg could go on with")
-    digest = hashlib.sha256(json.dumps([recorded["fingerprint"], snapshot.version]).encode()).hexdigest()[:16]
-    return Carried(url, snapshot.table, extra, snapshot.version, identity.get("weights"), digest, learners, bank.dim)
+    if snapshot is None:
+        raise CallerError(f"{OPTION} {url!r} has no whole memory: the scan has not ended, or has learned nothing")
+    digest = hashlib.sha256(json.dumps([files.fingerprint, snapshot.version]).encode()).hexdigest()[:16]
+    return Carried(url, identity, snapshot.table, extra, snapshot.version, digest, learners, dim)
 
 
 def _check_same(url: str, identity: Mapping[str, Any], learners: Mapping[str, Parameters], bank_hash: str) -> None:

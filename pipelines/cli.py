@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from pipelines.cli_labels import labels_app
+from pipelines.cli_memory import memory_app
 from pipelines.cli_options import (
     Address,
     AsJson,
@@ -36,6 +37,7 @@ app = typer.Typer(
     help="Audit image datasets: score how much every image belongs. Higher = more in-distribution.",
 )
 app.add_typer(labels_app, name="labels")
+app.add_typer(memory_app, name="memory")
 
 
 def main() -> None:

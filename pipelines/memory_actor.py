@@ -2,8 +2,8 @@
 
 import time
 import uuid
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -12,7 +12,7 @@ import pyarrow as pa
 from ood_core.memory import Bounds, Candidates, MemoryBank
 from pipelines.memory_files import MemoryFiles, by_method
 
-PUBLISH_EVERY_S, MOST_DELTAS, LONGEST_JOURNAL = 0.25, 16, 100_000
+PUBLISH_EVERY_S = 0.5
 
 
 @dataclass(frozen=True)
@@ -55,10 +55,11 @@ class News:
 @dataclass(frozen=True)
 class Publication:
     """A version of the memory in the object store: rows and embeddings by method, of the rows that have changed since
-    the publication before; of all rows if `full`."""
+    the publication before; of all rows if `full`. `images`: how many embeddings that is."""
 
     version: int
     full: bool
+    images: int
     content: Any
 
 
@@ -85,28 +86,22 @@ class Meters:
                 self.exported[name].inc(amount, {"method": method})
 
 
-@dataclass
 class Journal:
-    """Which rows have changed, version by version."""
+    """At which version each row has last changed."""
 
-    changes: list[Mapping[str, set[int]]] = field(default_factory=list)
-    forgotten: int = 0
+    def __init__(self, capacities: Mapping[str, np.ndarray]) -> None:
+        self.version = 0
+        self._changed = {name: np.zeros(len(rows), np.int64) for name, rows in capacities.items()}
 
-    @property
-    def version(self) -> int:
-        return self.forgotten + len(self.changes)
+    def add(self, changed: Mapping[str, Sequence[int]]) -> None:
+        """The next version."""
+        self.version += 1
+        for name, rows in changed.items():
+            self._changed[name][np.array(rows, np.int64)] = self.version
 
-    def add(self, changed: Mapping[str, set[int]]) -> None:
-        self.changes.append(changed)
-        if len(self.changes) > LONGEST_JOURNAL:
-            half = LONGEST_JOURNAL // 2
-            self.changes, self.forgotten = self.changes[half:], self.forgotten + half
-
-    def since(self, version: int, method: str) -> set[int] | None:
-        """The method's rows that have changed after the version; None if that is forgotten."""
-        if version < self.forgotten:
-            return None
-        return set().union(*(changed.get(method, ()) for changed in self.changes[version - self.forgotten :]))
+    def since(self, version: int) -> dict[str, np.ndarray]:
+        """By method, the rows that have changed after the version."""
+        return {name: np.flatnonzero(changed > version) for name, changed in self._changed.items()}
 
 
 class MemoryActor:
@@ -124,7 +119,7 @@ class MemoryActor:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.spec, self.part, self.put, self.clock = spec, part, put or _in_object_store, clock
-        self.life, self.journal, self.meters = uuid.uuid4().hex, Journal(), Meters()
+        self.life, self.journal, self.meters = uuid.uuid4().hex, Journal(spec.capacities), Meters()
         self.durable, self.live = spec.banks(), spec.live_banks()
         self.shards = spec.files.rebuilt(self.durable, part, spec.parts)
         self._merge({name: bank.snapshot() for name, bank in self.durable.items()})
@@ -136,8 +131,8 @@ class MemoryActor:
         entered = self._merge(offers)
         for name, candidates in offers.items():
             self.meters.add(name, calls=1, offered=len(candidates), entered=entered[name], bytes=_bytes(candidates))
-        since = heard.version if heard.life == self.life else -1
-        bounds = {name: bank.bounds(self.journal.since(since, name)) for name, bank in self.live.items()}
+        rows = self.journal.since(heard.version if heard.life == self.life else 0)
+        bounds = {name: bank.bounds(rows[name]) for name, bank in self.live.items()}
         return News(Heard(self.life, self.journal.version), bounds)
 
     def commit(self, shard: str, offered: pa.Table) -> None:
@@ -179,21 +174,25 @@ class MemoryActor:
         """How many images of each method have entered."""
         entered = {name: self.live[name].offer(self._lived(name, candidates)) for name, candidates in offers.items()}
         if any(entered.values()):
-            self.journal.add({name: set(rows) for name, rows in entered.items()})
+            self.journal.add(entered)
         return {name: len(rows) for name, rows in entered.items()}
 
     def _lived(self, name: str, candidates: Candidates) -> Candidates:
         return candidates if name in self.spec.streaming else candidates.without_embeddings()
 
     def _publish(self) -> None:
-        rows = {name: self.journal.since(self._published_version, name) for name in self.spec.streaming}
-        full = not self.publications or len(self.publications) > MOST_DELTAS or None in rows.values()
-        content = {}
-        for name in rows:
-            found = self.live[name].snapshot(None if full else rows[name])
-            content[name] = (found.rows, found.embeddings)
+        """What has changed; or everything, once that is no more than what would have to be fetched else."""
+        changed = self.journal.since(self._published_version)
+        content = {name: self.live[name].snapshot(changed[name].tolist()) for name in self.spec.streaming}
+        images = sum(map(len, content.values()))
+        full = images + sum(one.images for one in self.publications[1:]) >= sum(map(len, self.live.values()))
+        if full:
+            content = {name: self.live[name].snapshot() for name in content}
+            images = sum(map(len, content.values()))
+        for name, found in content.items():
             self.meters.add(name, published=1, published_bytes=found.rows.nbytes + found.embeddings.nbytes)
-        one = Publication(self.journal.version, full, self.put(content))
+        published = self.put({name: (found.rows, found.embeddings) for name, found in content.items()})
+        one = Publication(self.journal.version, full, images, published)
         self.publications = [one] if full else [*self.publications, one]
         self.published_at = self.clock()
 

@@ -1,7 +1,7 @@
 """A mergeable bounded top-k per row (METHODS.md §7 and §8). Free of torch: whoever merges need not import it."""
 
 from bisect import bisect_left
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -78,11 +78,14 @@ class Offers:
 
 @dataclass(frozen=True)
 class Bounds:
-    """The last image that each of some full rows holds, by its priority and key: whoever is worse cannot enter."""
+    """The priority of the last image of each of some full rows: whoever is worse cannot enter.
+
+    `keys`: of the last image, in rows where others had the same priority; there keys decide.
+    """
 
     rows: Int[np.ndarray, " rows"]
     priorities: Float64[np.ndarray, " rows"]
-    keys: Sequence[str]
+    keys: Mapping[int, str]
 
 
 @dataclass(frozen=True, order=True)
@@ -106,6 +109,7 @@ class MemoryBank:
         self.worst = np.where(capacities > 0, np.inf, -np.inf)
         """Each row's priority that an image must not exceed to enter; inf while there is room."""
         self._rows: dict[int, list[_Image]] = {}
+        self._tied: set[int] = set()
 
     def __len__(self) -> int:
         return sum(map(len, self._rows.values()))
@@ -141,13 +145,12 @@ class MemoryBank:
             ),
         )
 
-    def bounds(self, rows: Iterable[int] | None = None) -> Bounds:
+    def bounds(self, rows: Int[np.ndarray, " rows"] | None = None) -> Bounds:
         """What must be beaten to enter the rows that are full; all of them, or those among some rows."""
-        chosen = self._rows if rows is None else self._rows.keys() & set(rows)
-        full = [row for row in sorted(chosen) if len(self._rows[row]) == self.capacities[row]]
-        last = [self._rows[row][-1] for row in full]
-        priorities = np.array([image.priority for image in last], np.float64)
-        return Bounds(np.array(full, np.int64), priorities, [image.key for image in last])
+        chosen = np.arange(len(self.capacities)) if rows is None else rows
+        full = chosen[np.isfinite(self.worst[chosen])]
+        tied = sorted(self._tied) if rows is None else [row for row in full.tolist() if row in self._tied]
+        return Bounds(full, self.worst[full], {row: self._rows[row][-1].key for row in tied})
 
     def _enter(self, row: int, image: _Image) -> bool:
         images, capacity = self._rows.setdefault(row, []), int(self.capacities[row])
@@ -158,7 +161,8 @@ class MemoryBank:
             del images[bisect_left(images, same)]
         place = bisect_left(images, image)
         images.insert(place, image)
-        del images[capacity:]
+        if len(images) > capacity and images.pop().priority == images[-1].priority:
+            self._tied.add(row)
         if len(images) == capacity:
             self.worst[row] = images[-1].priority
         return place < capacity

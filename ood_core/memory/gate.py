@@ -20,9 +20,14 @@ class Gate:
 
     def hear(self, bounds: Bounds) -> None:
         """News from the memory. A row's bound only ever falls, so old news changes nothing."""
-        for row, priority, key in zip(bounds.rows.tolist(), bounds.priorities.tolist(), bounds.keys, strict=True):
-            if (priority, key) < (self._worst[row], self._keys.get(row, key)):
-                self._worst[row], self._keys[row] = priority, key
+        fallen = bounds.priorities < self._worst[bounds.rows]
+        self._worst[bounds.rows[fallen]] = bounds.priorities[fallen]
+        for row in self._keys.keys() & set(bounds.rows[fallen].tolist()):
+            del self._keys[row]
+        known = dict(zip(bounds.rows.tolist(), bounds.priorities.tolist(), strict=True)) if bounds.keys else {}
+        for row, key in bounds.keys.items():
+            if known[row] == self._worst[row] and key < self._keys.get(row, key + "\0"):
+                self._keys[row] = key
 
     def passing(self, candidates: Candidates) -> Int[np.ndarray, " passing"]:
         """The places of those that could enter, in order: they beat their row's last image, and are among its best."""

@@ -27,7 +27,7 @@ from pipelines.verify import verify
 from tests.conftest import DEMO, Storage
 
 ONE_WORKER = ScorePool(workers=1)
-IMAGES, DIM = 300, 128
+IMAGES, DIM, SNAPSHOT = 300, 128, "snapshot-6.parquet"
 TASK = {"adaneg.memory_length": 4, "interneg.steps": 2, "interneg.invert_below": 0.6, "interneg.extra_negatives": 20}
 SAMPLE = {"adaneg.memory_length": 4, "adaneg.proxies": "sample", "adaneg.adaptive_gap": True}
 ALL, NO_TEXTS = ("neglabel", "mcm", "debiased", "adaneg", "interneg"), ("adaneg", "neglabel")
@@ -139,12 +139,12 @@ def test_what_the_reference_learned_is_what_the_plain_function_learns(
 ) -> None:
     expected = locally(images, bank_directory, of_reference(reference / "scan", reference, bank_directory))
     np.testing.assert_array_equal(by_key(reference / "scan")["score_adaneg"].to_numpy(), expected.scores["adaneg"])
-    memory = pq.read_table(reference / "scan/memory/adaneg.parquet")
+    memory = pq.read_table(reference / "scan/memory" / SNAPSHOT)
     assert 10 < len(memory) <= 14 * 3
     learned = {"images": len(memory), "rows": len(set(memory["row"].to_pylist()))}
     assert json.loads((reference / "scan/summary.json").read_text())["learned"] == {"adaneg": learned}
     assert sorted(path.name for path in (reference / "scan/memory").iterdir()) == [
-        "adaneg.parquet", "candidates", "verdicts",
+        "candidates", SNAPSHOT, "verdicts",
     ]  # fmt: skip
 
 
@@ -156,7 +156,7 @@ def lost_scores(output: Path) -> None:
 def lost_memory(output: Path) -> None:
     """As if killed in the first pass."""
     shutil.rmtree(output / "scores")
-    (output / "memory/adaneg.parquet").unlink()
+    (output / "memory" / SNAPSHOT).unlink()
     for part in sorted((output / "memory/candidates").iterdir())[2:]:
         part.unlink()
 
@@ -176,8 +176,9 @@ def test_what_is_missing_is_made_again_with_the_same_bytes(
     lose(output)
     summary = rescored(of_reference(output, reference, bank_directory))
     assert summary["statuses"] == {"ok": IMAGES}
-    for folder in ("scores", "memory/candidates", "memory/verdicts"):
+    for folder in ("scores", "memory/verdicts"):
         assert files_of(output, folder) == files_of(reference / "scan", folder)
+    assert (output / "memory" / SNAPSHOT).read_bytes() == (reference / "scan/memory" / SNAPSHOT).read_bytes()
     assert verify(str(output), {}).problems == []
 
 
@@ -242,19 +243,28 @@ def shortened(output: Path) -> None:
     pq.write_table(table.slice(0, 59).replace_schema_metadata(metadata), path)
 
 
+def sooner(offered: pa.Table) -> pa.Table:
+    """Every image remembered before all others."""
+    return offered.set_column(offered.column_names.index("priority"), "priority", pa.array([-1.0] * len(offered)))
+
+
 FIRST = "part-000000-0.parquet"
 DAMAGE = {
     "a memory lost": (
-        lambda output: (output / "memory/adaneg.parquet").unlink(),
-        "memory/adaneg.parquet is missing",
+        lambda output: (output / "memory" / SNAPSHOT).unlink(),
+        f"memory/{SNAPSHOT} is missing",
     ),
     "a memory cut short": (
-        lambda output: (output / "memory/adaneg.parquet").write_bytes(b"PAR1"),
-        "memory/adaneg.parquet cannot be read",
+        lambda output: (output / "memory" / SNAPSHOT).write_bytes(b"PAR1"),
+        f"memory/{SNAPSHOT} cannot be read",
     ),
     "another scan's memory": (
-        lambda output: altered(output / "memory/adaneg.parquet", lambda table: table.replace_schema_metadata({})),
-        "memory/adaneg.parquet carries the fingerprint of another scan",
+        lambda output: altered(output / "memory" / SNAPSHOT, lambda table: table.replace_schema_metadata({})),
+        f"memory/{SNAPSHOT} carries the fingerprint of another scan",
+    ),
+    "candidates that were not merged": (
+        lambda output: altered(output / "memory/candidates" / FIRST, sooner),
+        f"memory/{SNAPSHOT} is not what the candidates of adaneg come to",
     ),
     "candidates lost": (
         lambda output: (output / "memory/candidates" / FIRST).unlink(),
@@ -375,7 +385,7 @@ def test_a_method_that_learns_scores_when_there_is_nothing_to_learn_from(tmp_pat
     rescored(
         config([tmp_path / "data"], bank, tmp_path / "out", method=("adaneg", "neglabel"), param={"neglabel.groups": 5})
     )
-    assert len(pq.read_table(tmp_path / "out/memory/adaneg.parquet")) == 0
+    assert len(pq.read_table(tmp_path / "out/memory/snapshot-2.parquet")) == 0
     found = by_key(tmp_path / "out").to_pylist()
     assert found[0]["score_adaneg"] == pytest.approx(1.1 * found[0]["score_neglabel"], abs=1e-6)
 

@@ -59,15 +59,13 @@ def test_a_scan_by_places_and_by_pairs_of_labels_equals_the_plain_functions(
             assert found == [None, None]
 
 
-@pytest.mark.parametrize("method", ["adaneg", "interneg"])
-def test_a_method_that_learns_from_the_whole_input_is_sent_to_rescore(
-    method: str, dataset: Path, bank_directory: Path, tmp_path: Path
-) -> None:
+def test_the_papers_order_is_sent_to_rescore(dataset: Path, bank_directory: Path, tmp_path: Path) -> None:
+    chosen = asked(dataset, bank_directory, tmp_path / "scan", "mcm", "adaneg")
     with pytest.raises(CallerError) as refused:
-        Run.prepare(asked(dataset, bank_directory, tmp_path / "scan", "mcm", method), {})
+        Run.prepare(chosen.model_copy(update={"order": "sequential"}), {})
     assert str(refused.value) == (
-        f"--method {method} learns from the whole input, and a scan goes over it once: scan with --embeddings, "
-        f"then `oodscan rescore --embeddings {tmp_path}/scan/embeddings --method {method} …`"
+        "--order sequential is that of one process: scan with --embeddings, then `oodscan rescore --embeddings "
+        f"{tmp_path}/scan/embeddings --order sequential …`"
     )
     assert not (tmp_path / "scan").exists()
 
