@@ -87,7 +87,7 @@ class Committer:
         metadata = {FINGERPRINT_KEY: self.fingerprint, RECORDS_KEY: str(len(table))}
         if OFFERS in visible.column_names:
             offered = _offered(visible)
-            self._put(CANDIDATES, shard, offered, metadata)
+            self._put(CANDIDATES, shard, offered, {FINGERPRINT_KEY: self.fingerprint})
             self.on_offers(shard, offered)
             visible = visible.drop_columns(OFFERS)
         if self.folder == SCORES and "embedding" in visible.column_names:

@@ -84,6 +84,7 @@ class Keeper:
 
     memory: Memory
     shards: set[str] = field(default_factory=set)
+    fresh: set[str] = field(default_factory=set)
     compacted: int = 0
     _told: list[Answer] = field(default_factory=list)
 
@@ -101,6 +102,7 @@ class Keeper:
         """To be called when a shard's candidates are stored."""
         self._told += self.memory.commit(shard, offered)
         self.shards.add(shard)
+        self.fresh.add(shard)
         if len(self.shards) - self.compacted >= SHARDS_A_SNAPSHOT:
             self.compact()
 

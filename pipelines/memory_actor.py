@@ -118,6 +118,7 @@ class MemoryActor:
         put: Callable[[Any], Any] | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        self.started_s = time.process_time()
         self.spec, self.part, self.put, self.clock = spec, part, put or _in_object_store, clock
         self.life, self.journal, self.meters = uuid.uuid4().hex, Journal(spec.capacities), Meters()
         self.durable, self.live = spec.banks(), spec.live_banks()
@@ -163,8 +164,8 @@ class MemoryActor:
         return Heard(self.life, self._published_version), missing
 
     def counted(self) -> dict[str, Any]:
-        """What this actor has done in its life, by method, and the seconds of CPU that its process has taken."""
-        return {"methods": self.meters.counted, "cpu_s": time.process_time()}
+        """What this actor has done in its life, by method, and the seconds of CPU that has taken."""
+        return {"methods": self.meters.counted, "cpu_s": time.process_time() - self.started_s}
 
     @property
     def _published_version(self) -> int:

@@ -1,5 +1,6 @@
 """A scan's memory in storage: what each shard offered, and snapshots, which are compactions of that."""
 
+import itertools
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -78,11 +79,12 @@ class MemoryFiles:
         return committed(self.output, CANDIDATES)
 
     def candidates(self, shards: Iterable[str]) -> Iterator[tuple[str, pa.Table]]:
-        """What each shard offered, in any order."""
+        """What each shard offered, read a few files ahead."""
+        folder, left = CANDIDATES.removeprefix(f"{MEMORY}/"), iter(sorted(shards))
         with ThreadPoolExecutor(REQUESTS_AT_ONCE) as pool:
-            names = list(shards)
-            folder = CANDIDATES.removeprefix(f"{MEMORY}/")
-            yield from zip(names, pool.map(lambda shard: self.get(f"{folder}/{part_name(shard)}"), names), strict=True)
+            while together := list(itertools.islice(left, REQUESTS_AT_ONCE)):
+                tables = pool.map(lambda shard: self.get(f"{folder}/{part_name(shard)}"), together)
+                yield from zip(together, tables, strict=True)
 
     def snapshot(self) -> Snapshot | None:
         """The newest."""
@@ -114,15 +116,11 @@ class MemoryFiles:
         snapshot, carried = self.snapshot(), self.carried()
         known = set(snapshot.shards) if snapshot else set()
         shards = self.shards()
-        starts = [snapshot.table if snapshot else None, carried]
-        for table in (*(start for start in starts if start is not None), *self._tables(shards - known)):
+        starts = [start for start in (carried, snapshot.table if snapshot else None) if start is not None]
+        for table in itertools.chain(starts, (table for _, table in self.candidates(shards - known))):
             for name, candidates in by_method(table, banks, self.dim).items():
                 banks[name].offer(candidates.of_part(part, parts))
         return shards | known
-
-    def _tables(self, shards: Iterable[str]) -> Iterator[pa.Table]:
-        for _, table in self.candidates(shards):
-            yield table
 
     def _versions(self) -> list[int]:
         names = [name for name in self.output.names(MEMORY) if name.startswith(SNAPSHOT) and name.endswith(".parquet")]

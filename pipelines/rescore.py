@@ -1,7 +1,7 @@
 """Rescoring: from stored embeddings to score tables, without images. Rerun it to resume, as a scan."""
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -173,7 +173,7 @@ class Work:
         elif transductive:
             with self._keeping(transductive) as keeper:
                 learned = Learning(run.plan.shards, transductive, self.spec, self.pool, keeper).learn(say)
-                cost = keeper.cost(rows_of(run.plan.shards))
+                cost = keeper.cost(rows_of(shard for shard in run.plan.shards if shard.id in keeper.fresh))
             self._over(shards, Remembering(ray_put(learned), len(run.plan.shards)), committer)
         else:
             self._over(shards, Remembering(), committer)
@@ -195,7 +195,7 @@ class Work:
                 committer.add(rows)
 
 
-def rows_of(shards: Sequence[Shard]) -> int:
+def rows_of(shards: Iterable[Shard]) -> int:
     return sum(shard.rows or 0 for shard in shards)
 
 

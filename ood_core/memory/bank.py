@@ -100,8 +100,9 @@ class _Image:
 class MemoryBank:
     """Each row keeps the images of lowest priority that it was offered, as many as its capacity.
 
-    Ties break by key. `merge` is associative, commutative and idempotent: a key counts once in a row, with its lowest
-    priority. So the content depends on what was offered, and not on the order, the repeats or who merged what first.
+    Ties break by key. `merge` is associative, commutative and idempotent: an image, that is a priority, a key and an
+    embedding, counts once in a row. So the content depends on what was offered, and not on the order, the repeats or
+    who merged what first. Keys alone may repeat: shards often number their images anew.
     """
 
     def __init__(self, capacities: Int[np.ndarray, " rows"], dim: int) -> None:
@@ -154,12 +155,9 @@ class MemoryBank:
 
     def _enter(self, row: int, image: _Image) -> bool:
         images, capacity = self._rows.setdefault(row, []), int(self.capacities[row])
-        same = next((other for other in images if other.key == image.key), None)
-        if same is not None:
-            if same <= image:
-                return False
-            del images[bisect_left(images, same)]
         place = bisect_left(images, image)
+        if images[place : place + 1] == [image]:
+            return False
         images.insert(place, image)
         if len(images) > capacity and images.pop().priority == images[-1].priority:
             self._tied.add(row)

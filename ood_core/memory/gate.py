@@ -34,14 +34,14 @@ class Gate:
         could = np.flatnonzero(candidates.priorities <= self._worst[candidates.rows]).tolist()
         rows, priorities, keys = candidates.rows.tolist(), candidates.priorities.tolist(), candidates.keys
         kept: list[int] = []
-        best: dict[int, dict[str, float]] = {}
+        best: dict[int, set[tuple[float, str]]] = {}
         for place in sorted(could, key=lambda place: (rows[place], priorities[place], keys[place])):
-            row, key, priority = rows[place], keys[place], priorities[place]
-            if priority == self._worst[row] and key > self._keys.get(row, key):
+            row, image = rows[place], (priorities[place], keys[place])
+            if image[0] == self._worst[row] and image[1] > self._keys.get(row, image[1]):
                 continue
-            of_row = best.setdefault(row, {})
-            if key not in of_row and len(of_row) < self.capacities[row]:
-                of_row[key] = priority
-            if of_row.get(key) == priority:
+            of_row = best.setdefault(row, set())
+            if len(of_row) < self.capacities[row]:
+                of_row.add(image)
+            if image in of_row:
                 kept.append(place)
         return np.array(sorted(kept), np.int64)

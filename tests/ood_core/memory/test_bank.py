@@ -42,20 +42,18 @@ def content(made: MemoryBank) -> list[tuple]:
 
 
 def naive(given) -> list[tuple]:
-    """A key once in a row, by its best; the first of each row. Bytes of the embedding break the last ties."""
+    """Each image once; the first of each row. Bytes of the embedding break the last ties."""
     kept = []
     for row in range(ROWS):
-        best: dict[str, tuple] = {}
-        for of, priority, key, number in given:
-            if of == row:
-                image = (priority, key, np.float32(number).tobytes(), number)
-                best[key] = min(image, best.get(key, image))
-        kept += [(row, priority, key, [float(number)]) for priority, key, _, number in sorted(best.values())[:CAPACITY]]
+        images = {
+            (priority, key, np.float32(number).tobytes(), number) for of, priority, key, number in given if of == row
+        }
+        kept += [(row, priority, key, [float(number)]) for priority, key, _, number in sorted(images)[:CAPACITY]]
     return kept
 
 
 @given(offers)
-def test_a_row_holds_its_lowest_priorities_each_key_once(given):
+def test_a_row_holds_its_lowest_priorities_each_image_once(given):
     assert content(bank(given)) == naive(given)
 
 

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 from ood_core.memory import Candidates, MemoryBank
 from pipelines.errors import CallerError, first_line
 from pipelines.memory_files import EXTRA_NEGATIVES, MemoryFiles, Snapshot
-from pipelines.memory_scan import reading
+from pipelines.memory_reports.scan import reading
 from pipelines.parts import MEMORY
 from pipelines.readers.range_file import open_range
 from pipelines.storage import Directory, file_system

@@ -7,7 +7,7 @@ from typing import Any
 from ood_core.memory import Candidates
 from ood_core.methods import AdaNeg, InterNeg, Order
 from pipelines.label_reports.report import Cell, Table
-from pipelines.memory_rows import Fill, Image, LearnedRow, some
+from pipelines.memory_reports.rows import Fill, Image, LearnedRow, some
 
 
 @dataclass(frozen=True)

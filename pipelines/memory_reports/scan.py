@@ -34,7 +34,9 @@ class LastRun:
     def of(cls, memory: Mapping[str, Any], learners: Learners) -> "LastRun":
         """`memory`: as `summary.json` has it."""
         traffic = {
-            name: {count: int(memory[name][count]) for count in Meters.NAMES} for name in learners if name in memory
+            name: {count: int(memory[name].get(count, 0)) for count in Meters.NAMES}
+            for name in learners
+            if name in memory
         }
         return cls(int(memory["images"]), int(memory["actors"]), float(memory["actors_cpu_s"]), traffic)
 
