@@ -37,6 +37,7 @@ mon data avail crit = 1
 mon data avail warn = 1
 mon max pg per osd = 1000
 mon osd min in ratio = 0
+paxos propose interval = 0.05
 mon data = $dir/mon
 osd data = $dir/osd
 keyring = $dir/keyring
@@ -59,8 +60,9 @@ ceph-mon -i a -c "$CEPH_CONF"
 ceph -c "$CEPH_CONF" osd new "$osd_id"
 ceph-osd -i 0 -c "$CEPH_CONF" --mkfs --osd-uuid "$osd_id"
 ceph-osd -i 0 -c "$CEPH_CONF"
-radosgw -c "$CEPH_CONF" -n client.admin --keyring "$dir/keyring"
+# before the gateway: the first of the two makes the zone and its pools
 radosgw-admin -c "$CEPH_CONF" user create --uid=test --display-name=test --access-key=AKtest --secret=SKtest
+radosgw -c "$CEPH_CONF" -n client.admin --keyring "$dir/keyring"
 for _ in $(seq 100); do
   (exec 3<> "/dev/tcp/127.0.0.1/$port") 2>/dev/null && exit 0
   sleep 0.2
