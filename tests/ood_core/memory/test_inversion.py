@@ -94,9 +94,9 @@ def test_words_come_near_their_images(encoder):
 @pytest.mark.parametrize("architecture", ["demo", "clip", "custom text"])
 def test_a_narrow_model_inverts_nearly_as_well(load, architecture, dtype):
     wide, narrow = load(architecture), load(architecture, dtype=dtype)
-    images = images_for(wide, 20)
-    start, word = (Inverter(wide, steps)(images, keys(20)) for steps in (0, 10))
-    word_narrow = Inverter(narrow)(images, keys(20))
+    images = images_for(wide, 8)
+    start, word = (Inverter(wide, steps)(images, keys(8)) for steps in (0, 10))
+    word_narrow = Inverter(narrow)(images, keys(8))
     assert word_narrow.dtype == torch.float32
     before, after, after_narrow = ((each * images).sum(dim=1).mean() for each in (start, word, word_narrow))
     assert after_narrow - before > 0.9 * (after - before)
@@ -140,9 +140,9 @@ def test_an_image_has_the_same_word_on_one_thread_and_on_two(clip):
 def test_the_shortest_context_changes_nothing(load, architecture):
     short, whole = load(architecture), load(architecture)
     whole.text_tower.can_shorten = False
-    images = images_for(short, 20)
+    images = images_for(short, 8)
     assert short.text_tower.can_shorten
-    found, expected = (Inverter(encoder)(images, keys(20)) for encoder in (short, whole))
+    found, expected = (Inverter(encoder)(images, keys(8)) for encoder in (short, whole))
     torch.testing.assert_close(found, expected, rtol=0, atol=1e-5)
 
 

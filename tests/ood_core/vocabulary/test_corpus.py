@@ -4,6 +4,7 @@ import sys
 import pytest
 
 from ood_core.vocabulary import CSP_FILES, DEFAULT_FILES, NOUN_FILES, WORDNET_FILES, Word, wordnet_corpus
+from ood_core.vocabulary.corpus import read_synsets
 
 # Lines of NegLabel's published lists (METHODS.md §3), and the words that WordNet 3.0 gives by our one rule: the first
 # lemma of every synset of the file, lower-cased, each word once. Tops, motive and ppl agree word for word, and 7003 of
@@ -53,10 +54,38 @@ PUBLISHED_MOTIVE = (
 )
 
 
+@pytest.fixture(scope="module")
+def words_of():
+    """The words of each file: of every synset the first lemma, each once."""
+    found = {file: {} for file in WORDNET_FILES}
+    synsets = read_synsets(["file", "lemmas"])
+    for file, lemmas in zip(synsets["file"].to_pylist(), synsets["lemmas"].to_pylist(), strict=True):
+        found[file][lemmas[0].lower().replace("_", " ")] = None
+    return found
+
+
+@pytest.fixture(scope="module")
+def default_corpus():
+    return wordnet_corpus()
+
+
 @pytest.mark.parametrize(("file", "published", "ours"), PUBLISHED_AND_OURS)
-def test_each_file_has_as_many_words_as_wordnet_3_gives(file, published, ours):
-    assert len(wordnet_corpus([file])) == ours
+def test_each_file_has_as_many_words_as_wordnet_3_gives(words_of, file, published, ours):
+    assert len(words_of[file]) == ours
     assert file == "adj.all" or abs(ours - published) <= max(3, 0.006 * published)
+
+
+def test_the_default_corpus_is_the_words_of_one_file_after_the_other(default_corpus, words_of):
+    expected = {}
+    for file in DEFAULT_FILES:
+        for text in words_of[file]:
+            expected.setdefault(text, "noun" if file in NOUN_FILES else "adjective")
+    assert [(word.text, word.part) for word in default_corpus] == list(expected.items())
+
+
+@pytest.mark.parametrize("file", ["noun.Tops", "adj.ppl", "noun.feeling"])
+def test_a_corpus_of_one_file_is_its_words(words_of, file):
+    assert [word.text for word in wordnet_corpus([file])] == list(words_of[file])
 
 
 def test_the_default_files_are_those_of_the_published_lists_in_their_order():
@@ -67,17 +96,16 @@ def test_a_published_list_is_found_word_for_word():
     assert sorted(word.text for word in wordnet_corpus(["noun.motive"])) == PUBLISHED_MOTIVE.split(", ")
 
 
-def test_the_default_corpus_begins_with_the_tops_and_ends_with_adjectives():
-    corpus = wordnet_corpus()
-    assert corpus[:3] == [Word("entity", "noun"), Word("physical entity", "noun"), Word("abstraction", "noun")]
-    assert corpus[-1] == Word("unsaponified", "adjective")
+def test_the_default_corpus_begins_with_the_tops_and_ends_with_adjectives(default_corpus):
+    tops = [Word("entity", "noun"), Word("physical entity", "noun"), Word("abstraction", "noun")]
+    assert default_corpus[:3] == tops
+    assert default_corpus[-1] == Word("unsaponified", "adjective")
 
 
-def test_the_default_corpus_holds_every_word_once():
+def test_the_default_corpus_holds_every_word_once(default_corpus):
     # NegLabel keeps 15 % of these: 8777 + 1842, "about 10.5 k".
-    corpus = wordnet_corpus()
-    assert [sum(word.part == part for word in corpus) for part in ("noun", "adjective")] == [58514, 12280]
-    assert len({word.text for word in corpus}) == len(corpus)
+    assert [sum(word.part == part for word in default_corpus) for part in ("noun", "adjective")] == [58514, 12280]
+    assert len({word.text for word in default_corpus}) == len(default_corpus)
 
 
 def test_csp_leaves_out_four_files():
@@ -87,8 +115,9 @@ def test_csp_leaves_out_four_files():
 
 
 def test_a_word_in_two_files_belongs_to_the_first():
-    assert Word("light", "noun") in wordnet_corpus(["noun.attribute", "adj.all"])
-    assert Word("light", "adjective") not in wordnet_corpus(["noun.attribute", "adj.all"])
+    nouns_first = wordnet_corpus(["noun.attribute", "adj.all"])
+    assert Word("light", "noun") in nouns_first
+    assert Word("light", "adjective") not in nouns_first
     assert Word("light", "adjective") in wordnet_corpus(["adj.all", "noun.attribute"])
 
 
@@ -100,8 +129,9 @@ def test_words_are_lower_case_with_spaces_and_without_wordnets_marks():
 
 
 def test_synonyms_adds_the_other_lemmas_after_each_synsets_first():
-    assert len(wordnet_corpus(["noun.motive"], synonyms=True)) == 78
-    assert [word.text for word in wordnet_corpus(["noun.motive"], synonyms=True)][:5] == [
+    corpus = wordnet_corpus(["noun.motive"], synonyms=True)
+    assert len(corpus) == 78
+    assert [word.text for word in corpus[:5]] == [
         "life",
         "rational motive",
         "reason",
