@@ -272,7 +272,10 @@ def test_pools_that_do_not_fit_the_cluster_are_refused(
 def test_a_label_bank_needs_a_model_that_can_be_loaded(tmp_path: Path, ray_session: None) -> None:
     (tmp_path / "labels.txt").write_text("cat\n")
     asked = LabelsBuild(
-        id_labels=str(tmp_path / "labels.txt"), output=str(tmp_path / "bank"), model=Model(name="local-dir:/nowhere")
+        id_labels=str(tmp_path / "labels.txt"),
+        output=str(tmp_path / "bank"),
+        corpus=(str(tmp_path / "labels.txt"),),
+        model=Model(name="local-dir:/nowhere"),
     )
     with pytest.raises(CallerError, match="--model 'local-dir:/nowhere' cannot be loaded"):
         build(Build.prepare(asked, {}))

@@ -7,17 +7,23 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from ood_core.criteria import CRITERIA, ConjugatedPool, Criterion, Density, Intermodal, NegMining
 from ood_core.vocabulary import superclass_phrase
+from pipelines.config import LabelsBuild
 from pipelines.corpus import Corpus, Sources, survey
 from pipelines.errors import CallerError
-from pipelines.label_criteria import ClassImages, Selection, select
+from pipelines.first_pass import first_pass_images
+from pipelines.id_images import find
+from pipelines.label_criteria import ClassImages, Selection, class_images, select
 from pipelines.label_workers import LabelWorkers
 from pipelines.progress import counting
 from pipelines.stages.encode import FACTS, ModelFacts, ModelSpec
 from pipelines.stages.rank import LabelWorker
+from tests.conftest import encoded, picture
 
 IDS = ["cat", "dog", "horse"]
 STEMS = ["oak", "hammer", "bridge", "flag", "stone", "piano", "river", "goat", "button", "sail", "drum", "cart", "bell"]
@@ -39,6 +45,9 @@ class OneWorker(LabelWorkers):
 
     def share(self, value: Any) -> Any:
         return value
+
+    def ask(self, method: str, *arguments: Any) -> Any:
+        return getattr(self.actors[0], method)(*arguments)
 
 
 @pytest.fixture(scope="module")
@@ -148,6 +157,24 @@ def test_where_nothing_survives_the_images_are_asked_after(corpus, workers_of) -
     images = ClassImages(-workers.actors[0].ids(), {})
     with pytest.raises(CallerError, match="none of 63 candidates .* do --id-images show what their labels say"):
         select(Intermodal(), corpus, workers, images)
+
+
+def test_a_label_whose_images_are_all_broken_is_named(workers_of, tmp_path: Path) -> None:
+    for label in IDS:
+        (tmp_path / f"{label}.png").write_bytes(b"no picture" if label == "cat" else encoded(picture(0)))
+    (tmp_path / "list.csv").write_text("path,label\ncat.png,cat\ndog.png,dog\nhorse.png,horse\n")
+    asked = LabelsBuild(id_labels="", output="", criterion="interneg", id_images=(str(tmp_path / "list.csv"),))
+    with pytest.raises(CallerError, match=r"no image of the ID label 'cat' can be read \(1 such labels\)"):
+        class_images(asked, find(asked, IDS, 16, {}), IDS, workers_of("interneg"), {})
+
+
+def test_a_first_pass_without_any_sure_image_says_so(corpus, workers_of, tmp_path: Path) -> None:
+    workers, far = workers_of("interneg"), str(tmp_path / "far.parquet")
+    away = -workers.ask("ids").sum(axis=0)
+    pq.write_table(pa.table({"key": ["a"], "embedding": [(away / np.linalg.norm(away)).tolist()]}), far)
+    asked = LabelsBuild(id_labels="", output="", criterion="interneg", first_pass=(far,))
+    with pytest.raises(CallerError, match="no image is surely of any ID label"):
+        first_pass_images(asked, IDS, corpus, workers, {})
 
 
 def test_csps_phrases_are_what_is_ranked_and_kept(tmp_path: Path, workers_of) -> None:

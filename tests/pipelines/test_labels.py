@@ -11,7 +11,7 @@ from pipelines.config import EncodePool, LabelsBuild, Model
 from pipelines.labels import Build, build
 from tests.conftest import DEMO
 
-NOUNS = [f"noun {number}" for number in range(2500)]
+NOUNS = [f"noun {number}" for number in range(4200)]  # more than one worker is given at once
 ADJECTIVES = [f"adjective {number}" for number in range(20)]
 
 
@@ -39,26 +39,27 @@ def test_the_bank_holds_what_the_criterion_keeps(built: tuple[Path, LabelBank]) 
     encoder = ClipEncoder.load(f"local-dir:{DEMO / 'model'}")
     ids = encoder.encode_texts(["the nice cat", "the nice dog", "the nice horse"]).numpy()
     expected = []
-    for words, template, kept in ((NOUNS, "the nice {}", 375), (ADJECTIVES, "This is a {} photo", 3)):
+    for words, template, kept in ((NOUNS, "the nice {}", 630), (ADJECTIVES, "This is a {} photo", 3)):
         candidates = encoder.encode_ensembles([template], words).numpy()
         scores = np.quantile(candidates.astype(np.float64) @ ids.T, 0.95, axis=1)
         expected += [words[index] for index in np.argsort(scores)[:kept]]
     assert bank.texts == ["cat", "dog", "horse", *expected]
-    assert bank.parts[3:] == ["noun"] * 375 + ["adjective"] * 3
+    assert bank.parts[3:] == ["noun"] * 630 + ["adjective"] * 3
 
 
 def test_the_bank_says_where_it_came_from(built: tuple[Path, LabelBank]) -> None:
     place, bank = built
     loaded = LabelBank.load(place / "bank")
     assert loaded.info.model == "bundled"
+    assert loaded.info.criterion == {"name": "neglabel", "quantile": 0.95, "fraction": 0.15}
     assert loaded.info.counts == {
         "id_labels": 3,
         "candidates_adjective": 20,
-        "candidates_noun": 2500,
+        "candidates_noun": 4200,
         "kept_adjective": 3,
-        "kept_noun": 375,
+        "kept_noun": 630,
         "judged_kept_adjective": 3,
-        "judged_kept_noun": 375,
+        "judged_kept_noun": 630,
     }
     assert loaded.info.content_hash == bank.content_hash() == loaded.content_hash()
 

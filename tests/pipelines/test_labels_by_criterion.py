@@ -1,6 +1,5 @@
 """A label bank by every criterion, end to end on Ray, against the formulas on the same model's embeddings."""
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,6 @@ from ood_core.encoders import ClipEncoder
 from ood_core.labels import LabelBank
 from ood_core.vocabulary import superclass_phrase
 from pipelines.config import LabelsBuild, Model
-from pipelines.errors import CallerError
 from pipelines.judges.config import NoJudge
 from pipelines.labels import Build, build
 from tests.conftest import DEMO, encoded, picture
@@ -148,37 +146,3 @@ def test_interneg_without_labelled_images_takes_those_that_are_surely_of_a_label
     assert {name: bank.info.criterion[name] for name in described} == described
     own = (ids[:2] * bank.image_embeddings[:2]).sum(axis=1)
     assert (bank.embeddings[3:] @ bank.image_embeddings[:2].T < own).all()
-
-
-def test_a_first_pass_without_any_sure_image_says_so(
-    place: Path, encoder: ClipEncoder, tmp_path: Path, ray_session: None
-) -> None:
-    far = -unit(encoder, "interneg", "id", IDS).sum(axis=0)
-    pq.write_table(
-        pa.table({"key": ["a"], "embedding": [(far / np.linalg.norm(far)).tolist()]}), tmp_path / "far.parquet"
-    )
-    with pytest.raises(CallerError, match="no image is surely of any ID label"):
-        built(place, "interneg", first_pass=(str(tmp_path / "far.parquet"),))
-
-
-def test_a_label_whose_images_are_all_broken_is_named(place: Path, tmp_path: Path, ray_session: None) -> None:
-    (tmp_path / "list.csv").write_text(
-        "path,label\n"
-        + "\n".join(f"{place}/images/{label}/0.png,{label}" for label in IDS[1:])
-        + f"\n{place}/images/cat/broken.png,cat\n"
-    )
-    with pytest.raises(CallerError, match="no image of the ID label 'cat' can be read"):
-        built(place, "interneg", id_images=(str(tmp_path / "list.csv"),))
-
-
-def test_the_bank_of_neglabel_is_described_as_ever(place: Path, ray_session: None) -> None:
-    built(place, "neglabel")
-    described = json.loads((place / "neglabel" / "bank.json").read_text())
-    assert described["criterion"] == {"name": "neglabel", "quantile": 0.95, "fraction": 0.15}
-    assert list(described["counts"]) == [
-        "id_labels",
-        "candidates_adjective",
-        "candidates_noun",
-        "kept_adjective",
-        "kept_noun",
-    ]

@@ -10,6 +10,7 @@ from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
+import ray
 
 from ood_core.labels import LabelBank
 from pipelines.cli import app
@@ -91,11 +92,20 @@ def test_wordnet_judges_by_default_leaves_the_spelling_and_can_be_replayed(place
     assert decisions(place / "again") == decisions(place / "bank")
 
 
-def test_without_a_judge_all_that_the_criterion_keeps_stays(place: Path) -> None:
-    bank = built(place, "none")
-    assert negatives(bank) == set(WORDS)
+def test_without_a_judge_all_that_the_criterion_keeps_stays_and_nothing_else_is_counted(place: Path) -> None:
+    (place / "adjectives.txt").write_text("red\nround\n")
+    bank = built(place, "none", corpus=[str(place / "words.txt"), f"adjective:{place / 'adjectives.txt'}"])
+    assert negatives(bank) == {*WORDS, "red", "round"}
     assert set(bank.verdicts) == {None}
     assert not (place / "bank" / "decisions.parquet").exists()
+    counts = json.loads((place / "bank" / "bank.json").read_text())["counts"]
+    assert list(counts.items()) == [
+        ("id_labels", 3),
+        ("candidates_adjective", 2),
+        ("candidates_noun", 8),
+        ("kept_adjective", 2),
+        ("kept_noun", 8),
+    ]
 
 
 def test_an_endpoint_is_asked_once_and_for_a_new_id_label_only_what_is_new(
@@ -126,11 +136,11 @@ def test_an_endpoint_is_asked_once_and_for_a_new_id_label_only_what_is_new(
 def test_too_many_unjudged_labels_have_an_exit_code_and_the_next_build_asks_again(
     place: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    broken = threading.Event()
-    broken.set()
+    failing = {"hammer", "river"}
 
     def reply(request: Request) -> Any:
-        return fails(500) if broken.is_set() and "'hammer' a sub" in request.question else truth(request)
+        asked_of = {word for word in failing if f"'{word}' a sub" in request.question}
+        return fails(500) if asked_of else truth(request)
 
     with serving(reply) as server:
         arguments = [
@@ -139,18 +149,22 @@ def test_too_many_unjudged_labels_have_an_exit_code_and_the_next_build_asks_agai
             "--judge-url", server.url, "--judge-model", "m", "--judge-attempts", "2",
         ]  # fmt: skip
         assert exit_code(arguments) == 3
-        assert "12.50% of the candidates are unjudged (--max-unjudged)" in capsys.readouterr().err
-        bank = LabelBank.load(place / "bank")
-        assert bank.verdicts[bank.texts.index("hammer")] == "unjudged"
+        assert "25.00% of the candidates are unjudged (--max-unjudged)" in capsys.readouterr().err
+        assert verdicts(place / "bank") == {"hammer": "unjudged", "river": "unjudged"}
         errors = pq.read_table(place / "bank" / "answers.parquet")["error"].drop_null().to_pylist()
-        assert len(errors) == 3
+        assert len(errors) == 6
         assert len(list((place / "bank" / "answers").glob("part-*.parquet"))) == 2  # beside the bank, one of each wave
-        assert exit_code([*arguments, "--max-unjudged", "0.2"]) == 0
-        broken.clear()
+        failing.remove("hammer")
         before = len(server.requests)
-        assert exit_code(arguments) == 0
-        assert len(server.requests) == before + 3
-    assert unjudged_fraction(LabelBank.load(place / "bank")) == 0
+        assert exit_code([*arguments, "--max-unjudged", "0.2"]) == 0
+        assert len(server.requests) == before + 3 + 2 * 3
+    assert verdicts(place / "bank") == {"hammer": "kept", "river": "unjudged"}
+    assert unjudged_fraction(LabelBank.load(place / "bank")) == 1 / 8
+
+
+def verdicts(directory: Path) -> dict[str, str | None]:
+    bank = LabelBank.load(directory)
+    return {text: bank.verdicts[bank.texts.index(text)] for text in ("hammer", "river")}
 
 
 def exit_code(arguments: list[str]) -> int:
@@ -173,7 +187,9 @@ def test_an_interrupted_build_goes_on_with_the_answers_that_it_has(place: Path) 
         script = (
             "import signal; from pipelines.cli import main; signal.signal(signal.SIGINT, signal.default_int_handler)"
         )
+        address = ray.get_runtime_context().gcs_address
         command = [sys.executable, "-c", f"{script}; main()", "labels", "build", "--config", str(settings)]
+        command += ["--address", address]
         with subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL) as process:
             assert reached.wait(120)
             process.send_signal(signal.SIGINT)
