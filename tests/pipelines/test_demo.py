@@ -8,8 +8,10 @@ from pathlib import Path
 
 import pytest
 import yaml
+from typer.testing import CliRunner
 
 from ood_core.methods import METHODS
+from pipelines.cli import app
 from pipelines.config import Scan, load
 from pipelines.demo import evaluated
 from pipelines.readers.record import STATUSES
@@ -67,13 +69,7 @@ def test_the_readme_lists_every_status_and_method() -> None:
 
 def test_every_option_in_the_readme_exists() -> None:
     help_texts = "".join(
-        subprocess.run(
-            [Path(sys.executable).with_name("oodscan"), *command.split(), "--help"],
-            capture_output=True,
-            text=True,
-            check=True,
-            env={"COLUMNS": "200", "PATH": ""},
-        ).stdout
+        CliRunner().invoke(app, [*command.split(), "--help"], env={"COLUMNS": "200"}, catch_exceptions=False).stdout
         for command in (
             "scan",
             "rescore",
