@@ -1,6 +1,7 @@
 """A small server that speaks the chat completions of OpenAI's API on loopback, and fails as it is told to."""
 
 import contextlib
+import itertools
 import json
 import socket
 import threading
@@ -44,6 +45,23 @@ def says(text: str | None, **probabilities: float) -> Reply:
 
 def fails(status: int, message: str = "no") -> Reply:
     return Reply(status, {"error": {"message": message, "type": "error"}})
+
+
+def held(reply: Reply, count: int) -> Callable[[Request], Reply]:
+    """The same reply to all, but not before so many ask at once.
+
+    A client that stops while it still opens connections leaves coroutines that nobody has awaited (anyio's), which the
+    garbage collector warns of in whichever test it runs.
+    """
+    came, all_here = itertools.count(1), threading.Event()
+
+    def answer(_: Request) -> Reply:
+        if next(came) >= count:
+            all_here.set()
+        all_here.wait(60)
+        return reply
+
+    return answer
 
 
 @dataclass
