@@ -1,5 +1,6 @@
 """A worker's or the driver's end of a scan's memory: what is offered, heard of it, and seen of it."""
 
+import contextlib
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
@@ -39,16 +40,12 @@ class RayActors:
             from ray.exceptions import RayActorError
 
             waiting = asked
-            for attempt in range(TRIES):
-                try:
+            for _ in range(TRIES):
+                with contextlib.suppress(RayActorError):
                     return ray.get(waiting)
-                except RayActorError:
-                    if attempt == TRIES - 1:
-                        raise
-                    time.sleep(attempt / 2)
-                    self.handles.pop(part, None)
-                    waiting = self._remote(part, method, arguments)
-            return None
+                self.handles.pop(part, None)
+                waiting = self._remote(part, method, arguments)
+            return ray.get(waiting)
 
         return answer
 
@@ -75,6 +72,10 @@ class RayActors:
 
         options = {"num_cpus": 0, "max_restarts": -1, "max_task_retries": -1}
         named = ray.remote(MemoryActor).options(name=f"{self.spec.name}-{part}", get_if_exists=True, **options)
+        for attempt in range(TRIES):
+            with contextlib.suppress(ValueError):  # one of that name is just dying
+                return named.remote(self.spec, part)
+            time.sleep(attempt / 2)
         return named.remote(self.spec, part)
 
 

@@ -13,6 +13,7 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
 from PIL import Image
@@ -26,8 +27,9 @@ from ood_core.metrics import auroc, metrics
 from ood_core.scores import score_dataset
 from ood_core.vocabulary import CSP
 from pipelines.cluster import cluster
-from pipelines.config import LabelsBuild, load
+from pipelines.config import LabelsBuild, Memory, ReadEmbeddings, Rescore, ScorePool, load
 from pipelines.labels import Build, build
+from pipelines.rescore import Run, rescore
 
 SEED = 0
 RESAMPLES = 2000
@@ -45,6 +47,8 @@ METHODS: Mapping[str, tuple[str, str, Parameters]] = {
     "AdaNeg, task": ("neglabel", "adaneg", AdaNeg()),
     "AdaNeg, sample": ("neglabel", "adaneg", AdaNeg(proxies="sample")),
     "AdaNeg, task, AdaGap": ("neglabel", "adaneg", AdaNeg(adaptive_gap=True)),
+    "AdaNeg, task, streaming": ("neglabel", "adaneg", AdaNeg(order="streaming", batch_size=64)),
+    "AdaNeg, sample, streaming": ("neglabel", "adaneg", AdaNeg(proxies="sample", order="streaming", batch_size=64)),
     "AdaNeg, task, sequential": ("neglabel", "adaneg", AdaNeg(order="sequential")),
     "AdaNeg, sample, sequential": ("neglabel", "adaneg", AdaNeg(proxies="sample", order="sequential")),
     "InterNeg, no ID images": ("neglabel", "interneg", InterNeg()),
@@ -101,7 +105,8 @@ def _banks(demo: Path) -> dict[str, LabelBank]:
 def scores(demo: Path) -> tuple[list[str], Scores]:
     """Subject of every demo picture, and its score by method; higher = more in-distribution.
 
-    What learns from the images sees all of them, ID and OOD, as in a scan; in sequential order they come shuffled.
+    What learns from the images sees all of them, ID and OOD, as in a scan; in streaming and sequential order they come
+    shuffled.
     """
     encoder = ClipEncoder.load(f"local-dir:{demo / 'model'}")
     subjects, keys, images = _image_embeddings(encoder, demo)
@@ -110,18 +115,37 @@ def scores(demo: Path) -> tuple[list[str], Scores]:
     order = np.random.default_rng(SEED).permutation(len(keys))
     found = {}
     for name, (bank, method, parameters) in METHODS.items():
-        invert = Inverter(encoder, parameters.steps) if isinstance(parameters, InterNeg) else None
-        shuffled = score_dataset(
-            banks[bank],
-            {method: parameters},
-            images[order],
-            [keys[place] for place in order.tolist()],
-            encode=encode,
-            invert=invert,
-        ).scores[method]
         found[name] = np.empty(len(keys))
-        found[name][order] = shuffled
+        if isinstance(parameters, AdaNeg) and parameters.order == "streaming":
+            found[name][order] = streamed(banks[bank], parameters, images[order])
+            continue
+        invert = Inverter(encoder, parameters.steps) if isinstance(parameters, InterNeg) else None
+        shuffled = [keys[place] for place in order.tolist()]
+        asked = {method: parameters}
+        scored = score_dataset(banks[bank], asked, images[order], shuffled, encode=encode, invert=invert)
+        found[name][order] = scored.scores[method]
     return subjects, found
+
+
+def streamed(bank: LabelBank, parameters: AdaNeg, images: torch.Tensor) -> np.ndarray:
+    """Scores by two workers, each at most one batch behind the memory: as they come, so no two runs are the same."""
+    with tempfile.TemporaryDirectory() as folder, cluster():
+        bank.save(Path(folder) / "bank")
+        keys = [f"{number:06d}" for number in range(len(images))]
+        table = pa.table({"key": keys, "embedding": images.numpy().tolist()})
+        pq.write_table(table, Path(folder) / "images.parquet")
+        chosen = Rescore(
+            embeddings=(f"{folder}/images.parquet",),
+            labels=f"{folder}/bank",
+            output=f"{folder}/scan",
+            method=("adaneg",),
+            param={f"adaneg.{name}": value for name, value in vars(parameters).items()},
+            memory=Memory(max_staleness=1),
+            read=ReadEmbeddings(rows_per_shard=64),
+            score=ScorePool(workers=2, cpus=0.5),
+        )
+        rescore(Run.prepare(chosen, {}))
+        return pq.read_table(f"{folder}/scan/scores").sort_by("key")["score_adaneg"].to_numpy()
 
 
 def _split(subjects: list[str], values: np.ndarray) -> tuple[np.ndarray, dict[str, np.ndarray]]:

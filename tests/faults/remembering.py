@@ -1,0 +1,90 @@
+"""A scan whose memory fills, small enough to be made many times over, and what is needed to disturb it."""
+
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from pipelines.config import EncodePool, Read, Scan
+from pipelines.scan import Run, scan
+
+METHODS = ("neglabel", "adaneg", "interneg")
+PARAMETERS = {
+    "neglabel.groups": 5,
+    "adaneg.gap": 0,
+    "adaneg.memory_length": 3,
+    "interneg.invert_below": 0.6,
+    "interneg.max_inversions": 20,
+    "interneg.extra_negatives": 10,
+    "interneg.steps": 3,
+}
+SHARDS = 33
+"""Two tars and a table first, then an image each: with `SLOWLY`, the first pass takes a while from shard to shard."""
+BLOCK = 64
+LOOKING_S = 0.05
+"""Between two looks at all processes, which take a while themselves."""
+SLOWLY = EncodePool(workers=1, block=BLOCK, batch_size=1)
+"""A forward pass of a block an image."""
+
+
+def asked(dataset: Path, bank: Path, output: Path, **changes: Any) -> Scan:
+    settled = {"encode": EncodePool(workers=1, block=BLOCK), "read": Read(images_per_shard=1), **changes}
+    return Scan(
+        input=(str(dataset),),
+        labels=str(bank),
+        output=str(output),
+        method=METHODS,
+        param=PARAMETERS,
+        max_bad_fraction=0.05,
+        **settled,
+    )
+
+
+def scanned(chosen: Scan) -> dict[str, Any]:
+    return scan(Run.prepare(chosen, {}))
+
+
+def command(dataset: Path, bank: Path, output: Path, *more: object) -> list[str]:
+    """The same scan, slowly, in a process of its own."""
+    given = ["--input", dataset, "--labels", bank, "--output", output, "--max-bad-fraction", 0.05]
+    given += ["--images-per-shard", 1, "--encode-block", BLOCK, "--batch-size", 1, *more]
+    for name in METHODS:
+        given += ["--method", name]
+    for name, value in PARAMETERS.items():
+        given += ["--param", f"{name}={value}"]
+    return [str(part) for part in [Path(sys.executable).with_name("oodscan"), "scan", *given]]
+
+
+def remembered_files(output: Path) -> dict[str, bytes]:
+    """All that is compared: scores, and the memory that they were made with."""
+    parts = [*output.glob("scores/part-*"), *output.glob("memory/*.parquet")]
+    return {str(path.relative_to(output)): path.read_bytes() for path in parts}
+
+
+def parts(output: Path, folder: str) -> int:
+    """How many shards the folder holds something of."""
+    return len(list((output / folder).glob("part-*")))
+
+
+def poll(condition: Callable[[], Any], every_s: float = 0.001, timeout_s: float = 120) -> Any:
+    """What the condition comes to, once it is true of something."""
+    end = time.monotonic() + timeout_s
+    while not (found := condition()):
+        assert time.monotonic() < end
+        time.sleep(every_s)
+    return found
+
+
+def workers_of(pid: int, name: str) -> list[int]:
+    """Process ids of the Ray workers under a process whose actors are of that class."""
+    found = []
+    for child in psutil.Process(pid).children(recursive=True):
+        try:
+            if name in " ".join(child.cmdline()):
+                found.append(child.pid)
+        except psutil.NoSuchProcess:  # so is a zombie, which has no command line
+            continue
+    return found

@@ -1,0 +1,78 @@
+"""A scan whose methods learn, killed again and again in every pass and between them, ends with the bytes of one that
+was left alone. OODSCAN_KILLS says how often."""
+
+import os
+import random
+import signal
+import subprocess
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from pipelines.verify import verify
+from tests.faults.remembering import SHARDS, command, poll, remembered_files
+
+KILLS = int(os.environ.get("OODSCAN_KILLS", "3"))
+FIRST_PASS, BETWEEN, SECOND_PASS = "first-pass/part-*", "memory/snapshot-*", "scores/part-*"
+
+
+@dataclass(frozen=True)
+class Moment:
+    """Some time after so many files of the kind are there, at least one of them a new one if there are to be more."""
+
+    kind: str
+    files: int
+    delay_s: float = 0.0
+
+
+def moments(kills: int) -> list[Moment]:
+    """A third of them between the passes, a third in the second one, the others in the first. Starting again takes a
+    few seconds, so that some of those between the passes are before the scan has found what it has learned."""
+    chance, third = random.Random(1), kills // 3
+    first = sorted(chance.sample(range(1, SHARDS - 8), kills - 2 * third))
+    second = sorted(chance.sample(range(1, SHARDS - 8), third))
+    return [
+        *(Moment(FIRST_PASS, files, chance.uniform(0, 0.2)) for files in first),
+        *(Moment(BETWEEN, 1, chance.uniform(0, 12 if number else 2)) for number in range(third)),
+        *(Moment(SECOND_PASS, files) for files in second),
+    ]
+
+
+def files(output: Path, kind: str) -> int:
+    return len(list(output.glob(kind)))
+
+
+def killed(asked: list[str], output: Path, moment: Moment) -> str:
+    """Starts the scan, and kills it at the moment. In which part of it that was."""
+    least = max(moment.files, files(output, moment.kind) + (moment.kind != BETWEEN))
+    with (output.parent / "said").open("w") as said:
+        process = subprocess.Popen(asked, stdout=said, stderr=said)
+    try:
+        poll(lambda: files(output, moment.kind) >= least or process.poll() is not None)
+        end = time.monotonic() + moment.delay_s
+        poll(lambda: time.monotonic() >= end or (moment.kind == BETWEEN and files(output, SECOND_PASS)))
+        assert process.poll() is None, (output.parent / "said").read_text()
+    finally:
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+    return next((kind for kind in (SECOND_PASS, BETWEEN) if files(output, kind)), FIRST_PASS)
+
+
+@pytest.mark.timeout(150 * (KILLS + 1))
+def test_a_scan_killed_again_and_again_ends_with_the_bytes_of_one_left_alone(
+    remembered: Path, dataset: Path, bank_directory: Path, tmp_path: Path
+) -> None:
+    output, expected = tmp_path / "scan", remembered_files(remembered)
+    asked = command(dataset, bank_directory, output, "--encode-workers", 1)
+    seen = []
+    for moment in moments(KILLS):
+        seen.append(killed(asked, output, moment))
+        assert remembered_files(output).items() <= expected.items()
+        assert not (output / "_SUCCESS").exists()
+    assert {FIRST_PASS, BETWEEN, SECOND_PASS} <= set(seen)
+    subprocess.run(asked, check=True, capture_output=True, timeout=280)
+    assert remembered_files(output) == expected
+    assert not (output / "first-pass").exists()
+    assert verify(str(output), {}).problems == []

@@ -1,0 +1,67 @@
+"""What a scan remembers, and the scores that depend on it, are the same however the work is cut and spread."""
+
+import random
+import time
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+import ray.data
+
+from pipelines.cluster import cluster
+from pipelines.config import EncodePool, Memory, Pool
+from pipelines.passes import Work
+from pipelines.scan import Run, scan
+from pipelines.summary import Clock, Tally
+from pipelines.verify import verify
+from tests.faults.remembering import BLOCK, SHARDS, asked, parts, remembered_files, scanned
+
+
+def test_the_memory_is_full_and_the_scores_are_not_the_static_ones(remembered: Path) -> None:
+    memory = pq.read_table(remembered / "memory" / f"snapshot-{SHARDS}.parquet")
+    rows = Counter(zip(memory["method"].to_pylist(), memory["row"].to_pylist(), strict=True))
+    assert rows == {
+        **{("adaneg", row): 2 for row in (0, 6, 7, 9, 11, 13)},
+        ("interneg", 0): 20,
+        ("interneg", 1): 1,
+    }
+    assert len(pq.read_table(remembered / "memory" / "extra-negatives.parquet")) == 3
+    scores = pq.read_table(remembered / "scores")
+    scores = scores.filter(scores["score_neglabel"].is_valid())
+    static = scores["score_neglabel"].to_numpy()
+    assert np.abs(scores["score_interneg"].to_numpy() - static).min() > 0.01
+    assert np.median(np.abs(scores["score_adaneg"].to_numpy() - 1.1 * static)) > 0.1  # 1 + static_weight
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"encode": EncodePool(workers=2, block=BLOCK, batch_size=17), "memory": Memory(shards=3)},
+        {"encode": EncodePool(workers=1, block=BLOCK, batch_size=300), "decode": Pool(workers=1)},
+    ],
+    ids=["two workers, odd batches, three actors", "one worker, one batch"],
+)
+def test_workers_batches_and_actors_do_not_change_a_byte(
+    remembered: Path, dataset: Path, bank_directory: Path, tmp_path: Path, changes: dict[str, Any]
+) -> None:
+    scanned(asked(dataset, bank_directory, tmp_path, **changes))
+    assert remembered_files(tmp_path) == remembered_files(remembered)
+    assert verify(str(tmp_path), {}).problems == []
+
+
+def test_the_order_of_shards_and_the_size_of_blocks_do_not_change_a_byte(
+    remembered: Path, dataset: Path, bank_directory: Path, tmp_path: Path
+) -> None:
+    encode = EncodePool(workers=4, cpus=0.25, block=BLOCK, batch_size=3)
+    run = Run.prepare(asked(dataset, bank_directory, tmp_path, encode=encode), {})
+    shards = random.Random(0).sample(run.plan.shards, SHARDS)
+    with cluster() as found:
+        ray.data.DataContext.get_current().target_max_block_size = 20_000  # a row of pixels has 12 288
+        Work.begun(run, found).score(shards, Tally(), Clock(time.time()), lambda _: None)
+    assert parts(tmp_path, "scores") == SHARDS
+    assert scan(run)["records"] == 130
+    assert remembered_files(tmp_path) == remembered_files(remembered)
+    assert verify(str(tmp_path), {}).problems == []
