@@ -130,12 +130,23 @@ class Keeper:
 
 @contextmanager
 def keeping(
-    files: MemoryFiles, learners: Learners, bank: LabelBank, chosen: MemoryConfig, carried: Carried | None
+    files: MemoryFiles,
+    learners: Learners,
+    bank: LabelBank,
+    chosen: MemoryConfig,
+    carried: Carried | None,
+    again: Sequence[Shard],
 ) -> Iterator[Keeper]:
-    """Actors that hold the memory of the methods, for as long as it lasts, with all that is stored of it."""
+    """Actors that hold the memory of the methods, for as long as it lasts, with all that is stored of it.
+
+    `again`: the shards to go over. In streaming order it depends on the moment what they offer, so what they offered
+    before they were cut short is forgotten; else they will offer the same again, as far as it is kept.
+    """
     if carried:
         carried.keep(files)
     streaming = frozenset(learners_of(learners, "streaming"))
+    if streaming:
+        files.forget(shard.id for shard in again)
     name = f"oodscan-memory-{uuid.uuid4().hex}"
     spec = MemorySpec(name, files, capacities(learners, bank), chosen.shards, streaming)
     actors = RayActors(spec)

@@ -104,6 +104,15 @@ class MemoryFiles:
             self.output.remove(f"{MEMORY}/{_snapshot_name(version)}")
         return Snapshot(table, frozenset(names))
 
+    def forget(self, shards: Iterable[str]) -> None:
+        """What these shards have offered, and a snapshot that it is in."""
+        gone = self.shards().intersection(shards)
+        snapshot = self.snapshot() if gone else None
+        if snapshot and gone & snapshot.shards:
+            self.output.remove(f"{MEMORY}/{_snapshot_name(snapshot.version)}")
+        for shard in gone:
+            self.output.remove(f"{CANDIDATES}/{part_name(shard)}")
+
     def carried(self) -> pa.Table | None:
         """The memory that the scan has begun with."""
         try:

@@ -3,6 +3,7 @@ what can be scored and fills the memory, the second scores the embeddings agains
 
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +20,7 @@ from pipelines.embedding_plan import plan_embeddings
 from pipelines.errors import CallerError
 from pipelines.identity import begin, check_unchanged, fingerprint, of_model
 from pipelines.label_files import check_bank_fits
-from pipelines.learning import Keeper, Learning, adapts, keeping, learners_of
+from pipelines.learning import Keeper, Learners, Learning, adapts, keeping, learners_of
 from pipelines.memory_files import MemoryFiles
 from pipelines.outcome import every_few_seconds
 from pipelines.parts import FIRST_PASS, SCORES, committed
@@ -68,10 +69,6 @@ class Work:
             begin(run.output, run.config, identity, run.plan)
         return cls(run, replace(model, weights=facts.weights), facts, encode, decode, finish, fingerprint(identity))
 
-    @property
-    def files(self) -> MemoryFiles:
-        return MemoryFiles(self.run.output, self.fingerprint, self.run.bank.dim)
-
     def score(self, shards: list[Shard], tally: Tally, clock: Clock, say: Say) -> dict[str, Any]:
         """Commits the scores of the shards; what it has cost."""
         run = self.run
@@ -89,11 +86,15 @@ class Work:
         workers = {"decode": self.decode.workers or 0, "encode": self.encode.workers or 0}
         return clock.described(time.time(), workers) | cost
 
+    def _keeping(self, learners: Learners, shards: Sequence[Shard]) -> AbstractContextManager[Keeper]:
+        files = MemoryFiles(self.run.output, self.fingerprint, self.run.bank.dim)
+        return keeping(files, learners, self.run.bank, self.run.config.memory, self.run.carried, shards)
+
     def _streaming(
         self, shards: Sequence[Shard], spec: ScoreSpec, tally: Tally, clock: Clock, say: Say
     ) -> dict[str, Any]:
         learners = learners_of(self.run.methods, "streaming")
-        with keeping(self.files, learners, self.run.bank, self.run.config.memory, self.run.carried) as keeper:
+        with self._keeping(learners, shards) as keeper:
             staleness = self.run.config.memory.max_staleness
             learn = Remembering(memory=keeper.memory.spec, learners=learners, max_staleness=staleness)
             self._over_images(shards, replace(spec, remembering=learn), SCORES, tally, clock, say, keeper)
@@ -105,7 +106,7 @@ class Work:
     ) -> dict[str, Any]:
         run, seen = self.run, committed(self.run.output, FIRST_PASS)
         learners, unseen = learners_of(run.methods), [shard for shard in shards if shard.id not in seen]
-        with keeping(self.files, learners, run.bank, run.config.memory, run.carried) as keeper:
+        with self._keeping(learners, unseen) as keeper:
             static = {name: chosen for name, chosen in run.methods.items() if name not in learners}
             first = replace(spec, methods=static, embeddings="float32")
             if not adapts(learners):

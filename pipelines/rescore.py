@@ -160,7 +160,7 @@ class Work:
             known = Remembering(ray_put(run.carried.learned()), run.carried.version)
             self._over(shards, known, committer)
         elif streaming:
-            with self._keeping(streaming) as keeper:
+            with self._keeping(streaming, shards) as keeper:
                 committer.on_offers = keeper.commit
                 size = min(chosen.batch_size for chosen in streaming.values())
                 staleness = run.config.memory.max_staleness
@@ -171,7 +171,7 @@ class Work:
                 keeper.compact()
                 cost = keeper.cost(rows_of(shards))
         elif transductive:
-            with self._keeping(transductive) as keeper:
+            with self._keeping(transductive, shards) as keeper:
                 learned = Learning(run.plan.shards, transductive, self.spec, self.pool, keeper).learn(say)
                 cost = keeper.cost(rows_of(shard for shard in run.plan.shards if shard.id in keeper.fresh))
             self._over(shards, Remembering(ray_put(learned), len(run.plan.shards)), committer)
@@ -180,9 +180,9 @@ class Work:
         committer.check_whole(shard.id for shard in shards)
         return cost
 
-    def _keeping(self, learners: Learners) -> AbstractContextManager[Keeper]:
+    def _keeping(self, learners: Learners, shards: list[Shard]) -> AbstractContextManager[Keeper]:
         files = MemoryFiles(self.run.output, self.fingerprint, self.run.bank.dim)
-        return keeping(files, learners, self.run.bank, self.run.config.memory, self.run.carried)
+        return keeping(files, learners, self.run.bank, self.run.config.memory, self.run.carried, shards)
 
     def _over(self, shards: list[Shard], remembering: Remembering, committer: Committer) -> None:
         for rows in over(self.pool, [[shard] for shard in shards], ScoreEmbeddings, (self.spec, remembering)):

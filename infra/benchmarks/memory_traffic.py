@@ -11,6 +11,7 @@ python -m infra.benchmarks.memory_traffic [--images 1000000] [--scratch DIR]
 """
 
 import json
+import shutil
 import time
 from argparse import Namespace
 from collections import Counter
@@ -99,6 +100,7 @@ def published(options: Namespace) -> dict[str, float]:
     """Seconds and bytes of a snapshot of full rows, of what a batch changes, and of one in storage."""
     rows, k = options.id_labels + options.negatives, MEMORY_LENGTH - 1
     rng, now = np.random.default_rng(SEED), [0.0]
+    shutil.rmtree(options.scratch / "snapshots", ignore_errors=True)  # a new actor would know an earlier run's
     files = MemoryFiles(Directory(str(options.scratch / "snapshots")), "", options.dim)
     spec = MemorySpec("", files, {"adaneg": np.full(rows, k)}, 1, frozenset({"adaneg"}))
     actor = MemoryActor(spec, put=lambda content: content, clock=lambda: now[0])

@@ -62,9 +62,9 @@ def oodscan(arguments: Sequence[str | Path], environment: dict[str, str] | None 
         raise RuntimeError(f"oodscan {' '.join(map(str, arguments))}: exit {ended.returncode}\n{ended.stderr[-3000:]}")
 
 
-def scan_arguments(workload: Workload, output: Path, *more: str) -> list[str | Path]:
+def scan_arguments(workload: Workload, output: Path, *more: str, method: str = "neglabel") -> list[str | Path]:
     inputs = [argument for tar in workload.tars for argument in ("--input", tar)]
-    return ["scan", *inputs, "--labels", workload.bank, "--output", output, "--method", "neglabel", *more]
+    return ["scan", *inputs, "--labels", workload.bank, "--output", output, "--method", method, *more]
 
 
 def parser(description: str | None) -> argparse.ArgumentParser:

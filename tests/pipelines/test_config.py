@@ -48,6 +48,10 @@ def test_the_command_line_lies_over_the_file_field_by_field(tmp_path: Path) -> N
         ({"input": "a.tar"}, "input = 'a.tar': Input should be a valid tuple"),
         ({"input": []}, "input = []: Tuple should have at least 1 item"),
         ({"embeddings": "perhaps"}, "embeddings = 'perhaps': Input should be a valid boolean"),
+        ({"order": "random"}, "order = 'random': Input should be 'transductive', 'streaming' or 'sequential'"),
+        ({"memory": {"shards": 0}}, "memory.shards = 0: Input should be greater than or equal to 1"),
+        ({"memory": {"freeze": True}}, "memory.freeze = True: there is no memory to freeze; name an earlier scan's"),
+        ({"memory": {"max_staleness": -1}}, "memory.max_staleness = -1: Input should be greater than or equal to 0"),
         ({3: 4}, "3 = 3: Keys should be strings"),
     ],
 )

@@ -76,6 +76,7 @@ def test_every_option_in_the_readme_exists() -> None:
             "labels build",
             "labels show",
             "labels diff",
+            "memory show",
             "plan",
             "evaluate",
             "verify",

@@ -165,6 +165,20 @@ def test_a_journal_knows_which_rows_have_changed_since() -> None:
     assert [journal.since(version)["adaneg"].tolist() for version in range(3)] == [[0, 3], [0], []]
 
 
+def test_what_is_forgotten_is_in_no_snapshot_and_no_file() -> None:
+    where = files()
+    for shard in ("0", "1"):
+        store(where, shard, "adaneg", candidates([(int(shard), 0.5, "a")]))
+    where.put_snapshot({"adaneg": candidates([(0, 0.5, "a"), (1, 0.5, "a")])}, ["0", "1"])
+    where.forget(["2"])
+    assert where.snapshot() is not None
+    where.forget(["1", "2"])
+    assert where.snapshot() is None
+    banks = spec().banks()
+    assert where.rebuilt(banks) == {"0"}
+    assert banks["adaneg"].snapshot().rows.tolist() == [0]
+
+
 @pytest.mark.parametrize("parts", [1, 3])
 def test_a_new_actor_knows_what_is_stored_and_only_its_own_rows(parts: int) -> None:
     where = files()
