@@ -17,7 +17,8 @@ TRIES = 5
 
 
 class Asked(Protocol):
-    """Where the actors are. `ask` returns at once what waits for the answer; `fetch` gets what is published."""
+    """Where the actors are. `ask` returns at once what waits for the answer; `fetch` gets what is published, None if it
+    has died with its actor."""
 
     def ask(self, part: int, method: str, *arguments: Any) -> Answer: ...
 
@@ -51,8 +52,11 @@ class RayActors:
 
     def fetch(self, published: Any) -> Any:
         import ray
+        from ray.exceptions import ObjectLostError
 
-        return ray.get(published)
+        with contextlib.suppress(ObjectLostError):
+            return ray.get(published)
+        return None
 
     def close(self) -> None:
         """Ends the actors."""
@@ -126,16 +130,21 @@ class Memory:
     def refresh(self) -> bool:
         """Brings the views to what is published. Whether anything has changed."""
         self.settle()
-        answers = {part: self.actors.ask(part, "published", self.seen[part]) for part in self.seen}
-        changed = False
-        for part, answer in answers.items():
-            seen, publications = answer()
-            for one in publications:
-                for name, (rows, embeddings) in self.actors.fetch(one.content).items():
-                    self._see(name, rows, embeddings)
-                    changed = True
-            self.seen[part] = seen
-        return changed
+        changed = [self._refresh(part) for part in self.seen]
+        return any(changed)
+
+    def _refresh(self, part: int) -> bool:
+        for _ in range(TRIES):
+            seen, publications = self.actors.ask(part, "published", self.seen[part])()
+            contents = [self.actors.fetch(one.content) for one in publications]
+            if None not in contents:
+                for content in contents:
+                    for name, (rows, embeddings) in content.items():
+                        self._see(name, rows, embeddings)
+                self.seen[part] = seen
+                return bool(contents)
+            self.seen[part] = Heard()
+        raise RuntimeError(f"the memory's actor {part} has died {TRIES} times while it was asked")
 
     @property
     def version(self) -> int:

@@ -10,6 +10,7 @@ from ood_core.memory import Candidates
 from ood_core.methods import InterNeg
 from pipelines.memory_actor import MemorySpec
 from pipelines.memory_client import Memory
+from pipelines.memory_files import memory_table
 from pipelines.plan import Shard
 from pipelines.stages.encode import ModelSpec
 from pipelines.stages.score import Rescoring, with_end
@@ -87,26 +88,6 @@ def batches(spec: Rescoring, shard: Shard, labels: "Labels") -> Iterator[tuple["
         for batch, count in image_batches(torch.from_numpy(rows.vectors[ok]), labels):
             yield batch, keys[start : start + count]
             start += count
-
-
-def memory_table(method: str, memory: Candidates) -> pa.Table:
-    """A memory's content as a table."""
-    values = pa.array(np.ascontiguousarray(memory.embeddings).reshape(-1))
-    return pa.table(
-        {
-            "method": pa.array([method] * len(memory), pa.string()),
-            "row": pa.array(memory.rows, pa.int64()),
-            "priority": pa.array(memory.priorities, pa.float64()),
-            "key": pa.array(memory.keys, pa.string()),
-            "embedding": pa.FixedSizeListArray.from_arrays(values, memory.embeddings.shape[1]),
-        }
-    )
-
-
-def memory_of(table: pa.Table, dim: int) -> Candidates:
-    """The inverse of `memory_table`."""
-    embeddings = table["embedding"].combine_chunks().flatten().to_numpy().reshape(len(table), dim)
-    return Candidates(table["row"].to_numpy(), table["priority"].to_numpy(), table["key"].to_pylist(), embeddings)
 
 
 class InvertImages:

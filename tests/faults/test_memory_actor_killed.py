@@ -8,12 +8,16 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import pyarrow.compute as compute
+import pyarrow.parquet as pq
 import ray
 import ray.util
 
+from pipelines.config import Memory
 from pipelines.verify import verify
 from tests.faults.remembering import (
     LOOKING_S,
+    PARAMETERS,
     SHARDS,
     SLOWLY,
     asked,
@@ -76,6 +80,25 @@ def test_a_memory_that_is_killed_three_times_comes_to_the_same(
     assert len(found) == 3
     assert all(1 <= dead <= again < SHARDS for dead, again in found)
     assert remembered_files(tmp_path) == remembered_files(remembered)
+    assert verify(str(tmp_path), {}).problems == []
+
+
+def test_a_memory_that_is_killed_in_streaming_order_ends_with_the_same_images(
+    remembered: Path, dataset: Path, bank_directory: Path, tmp_path: Path
+) -> None:
+    streaming = {
+        "method": ("neglabel", "adaneg"),
+        "param": {name: value for name, value in PARAMETERS.items() if not name.startswith("interneg")},
+        "order": "streaming",
+        "memory": Memory(max_staleness=0),
+    }
+    with ThreadPoolExecutor(1) as beside:
+        seen = beside.submit(killed, tmp_path, ACTOR, partial(kill_process, ACTOR), 3)
+        scanned(asked(dataset, bank_directory, tmp_path, encode=SLOWLY).model_copy(update=streaming))
+        dead, again = seen.result()
+    assert 3 <= dead <= again < SHARDS
+    found, expected = (pq.read_table(place / f"memory/snapshot-{SHARDS}.parquet") for place in (tmp_path, remembered))
+    assert found.equals(expected.filter(compute.field("method") == "adaneg"))
     assert verify(str(tmp_path), {}).problems == []
 
 

@@ -16,10 +16,12 @@ from pipelines.storage import Directory
 
 
 class LocalActors:
-    """In this process. `twice`: every call is made once more, as when Ray has lost the answer."""
+    """In this process. `twice`: every call is made once more, as when Ray has lost the answer. `lost`: of so many
+    publications the actor dies before they are fetched."""
 
     def __init__(self, spec: MemorySpec, twice: bool = False) -> None:
         self.spec, self.twice, self.now = spec, twice, 0.0
+        self.lost = 0
         self.actors = [self._new(part) for part in range(spec.parts)]
 
     def ask(self, part: int, method: str, *arguments: Any) -> Answer:
@@ -29,7 +31,8 @@ class LocalActors:
         return lambda: found
 
     def fetch(self, published: Any) -> Any:
-        return published
+        self.lost -= 1
+        return None if self.lost >= 0 else published
 
     def restart(self, part: int) -> None:
         """As after the death of its process: what was not stored is gone."""

@@ -106,6 +106,19 @@ def test_a_view_holds_what_all_have_offered_though_actors_die(given: list, parts
     )
 
 
+def test_a_publication_that_has_died_with_its_actor_is_asked_for_again() -> None:
+    actors = LocalActors(spec(streaming=True))
+    memory = Memory(actors.spec, actors)
+    memory.offer({"adaneg": candidates([(0, 0.5, "a")])})
+    actors.lost = 2
+    assert memory.refresh()
+    assert memory.view("adaneg").rows.tolist() == [0]
+    actors.now, actors.lost = 9.0, 99
+    memory.offer({"adaneg": candidates([(1, 0.5, "b")])})
+    with pytest.raises(RuntimeError, match="the memory's actor 0 has died 5 times while it was asked"):
+        memory.refresh()
+
+
 def of_live(actors: LocalActors) -> Candidates:
     """All that the actors hold now, as if it were committed."""
     bank = MemoryBank(CAPACITIES, 1)
