@@ -95,13 +95,6 @@ class Memory:
         self.views: dict[str, dict[int, np.ndarray]] = {name: {} for name in spec.streaming}
         self._waiting: list[tuple[int, Answer]] = []
 
-    def offer_of(self, offers: Mapping[str, Offers], keys: Sequence[str]) -> dict[str, Offers]:
-        """The same of images whose keys stand beside them."""
-        self.settle()
-        passing = {name: found.take(self.gates[name].passing(found.named(keys))) for name, found in offers.items()}
-        self._send({name: found.named(keys) for name, found in passing.items()})
-        return passing
-
     def offer(self, offers: Memories) -> dict[str, Candidates]:
         """Sends those of the offers that could enter, and returns them. Does not wait for the answer, but for those to
         earlier offers: so a worker that is ahead of the actor waits for it."""
@@ -110,13 +103,12 @@ class Memory:
         self._send(passing)
         return passing
 
-    def _send(self, offers: Memories) -> None:
-        named = {name: self._sent(name, found) for name, found in offers.items()}
-        for part in range(self.spec.parts):
-            mine = {name: candidates.of_part(part, self.spec.parts) for name, candidates in named.items()}
-            mine = {name: candidates for name, candidates in mine.items() if len(candidates)}
-            if mine:
-                self._waiting.append((part, self.actors.ask(part, "offer", mine, self.heard[part])))
+    def offer_of(self, offers: Mapping[str, Offers], keys: Sequence[str]) -> dict[str, Offers]:
+        """The same of images whose keys stand beside them."""
+        self.settle()
+        passing = {name: found.take(self.gates[name].passing(found.named(keys))) for name, found in offers.items()}
+        self._send({name: found.named(keys) for name, found in passing.items()})
+        return passing
 
     def settle(self) -> None:
         """Waits until what was offered has been merged."""
@@ -176,6 +168,14 @@ class Memory:
     def counted(self) -> list[dict[str, Any]]:
         """What each actor has done."""
         return [answer() for answer in [self.actors.ask(part, "counted") for part in range(self.spec.parts)]]
+
+    def _send(self, offers: Memories) -> None:
+        named = {name: self._sent(name, found) for name, found in offers.items()}
+        for part in range(self.spec.parts):
+            mine = {name: candidates.of_part(part, self.spec.parts) for name, candidates in named.items()}
+            mine = {name: candidates for name, candidates in mine.items() if len(candidates)}
+            if mine:
+                self._waiting.append((part, self.actors.ask(part, "offer", mine, self.heard[part])))
 
     def _sent(self, name: str, candidates: Candidates) -> Candidates:
         return candidates if name in self.spec.streaming else candidates.without_embeddings()
