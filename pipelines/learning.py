@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as compute
 
 from ood_core.labels import LabelBank
 from ood_core.memory import Candidates
@@ -252,12 +253,13 @@ def described(output: Directory, config: Scan | Rescore, bank: LabelBank) -> dic
     if not learners or config.memory.freeze or is_in_order(methods):
         return {}
     files = MemoryFiles(output, "", bank.dim)
-    snapshot = files.snapshot()
-    if snapshot is None:
+    images = files.rows()
+    if images is None:
         return {}
     found: dict[str, Any] = {}
-    for name, memory in by_method(snapshot.table, learners, bank.dim).items():
-        found[name] = {"images": len(memory), "rows": len(set(memory.rows.tolist()))}
+    for name in learners:
+        rows = images.filter(compute.field("method") == name)["row"]
+        found[name] = {"images": len(rows), "rows": len(rows.unique())}
         if name == "interneg":
             source = bank.info.criterion.get("id_images", "bank") if bank.image_embeddings is not None else "memory"
             found[name] |= {"extra_negatives": len(files.get(EXTRA_NEGATIVES)), "id_images": source}

@@ -94,6 +94,13 @@ class MemoryFiles:
         table = self.get(_snapshot_name(max(versions)))
         return Snapshot(table, frozenset(json.loads((table.schema.metadata or {})[SHARDS_KEY])))
 
+    def rows(self) -> pa.Table | None:
+        """Method and row of every image in the newest snapshot: all that it takes to count them."""
+        versions = self._versions()
+        if not versions:
+            return None
+        return table_of(self.output.read(f"{MEMORY}/{_snapshot_name(max(versions))}"), ["method", "row"])
+
     def put_snapshot(self, memories: Memories, shards: Iterable[str]) -> Snapshot:
         """Writes the memory of these shards, and then removes older ones."""
         names = sorted(shards)

@@ -1,7 +1,7 @@
 """Folders that hold a file for each shard: `scores/part-<shard>.parquet` and its like."""
 
 import io
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pyarrow as pa
@@ -31,6 +31,6 @@ def parquet_of(table: pa.Table, metadata: Mapping[Any, Any]) -> bytes:
     return buffer.getvalue()
 
 
-def table_of(content: bytes) -> pa.Table:
-    """Raises ArrowException or OSError for what is damaged."""
-    return pq.read_table(pa.BufferReader(content), page_checksum_verification=True)
+def table_of(content: bytes, columns: Sequence[str] | None = None) -> pa.Table:
+    """Raises ArrowException or OSError for what is damaged. None: every column."""
+    return pq.read_table(pa.BufferReader(content), columns=columns, page_checksum_verification=True)
