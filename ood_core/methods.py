@@ -128,7 +128,37 @@ class InterNeg:
         return min(self.extra_negatives, self.max_inversions, self.invert_below) > 0
 
 
-Parameters = MCM | GLMCM | NegLabel | NegRefine | Debiased | AdaNeg | InterNeg
+@dataclass(frozen=True)
+class Consensus:
+    """Parameters of `consensus` (METHODS.md §10), which smooths the scores of `base`, another method.
+
+    One anchor for `images_per_anchor` images, `max_anchors` at most. An image votes on its `nearest` anchors, with the
+    softmax of `sharpness` times its cosines. `caution` (κ): how readily neighbours are distrusted; 0: not at all.
+    `reach`: how many standard deviations farther from its anchor than its neighbours an image may be before they count
+    nothing for it; None: as far as may be, METHODS.md's own weights.
+    """
+
+    base: str = "neglabel"
+    images_per_anchor: int = 15
+    max_anchors: int = 65_536
+    nearest: int = 5
+    sharpness: float = 20.0
+    caution: float = 0.25
+    reach: float | None = 3.0
+    rounds: int = 4
+
+    def __post_init__(self) -> None:
+        if self.base not in METHODS or self.base == "consensus":
+            raise ValueError(f"base must be another method, not {self.base!r}")
+        _at_least(1, images_per_anchor=self.images_per_anchor, nearest=self.nearest, rounds=self.rounds)
+        _at_least(MIN_ANCHORS, max_anchors=self.max_anchors)
+        _at_least(0, sharpness=self.sharpness, caution=self.caution)
+        if self.reach is not None:
+            _above(0, reach=self.reach)
+
+
+MIN_ANCHORS = 16
+Parameters = MCM | GLMCM | NegLabel | NegRefine | Debiased | AdaNeg | InterNeg | Consensus
 METHODS: Mapping[str, type[Parameters]] = MappingProxyType(
     {
         "mcm": MCM,
@@ -138,6 +168,7 @@ METHODS: Mapping[str, type[Parameters]] = MappingProxyType(
         "debiased": Debiased,
         "adaneg": AdaNeg,
         "interneg": InterNeg,
+        "consensus": Consensus,
     }
 )
 NEEDS_NEGATIVES = frozenset({"neglabel", "negrefine", "debiased", "adaneg", "interneg"})

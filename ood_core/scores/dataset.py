@@ -8,9 +8,10 @@ import torch
 from jaxtyping import Float, Float64
 from torch import Tensor
 
+from ood_core.consensus import consensus, log_odds
 from ood_core.labels import LabelBank
 from ood_core.memory import Candidates
-from ood_core.methods import AdaNeg, InterNeg, Parameters, is_sequential, needs_texts
+from ood_core.methods import AdaNeg, Consensus, InterNeg, Parameters, is_sequential, needs_texts
 from ood_core.scores.adaneg import SequentialAdaNeg
 from ood_core.scores.batch import EncodeWords, ImageBatch, Labels, image_batches
 from ood_core.scores.image_scorer import ImageScorer, ImageScores
@@ -35,8 +36,9 @@ def score_dataset(
     """Scores of unit embeddings whose keys differ, by every method; higher = more in-distribution.
 
     In transductive order the result does not depend on the order of the images. `encode` and `invert` come from a text
-    encoder, `local` from an image encoder. Raises ValueError if a method lacks what it needs.
+    encoder, `local` from an image encoder. Raises ValueError if a method lacks what it needs; consensus its base.
     """
+    asked, methods = methods, {name: chosen for name, chosen in methods.items() if not isinstance(chosen, Consensus)}
     labels = Labels.of(bank, device, encode)
     embeddings = embeddings.to(labels.embeddings)
 
@@ -58,7 +60,14 @@ def score_dataset(
         for name, parameters in methods.items()
         if is_sequential(parameters)
     }
-    return replace(found, scores={name: {**found.scores, **in_order}[name] for name in methods})
+    every = {**found.scores, **in_order}
+    for name, parameters in asked.items():
+        if isinstance(parameters, Consensus):
+            if parameters.base not in every:
+                raise ValueError(f"{name} smooths the scores of {parameters.base}, which is not among the methods")
+            base = log_odds(every[parameters.base], methods[parameters.base], bank.id_count)
+            every[name] = consensus(embeddings, keys, base, parameters, device).score
+    return replace(found, scores={name: every[name] for name in asked})
 
 
 def learn(name: str, parameters: Parameters, labels: Labels, batches: Batches, invert: Invert | None) -> Candidates:

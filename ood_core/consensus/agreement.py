@@ -1,0 +1,197 @@
+"""Consensus: every image's score moved towards its neighbours' in the scan, as far as they have earned trust (§10).
+
+Nothing but sums over all images goes from one step to the next, and they are exact: they merge in any order.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from functools import cached_property, reduce
+from operator import add
+
+import numpy as np
+from jaxtyping import Float64, Int64
+
+from ood_core.consensus.exact import bits_for, exact_sum, floating, fraction
+from ood_core.consensus.smoothing import Neighbours, anchor_sums
+from ood_core.consensus.votes import Votes
+from ood_core.methods import Consensus
+
+LEAST_DISAGREEMENT, MOST_TRUST, LEAST_SPREAD = 1e-3, 0.97, 1e-6
+STEPS_BEFORE_ROUNDS = 4
+
+
+@dataclass(frozen=True)
+class Sums:
+    """What one step asks of all images. Adding two gives that of both their images, to the bit, in any order.
+
+    `totals`: exact sums; `largest`: the largest distance from the mean; `anchors`: sums of values on each anchor.
+    """
+
+    totals: Mapping[str, int]
+    largest: float
+    anchors: Int64[np.ndarray, "values anchors"]
+
+    def __add__(self, other: "Sums") -> "Sums":
+        totals = {name: total + other.totals[name] for name, total in self.totals.items()}
+        return Sums(totals, max(self.largest, other.largest), self.anchors + other.anchors)
+
+
+@dataclass(frozen=True)
+class Smoothed:
+    """Per image: the score, higher = more in-distribution, in standard deviations of the base method's log-odds; how
+    much its neighbours counted (`weight`: A in METHODS.md, 0 to 0.97); and by how much they moved the score."""
+
+    score: Float64[np.ndarray, " images"]
+    weight: Float64[np.ndarray, " images"]
+    shift: Float64[np.ndarray, " images"]
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """How far the steps have come. `known`: the sums over all images of each step that is done.
+
+    The steps: the mean of the log-odds; their spread, and the votes on each anchor; on each anchor the sums of the
+    standardised log-odds u and of the cosines; of their squared differences from their smoothing, and how u agrees with
+    its own; then for each round but the last the sums of the score so far.
+    """
+
+    parameters: Consensus
+    anchor_count: int
+    known: tuple[Sums, ...] = field(default=())
+
+    @property
+    def finished(self) -> bool:
+        return len(self.known) == STEPS_BEFORE_ROUNDS + self.parameters.rounds - 1
+
+    def after(self, sums: Sums) -> "Agreement":
+        """With one step more done."""
+        return replace(self, known=(*self.known, sums))
+
+    def sums(self, votes: Votes) -> Sums:
+        """What the next step asks of some images."""
+        match len(self.known):
+            case 0:
+                return Sums(_totals(count=np.ones(len(votes)), log_odds=votes.log_odds), 0.0, self._none)
+            case 1:
+                centred = votes.log_odds - self.mean
+                largest = float(np.abs(centred).max(initial=0.0))
+                sums = self._anchors(votes, (np.ones(len(votes)), self._vote_bits))
+                return Sums(_totals(squares=centred**2), largest, sums)
+            case 2:
+                cosines = votes.cosines.astype(np.float64)
+                sums = self._anchors(votes, (self._standard(votes), self._value_bits), (cosines, self._cosine_bits))
+                return Sums({}, 0.0, sums)
+            case 3:
+                u, m, near, usual = self._first_means(votes)
+                totals = _totals(u=u, m=m, uu=u * u, mm=m * m, um=u * m)
+                squares = ((u - m) ** 2, self._square_bits), ((near - usual) ** 2, self._cosine_bits)
+                return Sums(totals, 0.0, self._anchors(votes, *squares))
+            case _:
+                return Sums({}, 0.0, self._anchors(votes, (self.scores(votes).score, self._value_bits)))
+
+    def scores(self, votes: Votes) -> Smoothed:
+        """Of some images, after as many rounds as are known; after all of them once the steps are finished."""
+        u, m, near, usual = self._first_means(votes)
+        neighbours, trust = self._neighbours(votes), self._trust(votes, u, m, near, usual)
+        score = (1 - trust) * u + trust * m
+        for sums in self.known[STEPS_BEFORE_ROUNDS:]:
+            score = (1 - trust) * u + trust * neighbours.mean(score, sums.anchors[0], self._value_bits)
+        return Smoothed(score, trust, score - u)
+
+    @cached_property
+    def images(self) -> int:
+        return int(fraction(self.known[0].totals["count"]))
+
+    @cached_property
+    def mean(self) -> float:
+        """Of the log-odds."""
+        return float(self._means(0)["log_odds"])
+
+    @cached_property
+    def deviation(self) -> float:
+        """Standard deviation of the log-odds."""
+        return float(self._means(1)["squares"]) ** 0.5
+
+    @cached_property
+    def agreement(self) -> float:
+        """c: the correlation of images' log-odds with their neighbours', at least 0."""
+        mean = self._means(3)
+        spread = (mean["uu"] - mean["u"] ** 2) * (mean["mm"] - mean["m"] ** 2)
+        together = mean["um"] - mean["u"] * mean["m"]
+        return max(0.0, min(1.0, float(together) / float(spread) ** 0.5)) if spread > 1e-24 else 0.0
+
+    @property
+    def votes(self) -> Float64[np.ndarray, " anchors"]:
+        """The weight of all images on each anchor."""
+        return floating(self.known[1].anchors[0], self._vote_bits)
+
+    def _means(self, step: int) -> dict:
+        return {name: fraction(total) / max(self.images, 1) for name, total in self.known[step].totals.items()}
+
+    def _trust(self, votes: Votes, u: np.ndarray, m: np.ndarray, near: np.ndarray, usual: np.ndarray) -> np.ndarray:
+        """A: how much each image's neighbours count."""
+        neighbours, (disagreements, spreads) = self._neighbours(votes), self.known[3].anchors
+        disagreement = neighbours.mean((u - m) ** 2, disagreements, self._square_bits)
+        earned = np.clip(1 - np.maximum(disagreement, LEAST_DISAGREEMENT), 0, 1) ** self.parameters.caution
+        trust = np.minimum(MOST_TRUST, self.agreement * earned)
+        if self.parameters.reach is None:
+            return trust
+        spread = neighbours.mean((near - usual) ** 2, spreads, self._cosine_bits)
+        far = np.maximum(usual - near, 0) / np.sqrt(np.maximum(spread, LEAST_SPREAD))
+        return trust * np.clip(1 - far / self.parameters.reach, 0, 1)
+
+    def _first_means(self, votes: Votes) -> tuple[np.ndarray, ...]:
+        """The standardised log-odds, their means over neighbours, and the same of the cosines."""
+        u, near, neighbours = self._standard(votes), votes.cosines.astype(np.float64), self._neighbours(votes)
+        sums, cosines = self.known[2].anchors
+        return u, neighbours.mean(u, sums, self._value_bits), near, neighbours.mean(near, cosines, self._cosine_bits)
+
+    def _standard(self, votes: Votes) -> Float64[np.ndarray, " images"]:
+        return (votes.log_odds - self.mean) / (self.deviation or 1.0)
+
+    def _neighbours(self, votes: Votes) -> Neighbours:
+        return Neighbours(votes, self.known[1].anchors[0], self._vote_bits)
+
+    def _anchors(self, votes: Votes, *values: tuple[np.ndarray, int]) -> Int64[np.ndarray, "values anchors"]:
+        return np.stack([anchor_sums(votes, value, bits, self.anchor_count) for value, bits in values])
+
+    @property
+    def _none(self) -> Int64[np.ndarray, "values anchors"]:
+        return np.zeros((0, self.anchor_count), np.int64)
+
+    @cached_property
+    def _vote_bits(self) -> int:
+        return bits_for(max(self.images, 1))
+
+    @cached_property
+    def _most_votes(self) -> float:
+        return float(self.votes.max(initial=0.0))
+
+    @property
+    def _furthest(self) -> float:
+        """The largest |u|. Means of values are within their range, but for rounding, for which there is room."""
+        return self.known[1].largest / (self.deviation or 1.0)
+
+    @cached_property
+    def _value_bits(self) -> int:
+        return bits_for(2 * self._most_votes * self._furthest)
+
+    @cached_property
+    def _square_bits(self) -> int:
+        return bits_for(8 * self._most_votes * self._furthest**2)
+
+    @cached_property
+    def _cosine_bits(self) -> int:
+        return bits_for(8 * self._most_votes)
+
+
+def _totals(**values: np.ndarray) -> dict[str, int]:
+    return {name: exact_sum(value) for name, value in values.items()}
+
+
+def agreed(parameters: Consensus, anchor_count: int, parts: Iterable[Votes]) -> Agreement:
+    """Goes through all steps in one process. `parts`: the votes of all images, at least one part."""
+    parts, found = list(parts), Agreement(parameters, anchor_count)
+    while not found.finished:
+        found = found.after(reduce(add, map(found.sums, parts)))
+    return found

@@ -1,0 +1,75 @@
+"""Anchors: spherical k-means centroids of a bounded sample of the embeddings (METHODS.md §10). Free of torch."""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float32, UInt64
+
+from ood_core.methods import MIN_ANCHORS, Consensus
+
+MOST_IMAGES = 2**18
+"""Of the sample."""
+ITERATIONS, SEED = 10, 0
+HASHES = 2.0**64
+
+
+def anchor_count(images: int, parameters: Consensus) -> int:
+    """How many anchors so many images have."""
+    return min(max(images // parameters.images_per_anchor, MIN_ANCHORS), parameters.max_anchors)
+
+
+def image_hashes(keys: Sequence[str], embeddings: Float32[np.ndarray, "images dim"]) -> UInt64[np.ndarray, " images"]:
+    """A number for each image, evenly spread. Keys alone would not do: tables often number their rows anew."""
+    digests = [
+        hashlib.blake2b(embedding.tobytes(), digest_size=8, key=hashlib.blake2b(key.encode(), digest_size=32).digest())
+        for key, embedding in zip(keys, embeddings, strict=True)
+    ]
+    return np.array([int.from_bytes(digest.digest(), "little") for digest in digests], np.uint64)
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Of all images those with the lowest hashes, `MOST_IMAGES` at most: the same whatever order they come in."""
+
+    hashes: UInt64[np.ndarray, " images"]
+    embeddings: Float32[np.ndarray, "images dim"]
+
+    @classmethod
+    def of(cls, keys: Sequence[str], embeddings: Float32[np.ndarray, "images dim"], images: int) -> "Sample":
+        """Those of some images that can be in the sample, of so many `images` in all."""
+        hashes = image_hashes(keys, embeddings)
+        likely = hashes < np.uint64(min(1.0, 1.05 * MOST_IMAGES / max(images, 1)) * (HASHES - 2048))
+        return cls(hashes[likely], embeddings[likely])
+
+    @classmethod
+    def together(cls, parts: "Sequence[Sample]") -> "Sample":
+        """At least one."""
+        hashes = np.concatenate([part.hashes for part in parts])
+        embeddings = np.concatenate([part.embeddings for part in parts])
+        order = np.argsort(hashes, kind="stable")[:MOST_IMAGES]
+        return cls(hashes[order], embeddings[order])
+
+    def anchors(self, count: int) -> Float32[np.ndarray, "anchors dim"]:
+        """At most `count` unit vectors, no two the same. Raises ValueError if there are fewer images than that.
+
+        The same for the same sample, whatever number of threads.
+        """
+        if len(self.embeddings) < count:
+            raise ValueError(f"{len(self.embeddings)} images are too few for {count} anchors")
+        import faiss  # with an OpenMP of its own, which only who fits anchors should have
+
+        clustering = faiss.Kmeans(
+            self.embeddings.shape[1],
+            count,
+            niter=ITERATIONS,
+            seed=SEED,
+            spherical=True,
+            min_points_per_centroid=1,
+            max_points_per_centroid=MOST_IMAGES,
+        )
+        clustering.train(np.ascontiguousarray(self.embeddings))
+        centroids = np.asarray(clustering.centroids, np.float32)
+        _, firsts = np.unique(centroids, axis=0, return_index=True)
+        return centroids[np.sort(firsts)]

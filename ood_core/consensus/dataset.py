@@ -1,0 +1,45 @@
+"""The consensus of a whole dataset in one process."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float, Float64, Integer
+from torch import Tensor
+
+from ood_core.consensus.agreement import agreed
+from ood_core.consensus.anchors import Sample, anchor_count
+from ood_core.consensus.votes import Voting
+from ood_core.methods import Consensus
+
+
+@dataclass(frozen=True)
+class Consented:
+    """Per image its score, higher = more in-distribution, the trust in its neighbours, by how much they moved the score
+    (`Smoothed`) and its nearest anchor; and the scan's agreement, 0 to 1."""
+
+    score: Float64[np.ndarray, " images"]
+    weight: Float64[np.ndarray, " images"]
+    shift: Float64[np.ndarray, " images"]
+    anchor: Integer[np.ndarray, " images"]
+    agreement: float
+
+
+def consensus(
+    embeddings: Float[Tensor, "images dim"],
+    keys: Sequence[str],
+    log_odds: Float64[np.ndarray, " images"],
+    parameters: Consensus,
+    device: str = "cpu",
+) -> Consented:
+    """Of unit embeddings with these keys and the base method's log-odds (`ood_core.consensus.log_odds`).
+
+    Does not depend on the order of the images. Raises ValueError if there are fewer images than anchors, 16 at least.
+    """
+    images = len(keys)
+    sample = Sample.together([Sample.of(keys, embeddings.float().cpu().numpy(), images)])
+    anchors = sample.anchors(anchor_count(images, parameters))
+    votes = Voting(anchors, parameters, device)(embeddings, log_odds)
+    found = agreed(parameters, len(anchors), [votes])
+    smoothed = found.scores(votes)
+    return Consented(smoothed.score, smoothed.weight, smoothed.shift, votes.anchors[:, 0], found.agreement)

@@ -1,0 +1,51 @@
+"""Leave-one-out means over anchors: what an image's neighbours in the scan say (METHODS.md §10)."""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from jaxtyping import Float64, Int64
+
+from ood_core.consensus.exact import fixed, floating, sums_by
+from ood_core.consensus.votes import Votes
+
+LEAST_VOTE = 1e-3
+"""An anchor on which others vote with no more weight than this says nothing."""
+
+
+@dataclass(frozen=True)
+class Neighbours:
+    """The other images of some images. `totals`: the weight of all images on each anchor, in units of 2^-`bits`."""
+
+    votes: Votes
+    totals: Int64[np.ndarray, " anchors"]
+    bits: int
+
+    def mean(
+        self, values: Float64[np.ndarray, " images"], sums: Int64[np.ndarray, " anchors"], bits: int
+    ) -> Float64[np.ndarray, " images"]:
+        """T(values): over each image's anchors the mean of the others' values. `sums`: those of `weighted` of all."""
+        others, alone = self._others
+        theirs = floating(sums[self.votes.anchors] - weighted(self.votes, values, bits), bits)
+        means = np.where(alone, values[:, None], theirs / others)
+        return (self.votes.weights * means).sum(axis=1)
+
+    @cached_property
+    def _others(self) -> tuple[np.ndarray, np.ndarray]:
+        """The others' weight on each image's anchors, and where there is none; it is 1 there, to divide by."""
+        own = weighted(self.votes, np.ones(len(self.votes)), self.bits)
+        others = floating(self.totals[self.votes.anchors] - own, self.bits)
+        alone = others <= LEAST_VOTE
+        return np.where(alone, 1.0, others), alone
+
+
+def weighted(votes: Votes, values: Float64[np.ndarray, " images"], bits: int) -> Int64[np.ndarray, "images nearest"]:
+    """What each image adds to the sums of its anchors, as whole numbers of 2^-bits."""
+    return fixed(votes.weights * values[:, None], bits)
+
+
+def anchor_sums(
+    votes: Votes, values: Float64[np.ndarray, " images"], bits: int, count: int
+) -> Int64[np.ndarray, " anchors"]:
+    """The sums on each of `count` anchors, in units of 2^-bits."""
+    return sums_by(votes.anchors, weighted(votes, values, bits), count)
