@@ -177,6 +177,11 @@ LEARNS = frozenset({"adaneg", "interneg"})
 """Methods whose scores depend on the other images: they go over the input first, or in order."""
 
 
+def of_images(methods: Mapping[str, Parameters]) -> dict[str, Parameters]:
+    """Those that score images, and not what others have scored, as `consensus` does."""
+    return {name: chosen for name, chosen in methods.items() if not isinstance(chosen, Consensus)}
+
+
 def needs_texts(parameters: Parameters) -> bool:
     """Whether a text encoder is needed beyond the label bank's embeddings."""
     return isinstance(parameters, NegRefine) or (isinstance(parameters, InterNeg) and parameters.inverts)

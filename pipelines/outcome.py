@@ -10,9 +10,10 @@ import pyarrow.parquet as pq
 
 from ood_core.methods import score_column
 from pipelines.identity import PLAN_FILE, SCAN_FILE
-from pipelines.parts import EMBEDDINGS, FIRST_PASS, MEMORY, SCORES, part_name
+from pipelines.parts import CONSENSUS, EMBEDDINGS, FIRST_PASS, MEMORY, SCORES, SECOND_PASS, part_name
 from pipelines.plan import Plan
 from pipelines.progress import Say
+from pipelines.stages.columns import WEIGHT
 from pipelines.storage import Directory
 from pipelines.summary import Tally
 
@@ -21,13 +22,15 @@ SUMMARY_FILE, SUCCESS_FILE = "summary.json", "_SUCCESS"
 
 def clear(output: Directory) -> None:
     """Remove what a scan wrote, and nothing else."""
-    for name in (SUCCESS_FILE, SUMMARY_FILE, SCORES, EMBEDDINGS, FIRST_PASS, MEMORY, PLAN_FILE, SCAN_FILE):
+    folders = (SCORES, EMBEDDINGS, FIRST_PASS, SECOND_PASS, MEMORY, CONSENSUS)
+    for name in (SUCCESS_FILE, SUMMARY_FILE, *folders, PLAN_FILE, SCAN_FILE):
         output.remove(name)
 
 
 def tallied(output: Directory, shard_ids: Iterable[str], methods: Iterable[str]) -> Tally:
     """What the shards that are committed already hold."""
-    tally, wanted = Tally(), ["status", *map(score_column, methods)]
+    names = list(methods)
+    tally, wanted = Tally(), ["status", *map(score_column, names), *([WEIGHT] if "consensus" in names else [])]
     for shard_id in sorted(shard_ids):
         content = output.read(f"{SCORES}/{part_name(shard_id)}")
         tally.add(pq.read_table(pa.BufferReader(content), columns=wanted))

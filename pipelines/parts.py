@@ -9,8 +9,9 @@ import pyarrow.parquet as pq
 
 from pipelines.storage import Directory
 
-SCORES, EMBEDDINGS, FIRST_PASS, MEMORY = "scores", "embeddings", "first-pass", "memory"
-CANDIDATES = f"{MEMORY}/candidates"
+SCORES, EMBEDDINGS, FIRST_PASS, SECOND_PASS = "scores", "embeddings", "first-pass", "second-pass"
+MEMORY, CONSENSUS = "memory", "consensus"
+CANDIDATES, VOTES = f"{MEMORY}/candidates", f"{CONSENSUS}/votes"
 FINGERPRINT_KEY, RECORDS_KEY = b"oodscan.fingerprint", b"oodscan.records"
 
 

@@ -2,7 +2,7 @@
 what can be scored and fills the memory, the second scores the embeddings against it. Else there is one."""
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -12,10 +12,12 @@ import ray
 import ray.data
 from ray.data import ActorPoolStrategy
 
-from ood_core.methods import NEEDS_LOCAL_FEATURES, Parameters
+from ood_core.methods import NEEDS_LOCAL_FEATURES, Consensus, Parameters, of_images
 from pipelines.cluster import Cluster, fitted, fitted_scorers, limit_read_ahead, model_facts, model_spec, tables
 from pipelines.commit import Committer
 from pipelines.config import EncodePool, Pool, ReadEmbeddings, ScorePool
+from pipelines.consensus import Steps, consensus_of, lacking
+from pipelines.consensus_files import ConsensusFiles
 from pipelines.embedding_plan import plan_embeddings
 from pipelines.errors import CallerError
 from pipelines.identity import begin, check_unchanged, fingerprint, of_model
@@ -23,11 +25,12 @@ from pipelines.label_files import check_bank_fits
 from pipelines.learning import Keeper, Learners, Learning, adapts, keeping, learners_of
 from pipelines.memory_files import MemoryFiles
 from pipelines.outcome import every_few_seconds
-from pipelines.parts import FIRST_PASS, SCORES, committed
+from pipelines.parts import FIRST_PASS, SCORES, SECOND_PASS, committed
 from pipelines.plan import SCHEMA as PLAN_SCHEMA
 from pipelines.plan import Shard
 from pipelines.pools import mapped
 from pipelines.progress import Say
+from pipelines.stages.consensus import Consenting, FirstPass
 from pipelines.stages.decode import DecodeShards
 from pipelines.stages.encode import EncodeImages, ModelFacts, ModelSpec, ScoreSpec, noun_templates
 from pipelines.stages.remember import Remembering
@@ -38,6 +41,10 @@ from pipelines.summary import Clock, Tally
 
 if TYPE_CHECKING:
     from pipelines.scan import Run
+
+
+ONE_SHARD = ReadEmbeddings(rows_per_shard=2**62)
+"""However many rows a table has."""
 
 
 @dataclass(frozen=True)
@@ -71,43 +78,81 @@ class Work:
 
     def score(self, shards: list[Shard], tally: Tally, clock: Clock, say: Say) -> dict[str, Any]:
         """Commits the scores of the shards; what it has cost."""
-        run = self.run
-        spec = ScoreSpec(run.bank, run.methods, "float16" if run.config.embeddings else None)
+        chosen = consensus_of(self.run.methods)
+        if chosen is None:
+            return self._base_scores(shards, SCORES, tally, clock, say)
+        files = ConsensusFiles(self.run.output, self.fingerprint)
+        wanted, before = lacking(files, self.run.plan.shards, shards), tally.records
+        cost = self._base_scores(wanted, FIRST_PASS, Tally(), clock, say)
+        steps = self._consensus(chosen, files, {shard.id for shard in wanted})
+        took = steps.score(shards, self._counting(tally, shards, say), say)
+        return {**cost, **took, "images": tally.records - before}
+
+    def _base_scores(
+        self, shards: Sequence[Shard], folder: str, tally: Tally, clock: Clock, say: Say
+    ) -> dict[str, Any]:
+        """Commits to the folder the rows that encoders make of the shards, but of methods that learn from all images:
+        theirs go to the scores, or, where these are the first pass, to a folder of their own."""
+        run, first = self.run, folder == FIRST_PASS
+        embeddings = "float32" if first else "float16" if run.config.embeddings else None
+        spec = ScoreSpec(run.bank, of_images(run.methods), embeddings)
         frozen, cost = run.config.memory.freeze, {}
         if not frozen and learners_of(run.methods):
-            cost = self._in_two_passes(shards, spec, tally, clock, say)
-        elif not frozen and learners_of(run.methods, "streaming"):
-            cost = self._streaming(shards, spec, tally, clock, say)
+            cost = self._in_two_passes(shards, spec, SECOND_PASS if first else SCORES, tally, clock, say)
         else:
-            if run.carried:
-                learned = Remembering(ray.put(run.carried.learned()), run.carried.version)
-                spec = replace(spec, remembering=learned)
-            self._over_images(shards, spec, SCORES, tally, clock, say)
+            seen = committed(run.output, FIRST_PASS) if first else set()
+            unseen = [shard for shard in shards if shard.id not in seen]
+            if not frozen and learners_of(run.methods, "streaming"):
+                cost = self._streaming(unseen, spec, folder, tally, clock, say)
+            else:
+                if run.carried:
+                    learned = Remembering(ray.put(run.carried.learned()), run.carried.version)
+                    spec = replace(spec, remembering=learned)
+                self._over_images(unseen, spec, folder, tally, clock, say)
         workers = {"decode": self.decode.workers or 0, "encode": self.encode.workers or 0}
         return clock.described(time.time(), workers) | cost
+
+    def _consensus(self, chosen: Consensus, files: ConsensusFiles, wanted: Collection[str]) -> Steps:
+        """The steps over the shards that the first pass has left, `wanted`."""
+        run = self.run
+        learned = learners_of(run.methods) and not run.config.memory.freeze
+        consenting = Consenting(
+            files=files,
+            parameters=chosen,
+            base=run.methods[chosen.base],
+            id_count=run.bank.id_count,
+            embeddings=FirstPass(run.output, run.bank.dim),
+            rows=SECOND_PASS if learned else FIRST_PASS,
+            methods=tuple(run.methods),
+            keep_embeddings=run.config.embeddings,
+            device=self.model.device,
+            threads=self.finish.threads,
+        )
+        embeddings = [shard for shard in self._first_pass() if shard.id in wanted] if wanted else []
+        return Steps(consenting, self.finish, run.plan.shards, embeddings)
 
     def _keeping(self, learners: Learners, shards: Sequence[Shard]) -> AbstractContextManager[Keeper]:
         files = MemoryFiles(self.run.output, self.fingerprint, self.run.bank.dim)
         return keeping(files, learners, self.run.bank, self.run.config.memory, self.run.carried, shards)
 
     def _streaming(
-        self, shards: Sequence[Shard], spec: ScoreSpec, tally: Tally, clock: Clock, say: Say
+        self, shards: Sequence[Shard], spec: ScoreSpec, folder: str, tally: Tally, clock: Clock, say: Say
     ) -> dict[str, Any]:
         learners = learners_of(self.run.methods, "streaming")
         with self._keeping(learners, shards) as keeper:
             staleness = self.run.config.memory.max_staleness
             learn = Remembering(memory=keeper.memory.spec, learners=learners, max_staleness=staleness)
-            self._over_images(shards, replace(spec, remembering=learn), SCORES, tally, clock, say, keeper)
+            self._over_images(shards, replace(spec, remembering=learn), folder, tally, clock, say, keeper)
             keeper.compact()
             return keeper.cost(clock.images)
 
     def _in_two_passes(
-        self, shards: Sequence[Shard], spec: ScoreSpec, tally: Tally, clock: Clock, say: Say
+        self, shards: Sequence[Shard], spec: ScoreSpec, folder: str, tally: Tally, clock: Clock, say: Say
     ) -> dict[str, Any]:
         run, seen = self.run, committed(self.run.output, FIRST_PASS)
         learners, unseen = learners_of(run.methods), [shard for shard in shards if shard.id not in seen]
         with self._keeping(learners, unseen) as keeper:
-            static = {name: chosen for name, chosen in run.methods.items() if name not in learners}
+            static = {name: chosen for name, chosen in spec.methods.items() if name not in learners}
             first = replace(spec, methods=static, embeddings="float32")
             if not adapts(learners):
                 first = replace(first, remembering=Remembering(memory=keeper.memory.spec, learners=learners))
@@ -115,7 +160,7 @@ class Work:
             learned = self._learning(keeper).learn(say)
             cost = keeper.cost(clock.images)
         started, before = time.time(), tally.records
-        self._finish(shards, learned, tally, say)
+        self._finish(shards, learned, folder, tally, say)
         return {"images": tally.records - before, "second_pass_s": time.time() - started, **cost}
 
     def _over_images(
@@ -171,38 +216,51 @@ class Work:
         """From what the first pass has left. Methods that adapt to the input look at its embeddings once more."""
         run, learners = self.run, learners_of(self.run.methods)
         texts = Texts(self.model, None, run.options, noun_templates(run.bank))
-        read = ReadEmbeddings(rows_per_shard=2**62)
-        spec = Rescoring(run.bank, learners, read, run.options, texts, self.model.device, self.finish.threads)
+        spec = Rescoring(run.bank, learners, ONE_SHARD, run.options, texts, self.model.device, self.finish.threads)
         shards = run.plan.shards
         if adapts(learners) and not keeper.shards.issuperset(shard.id for shard in shards):
-            found = plan_embeddings([f"{run.output.url}/{FIRST_PASS}"], read, run.bank.dim, run.options).shards
-            names = [shard.urls[0].rsplit("/part-", 1)[1].removesuffix(".parquet") for shard in found]
-            shards = [replace(shard, id=name) for shard, name in zip(found, names, strict=True)]
+            shards = self._first_pass()
         return Learning(shards, learners, spec, self.finish, keeper)
 
-    def _finish(self, shards: Sequence[Shard], learned: Any, tally: Tally, say: Say) -> None:
-        """Commits the scores of shards that the first pass has been over."""
-        run, progress = self.run, every_few_seconds(say)
+    def _first_pass(self) -> list[Shard]:
+        """The tables that the first pass has left, by the ids of the shards that they are of."""
+        run = self.run
+        found = plan_embeddings([f"{run.output.url}/{FIRST_PASS}"], ONE_SHARD, run.bank.dim, run.options).shards
+        names = [shard.urls[0].rsplit("/part-", 1)[1].removesuffix(".parquet") for shard in found]
+        return [replace(shard, id=name) for shard, name in zip(found, names, strict=True)]
 
-        def on_commit(_: str, table: pa.Table) -> None:
-            tally.add(table)
-            progress(len(committer.done), len(shards), tally.records)
-
+    def _finish(self, shards: Sequence[Shard], learned: Any, folder: str, tally: Tally, say: Say) -> None:
+        """Commits to the folder the scores of shards that the first pass has been over."""
+        run = self.run
+        seen = committed(run.output, folder)
+        unseen = [shard for shard in shards if shard.id not in seen]
         spec = SecondPass(
             run.output,
             run.bank,
-            tuple(run.methods),
+            tuple(of_images(run.methods)),
             learners_of(run.methods),
             Remembering(ray.put(learned), len(run.plan.shards)),
             run.config.embeddings,
             self.model.device,
             self.finish.threads,
         )
-        committer = Committer(run.output, self.fingerprint, on_commit)
-        blocks = [pa.table({"id": [shard.id]}) for shard in shards]
+        committer = Committer(run.output, self.fingerprint, self._counting(tally, unseen, say), folder)
+        blocks = [pa.table({"id": [shard.id]}) for shard in unseen]
         for rows in mapped(self.finish, blocks, FinishShards, (spec,)):
             committer.add(rows)
-        committer.check_whole(shard.id for shard in shards)
+        committer.check_whole(shard.id for shard in unseen)
+
+    def _counting(self, tally: Tally, shards: Sequence[Shard], say: Say) -> Callable[[str, pa.Table], None]:
+        """What is done when a shard is committed that was encoded before."""
+        progress, done = every_few_seconds(say), 0
+
+        def on_commit(_: str, table: pa.Table) -> None:
+            nonlocal done
+            done += 1
+            tally.add(table)
+            progress(done, len(shards), tally.records)
+
+        return on_commit
 
 
 def check_local_features(methods: Mapping[str, Parameters], spec: ModelSpec, facts: ModelFacts) -> None:

@@ -1,7 +1,7 @@
 """Rescoring: from stored embeddings to score tables, without images. Rerun it to resume, as a scan."""
 
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -9,10 +9,13 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from ood_core.labels import LabelBank
-from ood_core.methods import NEEDS_LOCAL_FEATURES, Parameters
+from ood_core.methods import NEEDS_LOCAL_FEATURES, Consensus, Parameters, of_images
 from pipelines.carried import Carried, carried_by
 from pipelines.commit import Committer
 from pipelines.config import EncodePool, Rescore, ScorePool
+from pipelines.consensus import Steps, check_base, check_images, consensus_of, lacking
+from pipelines.consensus import described as consensus_described
+from pipelines.consensus_files import ConsensusFiles
 from pipelines.embedding_plan import plan_embeddings
 from pipelines.errors import CallerError
 from pipelines.identity import asked_for, begin, check_unchanged, fingerprint, of_model
@@ -29,16 +32,17 @@ from pipelines.learning import (
 )
 from pipelines.memory_files import Memories, MemoryFiles
 from pipelines.outcome import SUCCESS_FILE, Say, clear, every_few_seconds, finish, tallied
-from pipelines.parts import committed
+from pipelines.parts import FIRST_PASS, SCORES, committed
 from pipelines.plan import Plan, Shard
 from pipelines.pools import over
+from pipelines.stages.consensus import Consenting, Tables
 from pipelines.stages.encode import ModelSpec, noun_templates
 from pipelines.stages.in_order import ScoreInOrder, unpacked
 from pipelines.stages.remember import Remembering
 from pipelines.stages.score import Rescoring, ScoreEmbeddings
 from pipelines.stages.texts import AskedTexts, Texts, check_inversion, check_texts
 from pipelines.storage import Directory
-from pipelines.summary import Clock
+from pipelines.summary import Clock, Tally
 
 if TYPE_CHECKING:
     from pipelines.cluster import Cluster
@@ -67,9 +71,12 @@ class Run:
         bank = load_bank(Directory(config.labels, options))
         check_negatives(methods, bank, config.labels)
         check_orders(methods)
+        check_base(methods)
         carried = carried_by(config.memory, methods, bank, options)
         texts = check_texts(config, methods, bank, options)
         planned = plan_embeddings(config.embeddings, config.read, bank.dim, options)
+        if "consensus" in methods:
+            check_images(rows_of(planned.shards))
         output = Directory(config.output, options)
         output.check_writable("--output")
         if new_scan:
@@ -102,19 +109,12 @@ def rescore(run: Run, address: str | None = None, say: Say = lambda _: None) -> 
         from pipelines.cluster import cluster
 
         with cluster(address) as found:
-            work = Work.begun(run, found)
-            clock, progress = Clock(started, {"score": ("read_s", "score_s")}), every_few_seconds(say)
-
-            def on_commit(_: str, table: pa.Table) -> None:
-                tally.add(table)
-                clock.add(table, time.time())
-                progress(len(committer.done - done), len(remaining), clock.images)
-
-            committer = Committer(run.output, work.fingerprint, on_commit, done=set(done))
-            cost = work.score(remaining, committer, say)
-            performance = clock.described(time.time(), {"score": work.pool.workers or 1}) | cost
-    learned = described(run.output, run.config, run.bank)
-    return finish(run.output, run.plan, run.config.max_bad_fraction, tally, performance, learned)
+            clock = Clock(started, {"score": ("read_s", "score_s")})
+            performance = Work.begun(run, found).score(remaining, tally, clock, say)
+    learned = described(run.output, run.config, run.bank) | consensus_described(run.output, run.methods)
+    summary = finish(run.output, run.plan, run.config.max_bad_fraction, tally, performance, learned)
+    run.output.remove(FIRST_PASS)
+    return summary
 
 
 @dataclass(frozen=True)
@@ -147,10 +147,55 @@ class Work:
         if not check_unchanged(run.output, identity, run.plan):
             begin(run.output, run.config, identity, run.plan)
         texts = Texts(model, run.texts.table, run.options, noun_templates(run.bank))
-        spec = Rescoring(run.bank, run.methods, run.config.read, run.options, texts, device, pool.threads)
+        spec = Rescoring(run.bank, of_images(run.methods), run.config.read, run.options, texts, device, pool.threads)
         return cls(run, spec, pool, fingerprint(identity))
 
-    def score(self, shards: list[Shard], committer: Committer, say: Say) -> dict[str, Any]:
+    def score(self, shards: list[Shard], tally: Tally, clock: Clock, say: Say) -> dict[str, Any]:
+        """Commits the scores of the shards; what it has cost."""
+        chosen = consensus_of(self.run.methods)
+        if chosen is None:
+            cost = self._base_scores(shards, SCORES, tally, clock, say)
+            return clock.described(time.time(), {"score": self.pool.workers or 1}) | cost
+        files = ConsensusFiles(self.run.output, self.fingerprint)
+        wanted, before = lacking(files, self.run.plan.shards, shards), tally.records
+        cost = self._base_scores(wanted, FIRST_PASS, Tally(), clock, say)
+        steps = self._consensus(chosen, files, wanted)
+        performance = clock.described(time.time(), {"score": self.pool.workers or 1}) | cost
+        took = steps.score(shards, lambda _, table: tally.add(table), say)
+        return {**performance, **took, "images": tally.records - before}
+
+    def _base_scores(
+        self, shards: Sequence[Shard], folder: str, tally: Tally, clock: Clock, say: Say
+    ) -> dict[str, Any]:
+        """Commits to the folder the scores of the shards, but for consensus; what the memory has cost."""
+        done, progress = committed(self.run.output, folder), every_few_seconds(say)
+        unseen = [shard for shard in shards if shard.id not in done]
+
+        def on_commit(_: str, table: pa.Table) -> None:
+            tally.add(table)
+            clock.add(table, time.time())
+            progress(len(committer.done - done), len(unseen), clock.images)
+
+        committer = Committer(self.run.output, self.fingerprint, on_commit, folder, done=set(done))
+        return self._committed(unseen, committer, say) if unseen else {}
+
+    def _consensus(self, chosen: Consensus, files: ConsensusFiles, wanted: Sequence[Shard]) -> Steps:
+        run = self.run
+        consenting = Consenting(
+            files=files,
+            parameters=chosen,
+            base=run.methods[chosen.base],
+            id_count=run.bank.id_count,
+            embeddings=Tables(run.config.read, run.bank.dim, run.options),
+            rows=FIRST_PASS,
+            methods=tuple(run.methods),
+            keep_embeddings=False,
+            device=self.spec.device,
+            threads=self.pool.threads,
+        )
+        return Steps(consenting, self.pool, run.plan.shards, wanted)
+
+    def _committed(self, shards: list[Shard], committer: Committer, say: Say) -> dict[str, Any]:
         """Commits the scores of the shards; what the memory has cost."""
         run, frozen, cost = self.run, self.run.config.memory.freeze, {}
         transductive, streaming = learners_of(run.methods), learners_of(run.methods, "streaming")

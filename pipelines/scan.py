@@ -9,12 +9,14 @@ from ood_core.labels import LabelBank
 from ood_core.methods import Parameters
 from pipelines.carried import Carried, carried_by
 from pipelines.config import Scan
+from pipelines.consensus import check_base
+from pipelines.consensus import described as consensus_described
 from pipelines.errors import CallerError
 from pipelines.identity import asked_for, check_unchanged
 from pipelines.label_files import check_negatives, load_bank, model_of
 from pipelines.learning import check_orders, described, is_in_order
 from pipelines.outcome import SUCCESS_FILE, Say, clear, finish, tallied
-from pipelines.parts import EMBEDDINGS, FIRST_PASS, committed
+from pipelines.parts import EMBEDDINGS, FIRST_PASS, SECOND_PASS, committed
 from pipelines.plan import Plan, plan
 from pipelines.storage import Directory
 from pipelines.summary import Clock
@@ -40,6 +42,7 @@ class Run:
         check_negatives(methods, bank, config.labels)
         check_no_sequence(methods, config.output)
         check_orders(methods)
+        check_base(methods)
         carried = carried_by(config.memory, methods, bank, options)
         model = model_of(config.model, bank)
         if model.name is None:
@@ -73,9 +76,10 @@ def scan(run: Run, address: str | None = None, say: Say = lambda _: None) -> dic
 
         with cluster(address) as found:
             performance = Work.begun(run, found).score(remaining, tally, Clock(started), say)
-    learned = described(run.output, run.config, run.bank)
+    learned = described(run.output, run.config, run.bank) | consensus_described(run.output, run.methods)
     summary = finish(run.output, run.plan, run.config.max_bad_fraction, tally, performance, learned)
-    run.output.remove(FIRST_PASS)
+    for folder in (FIRST_PASS, SECOND_PASS):
+        run.output.remove(folder)
     return summary
 
 

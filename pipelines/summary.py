@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from pipelines.stages.columns import TIMES
+from ood_core.methods import score_column
+from pipelines.stages.columns import TIMES, WEIGHT
 
 QUANTILES = (0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99)
 MOST_SCORES = 1_000_000
@@ -30,11 +31,12 @@ class Tally:
     def add(self, table: pa.Table) -> None:
         self.statuses.update(table["status"].to_pylist())
         for name in table.column_names:
-            if name.startswith("score_") and name not in TIMES:
+            if (name.startswith("score_") and name not in TIMES) or name == WEIGHT:
                 values = table[name].drop_null().to_numpy()
                 kept = values[-self.seen[name] % self.stride :: self.stride]
                 self.seen[name] += len(values)
-                self.below_zero[name] += int((values < 0).sum())
+                if name != score_column("consensus"):  # whose mean is 0
+                    self.below_zero[name] += int((values < 0).sum())
                 self.scores[name] = np.concatenate([self.scores.get(name, np.empty(0)), kept])
         while any(len(values) > MOST_SCORES for values in self.scores.values()):
             self.stride *= 2

@@ -9,10 +9,9 @@ from jaxtyping import Float32, UInt64
 
 from ood_core.methods import MIN_ANCHORS, Consensus
 
-MOST_IMAGES = 2**18
-"""Of the sample."""
-ITERATIONS, SEED = 10, 0
-HASHES = 2.0**64
+MOST_IMAGES, ROOM = 2**17, 1.05
+"""Of the sample, and how many times as many are looked at, so that there are enough."""
+ITERATIONS, SEED = 8, 0
 
 
 def anchor_count(images: int, parameters: Consensus) -> int:
@@ -39,8 +38,8 @@ class Sample:
     @classmethod
     def of(cls, keys: Sequence[str], embeddings: Float32[np.ndarray, "images dim"], images: int) -> "Sample":
         """Those of some images that can be in the sample, of so many `images` in all."""
-        hashes = image_hashes(keys, embeddings)
-        likely = hashes < np.uint64(min(1.0, 1.05 * MOST_IMAGES / max(images, 1)) * (HASHES - 2048))
+        hashes, share = image_hashes(keys, embeddings), ROOM * MOST_IMAGES / max(images, 1)
+        likely = np.full(len(keys), True) if share >= 1 else hashes < np.uint64(share * 2**64)
         return cls(hashes[likely], embeddings[likely])
 
     @classmethod

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from ood_core.consensus.agreement import agreed
 from ood_core.consensus.anchors import Sample, anchor_count
-from ood_core.consensus.votes import Voting
+from ood_core.consensus.voting import Voting
 from ood_core.methods import Consensus
 
 

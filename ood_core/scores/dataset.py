@@ -8,10 +8,11 @@ import torch
 from jaxtyping import Float, Float64
 from torch import Tensor
 
-from ood_core.consensus import consensus, log_odds
+from ood_core.consensus.dataset import consensus
+from ood_core.consensus.log_odds import log_odds
 from ood_core.labels import LabelBank
 from ood_core.memory import Candidates
-from ood_core.methods import AdaNeg, Consensus, InterNeg, Parameters, is_sequential, needs_texts
+from ood_core.methods import AdaNeg, Consensus, InterNeg, Parameters, is_sequential, needs_texts, of_images
 from ood_core.scores.adaneg import SequentialAdaNeg
 from ood_core.scores.batch import EncodeWords, ImageBatch, Labels, image_batches
 from ood_core.scores.image_scorer import ImageScorer, ImageScores
@@ -38,7 +39,7 @@ def score_dataset(
     In transductive order the result does not depend on the order of the images. `encode` and `invert` come from a text
     encoder, `local` from an image encoder. Raises ValueError if a method lacks what it needs; consensus its base.
     """
-    asked, methods = methods, {name: chosen for name, chosen in methods.items() if not isinstance(chosen, Consensus)}
+    asked, methods = methods, of_images(methods)
     labels = Labels.of(bank, device, encode)
     embeddings = embeddings.to(labels.embeddings)
 

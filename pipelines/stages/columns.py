@@ -9,6 +9,10 @@ TELEMETRY = (*TIMES, "encoder_ready")
 OFFERS, VERSION = "offers", "memory_version"
 """What each image is offered to the memory for, which the committer takes off; and which memory scored it."""
 
+ANCHOR, WEIGHT, SHIFT = "anchor", "consensus_weight", "consensus_shift"
+"""Beside a score by consensus: the nearest anchor, how much an image's neighbours counted, and by how much they moved
+its score."""
+
 
 def offers_type(dim: int) -> pa.DataType:
     """Of `OFFERS`: a list for each image."""

@@ -15,7 +15,7 @@ from pipelines.config import ReadEmbeddings
 from pipelines.embedding_plan import read_rows
 from pipelines.plan import Shard
 from pipelines.readers.embeddings import Rows
-from pipelines.stages.columns import OFFERS, TELEMETRY, TIMES, VERSION
+from pipelines.stages.columns import ANCHOR, OFFERS, SHIFT, TELEMETRY, TIMES, VERSION, WEIGHT
 from pipelines.stages.decode import END_OF_SHARD
 from pipelines.stages.remember import Remembering, RememberingScorer
 from pipelines.stages.texts import Texts
@@ -136,7 +136,8 @@ class ScoreColumns:
 
 
 def _free_name(name: str, taken: Iterable[str]) -> str:
-    while name in taken or name in (*TELEMETRY, OFFERS, VERSION, EMBEDDING) or name.startswith(OURS):
+    ours = (*TELEMETRY, OFFERS, VERSION, ANCHOR, WEIGHT, SHIFT, EMBEDDING)
+    while name in taken or name in ours or name.startswith(OURS):
         name = f"input_{name}"
     return name
 

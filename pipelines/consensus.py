@@ -1,0 +1,172 @@
+"""Consensus after the base scores: anchors, votes, rounds, and the score tables. Every step is committed."""
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import reduce
+from operator import add
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from ood_core.consensus.agreement import Agreement
+from ood_core.consensus.anchors import Sample, anchor_count
+from ood_core.methods import MIN_ANCHORS, Consensus, Parameters
+from pipelines.commit import Committer
+from pipelines.config import ScorePool
+from pipelines.consensus_files import ConsensusFiles, sums_of
+from pipelines.errors import CallerError
+from pipelines.parts import VOTES
+from pipelines.plan import Shard
+from pipelines.pools import blocks_of, by_tasks
+from pipelines.progress import Say
+from pipelines.stages.consensus import Consenting, sample, sampled, score, sum_up, vote
+from pipelines.stages.in_order import unpacked
+from pipelines.storage import Directory
+
+OnCommit = Callable[[str, pa.Table], None]
+GROUPS_A_WORKER = 4
+"""Into so many groups of shards the work of a step is cut."""
+
+
+def consensus_of(methods: Mapping[str, Parameters]) -> Consensus | None:
+    """The parameters of consensus, if it was asked for."""
+    return next((chosen for chosen in methods.values() if isinstance(chosen, Consensus)), None)
+
+
+def check_base(methods: Mapping[str, Parameters]) -> None:
+    """Raises CallerError if consensus is to smooth scores that nobody has asked for."""
+    chosen = consensus_of(methods)
+    if chosen and chosen.base not in methods:
+        raise CallerError(
+            f"--param consensus.base={chosen.base}: no --method {chosen.base!r} was asked for; give it, or another base"
+        )
+
+
+def check_images(images: int) -> None:
+    """Raises CallerError if there are too few to be one another's neighbours."""
+    if images < MIN_ANCHORS:
+        raise CallerError(
+            f"--method consensus needs {MIN_ANCHORS} images at least, as many as it has anchors, and of the input's "
+            f"{images} can be scored; leave it out, with --new-scan"
+        )
+
+
+def lacking(files: ConsensusFiles, planned: Sequence[Shard], remaining: Sequence[Shard]) -> list[Shard]:
+    """The planned shards whose rows and embeddings are needed; votes without anchors, and sums without votes, go."""
+    if files.anchors() is None:
+        files.clear()
+    voted, wanted = files.voted(), {shard.id for shard in remaining}
+    if not voted.issuperset(shard.id for shard in planned):
+        files.forget_sums()
+    return [shard for shard in planned if shard.id in wanted or shard.id not in voted]
+
+
+@dataclass(frozen=True)
+class Steps:
+    """What is left to do. `embeddings`: tables of the shards that are `lacking`, by the shards' own ids."""
+
+    consenting: Consenting
+    pool: ScorePool
+    planned: Sequence[Shard]
+    embeddings: Sequence[Shard]
+
+    @property
+    def files(self) -> ConsensusFiles:
+        return self.consenting.files
+
+    def score(self, remaining: Sequence[Shard], on_commit: OnCommit, say: Say) -> dict[str, Any]:
+        """Commits the scores of shards; how long each step took, in seconds."""
+        import ray
+
+        took, last = {}, time.time()
+
+        def done(name: str) -> None:
+            nonlocal last
+            now = time.time()
+            took[f"{name}_s"], last = now - last, now
+
+        say("consensus: anchors")
+        anchors = self._anchors()
+        done("anchors")
+        say(f"consensus: votes on {len(anchors)} anchors")
+        self._vote(ray.put(anchors))
+        done("votes")
+        agreement = self._agreement(len(anchors))
+        done("rounds")
+        say(f"consensus: the images agree with their neighbours by {agreement.agreement:.2f}")
+        committer = Committer(self.files.output, self.files.fingerprint, on_commit)
+        self._commit(committer, score, ray.put(agreement), remaining)
+        done("scores")
+        return {"consensus": took}
+
+    def _anchors(self) -> np.ndarray:
+        known = self.files.anchors()
+        if known is not None:
+            return known
+        rows = sum(shard.rows or 0 for shard in self.embeddings)
+        blocks = blocks_of([[shard] for shard in self.embeddings])
+        tables = list(by_tasks(self.pool, blocks, sample, self.consenting.embeddings, rows))
+        found = [row for table in tables for row in table.to_pylist()]
+        images = sum(row["images"] for row in found)
+        check_images(images)
+        parts = [sampled(row, self.consenting.embeddings.dim) for row in found]
+        anchors = fitted(Sample.together(parts), anchor_count(images, self.consenting.parameters))
+        self.files.put_anchors(anchors)
+        return anchors
+
+    def _vote(self, anchors: Any) -> None:
+        voted = self.files.voted()
+        missing = [shard for shard in self.embeddings if shard.id not in voted]
+        committer = Committer(self.files.output, self.files.fingerprint, lambda *_: None, VOTES)
+        blocks = blocks_of([[shard] for shard in missing])
+        for rows in by_tasks(self.pool, blocks, vote, self.consenting, anchors):
+            committer.add(rows)
+        committer.check_whole(shard.id for shard in missing)
+
+    def _agreement(self, anchors: int) -> Agreement:
+        """All steps, those that are done already as they were."""
+        import ray
+
+        known = Agreement(self.consenting.parameters, anchors, tuple(self.files.sums()))
+        ids = [shard.id for shard in self.planned]
+        size = -(-len(ids) // (GROUPS_A_WORKER * (self.pool.workers or 1)))
+        groups = [pa.table({"id": ids[start : start + size]}) for start in range(0, len(ids), size)]
+        while not known.finished:
+            tables = by_tasks(self.pool, groups, sum_up, self.files, ray.put(known))
+            sums = reduce(add, (sums_of(table) for cells in tables for table in unpacked(cells)))
+            self.files.put_sums(len(known.known), sums)
+            known = known.after(sums)
+        return known
+
+    def _commit(self, committer: Committer, stage: Any, agreement: Any, shards: Sequence[Shard]) -> None:
+        blocks = [pa.table({"id": [shard.id]}) for shard in shards]
+        for rows in by_tasks(self.pool, blocks, stage, self.consenting, agreement):
+            committer.add(rows)
+        committer.check_whole(shard.id for shard in shards)
+
+
+def fitted(found: Sample, count: int) -> np.ndarray:
+    """Anchors, by a task that has the CPUs of a whole node: nothing else is to be done meanwhile."""
+    import ray
+
+    cpus = max(node["Resources"].get("CPU", 0) for node in ray.nodes() if node["Alive"])
+    return ray.get(ray.remote(num_cpus=cpus)(Sample.anchors).remote(ray.put(found), count))
+
+
+def described(output: Directory, methods: Mapping[str, Parameters]) -> dict[str, Any]:
+    """For the summary: how far images agree with their neighbours, and what that was found with."""
+    chosen = consensus_of(methods)
+    known = chosen and ConsensusFiles(output, "").agreement(chosen)
+    if not chosen or not known or not known.finished:
+        return {}
+    return {
+        "consensus": {
+            "base": chosen.base,
+            "agreement": known.agreement,
+            "images": known.images,
+            "anchors": known.anchor_count,
+            "log_odds": {"mean": known.mean, "standard_deviation": known.deviation},
+        }
+    }
