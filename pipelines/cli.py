@@ -241,6 +241,8 @@ def evaluate(
     typer.echo(rendered[printed], nl=False)
     for name, lacking in evaluation.left_out.items():
         say(f"{name} is left out: it has no scores in {', '.join(lacking)}")
+    for name in evaluation.incomparable:
+        say(f"{name} is left out: its scores are relative to their scan, and the sets are of several scans")
     for name, counts in evaluation.sets.items():
         if counts["unscored"]:
             say(f"{name}: {counts['unscored']} records have no score and are left out")

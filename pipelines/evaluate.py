@@ -26,18 +26,21 @@ class Evaluation:
 
     `sets` counts scored and unscored records of each set, ID under `id`; `images` the scored ones by method and set.
     `left_out`: the methods that are scored in some of the sets only, with the sets where they are missing.
+    `incomparable`: those whose scores are relative to their scan, where the sets are of more than one.
     """
 
     results: Mapping[str, Mapping[str, Metrics]]
     sets: Mapping[str, Mapping[str, int]]
     images: Mapping[str, Mapping[str, int]]
     left_out: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    incomparable: Sequence[str] = ()
 
     def to_json(self) -> dict[str, Any]:
         results = {
             method: {name: asdict(value) for name, value in of_sets.items()} for method, of_sets in self.results.items()
         }
-        return {"results": results, "sets": self.sets, "images": self.images, "left_out": self.left_out}
+        left_out = {"left_out": self.left_out, "incomparable": list(self.incomparable)}
+        return {"results": results, "sets": self.sets, "images": self.images, **left_out}
 
     def to_markdown(self) -> str:
         """Rows are methods, columns OOD sets; AUROC / FPR95 in per cent."""
@@ -83,12 +86,18 @@ def evaluate(
     inside = pooled_scores("--id", id_urls, options)
     outside = {name: pooled_scores(f"--ood {name}", urls, options) for name, urls in ood_urls.items()}
     missing = _missing({ID: inside, **outside})
-    shared = [column for column, lacking in missing.items() if not lacking]
+    apart = _incomparable([inside, *outside.values()], missing)
+    shared = [column for column, lacking in missing.items() if not lacking and column not in apart]
+    if apart and (not shared or not set(map(_method, apart)).isdisjoint(methods)):
+        raise CallerError(
+            "--method consensus: its scores are relative to their scan, and the sets are of several; give --id and "
+            "--ood score tables of one scan that has all the images"
+        )
     if not shared:
         raise CallerError(f"--id {', '.join(map(repr, id_urls))} and the --ood sets have no score column in common")
     found = _evaluated(inside, outside, _chosen(methods, missing) if methods else shared)
     left_out = {_method(column): lacking for column, lacking in missing.items() if lacking and not methods}
-    return replace(found, left_out=left_out)
+    return replace(found, left_out=left_out, incomparable=[_method(column) for column in apart])
 
 
 def parse_sets(given: Sequence[str]) -> dict[str, list[str]]:
@@ -128,6 +137,13 @@ def _missing(sets: Mapping[str, Scores]) -> dict[str, list[str]]:
     """For each score column of any set, in the order they come, the sets that do not have it in every table."""
     columns = dict.fromkeys(name for scores in sets.values() for name in (*scores.columns, *scores.partial))
     return {column: [name for name, scores in sets.items() if column not in scores.columns] for column in columns}
+
+
+def _incomparable(sets: Sequence[Scores], missing: Mapping[str, Sequence[str]]) -> list[str]:
+    """The score columns that every set has, but relative to its own scan."""
+    column = score_column("consensus")
+    scans = frozenset().union(*(scores.scans for scores in sets))
+    return [column] if len(scans) > 1 and not missing.get(column, [column]) else []
 
 
 def _chosen(methods: Sequence[str], missing: Mapping[str, Sequence[str]]) -> list[str]:

@@ -120,7 +120,6 @@ class Work:
             files=files,
             parameters=chosen,
             base=run.methods[chosen.base],
-            id_count=run.bank.id_count,
             embeddings=FirstPass(run.output, run.bank.dim),
             rows=SECOND_PASS if learned else FIRST_PASS,
             methods=tuple(run.methods),

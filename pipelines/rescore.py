@@ -185,7 +185,6 @@ class Work:
             files=files,
             parameters=chosen,
             base=run.methods[chosen.base],
-            id_count=run.bank.id_count,
             embeddings=Tables(run.config.read, run.bank.dim, run.options),
             rows=FIRST_PASS,
             methods=tuple(run.methods),

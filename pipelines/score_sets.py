@@ -11,7 +11,7 @@ from fsspec import AbstractFileSystem
 from fsspec.core import has_magic
 
 from pipelines.errors import CallerError, first_line
-from pipelines.parts import SCORES
+from pipelines.parts import FINGERPRINT_KEY, SCORES
 from pipelines.storage import file_system
 
 
@@ -19,13 +19,15 @@ from pipelines.storage import file_system
 class Scores:
     """The scores of one set by column name, and how many of its records have none.
 
-    `partial`: columns that only some of the set's URLs have; their scores are not kept.
+    `partial`: columns that only some of the set's URLs have; their scores are not kept. `scans`: the fingerprints of
+    the scans that the tables are of.
     """
 
     columns: Mapping[str, np.ndarray]
     records: int
     unscored: int
     partial: tuple[str, ...] = ()
+    scans: frozenset[bytes] = frozenset()
 
 
 def pooled_scores(option: str, urls: Sequence[str], options: Mapping[str, Any]) -> Scores:
@@ -41,6 +43,7 @@ def pooled_scores(option: str, urls: Sequence[str], options: Mapping[str, Any]) 
         records=sum(part.records for part in parts),
         unscored=sum(part.unscored for part in parts),
         partial=tuple(name for name in every if name not in shared),
+        scans=frozenset().union(*(part.scans for part in parts)),
     )
 
 
@@ -67,7 +70,8 @@ def read_scores(option: str, url: str, options: Mapping[str, Any]) -> Scores:
     columns = {name: table[name].drop_null().to_numpy() for name in table.column_names}
     if not columns or not all(len(values) for values in columns.values()):
         raise CallerError(f"{option} {url!r} holds no scored image")
-    return Scores(columns, len(table), max(table[name].null_count for name in table.column_names))
+    scans = frozenset((one.schema.metadata or {}).get(FINGERPRINT_KEY, b"") for one in tables)
+    return Scores(columns, len(table), max(table[name].null_count for name in table.column_names), scans=scans)
 
 
 def _tables_in(files: AbstractFileSystem, folder: str) -> list[str]:

@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 
 from ood_core.methods import score_column
 from pipelines.config import Rescore, Scan
+from pipelines.consensus_check import consensus_problems
 from pipelines.embedding_plan import read_rows
 from pipelines.errors import CallerError, ReadError, first_line
 from pipelines.identity import PLAN_FILE, SCAN_FILE, fingerprint
@@ -67,6 +68,7 @@ def verify(url: str, options: Mapping[str, Any], reread: bool = False) -> Verifi
         if reread:
             problems += _input_problems(table, shard, config, options)
     problems += memory_problems(output, config, shards, expected)
+    problems += consensus_problems(output, config, shards, expected)
     problems += _stray_files(output, SCORES, shards) + _stray_files(output, EMBEDDINGS, shards)
     problems += _summary_problems(output, statuses)
     return Verification(len(shards), statuses.total(), problems)

@@ -60,8 +60,12 @@ class Agreement:
     known: tuple[Sums, ...] = field(default=())
 
     @property
+    def steps(self) -> int:
+        return STEPS_BEFORE_ROUNDS + self.parameters.rounds - 1
+
+    @property
     def finished(self) -> bool:
-        return len(self.known) == STEPS_BEFORE_ROUNDS + self.parameters.rounds - 1
+        return len(self.known) == self.steps
 
     def after(self, sums: Sums) -> "Agreement":
         """With one step more done."""

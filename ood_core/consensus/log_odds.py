@@ -9,17 +9,14 @@ EPSILON = 2.0**-53
 """How near 0 and 1 a score can be told from them."""
 
 
-def log_odds(
-    scores: Float64[np.ndarray, " images"], parameters: Parameters, id_count: int
-) -> Float64[np.ndarray, " images"]:
+def log_odds(scores: Float64[np.ndarray, " images"], parameters: Parameters) -> Float64[np.ndarray, " images"]:
     """log p / (1 - p), p being the score's share of the highest one; higher = more in-distribution, within ±36.7.
 
-    A `debiased` score has no highest: times `id_count`, the number of ID labels, it is the ID labels' mass over a
-    normaliser that may be the smaller one. Its log stands for the log-odds, which it approaches where it is small;
-    scores below 0 count as 0.
+    A `debiased` score has no highest, for its normaliser may be less than the ID labels' mass. Its log stands for its
+    log-odds, from which it differs by a constant where scores are low; scores below 0 count as 0.
     """
     if isinstance(parameters, Debiased):
-        return np.log(np.maximum(scores * id_count, EPSILON))
+        return np.log(np.maximum(scores, EPSILON))
     share = np.clip(scores / _highest(parameters), EPSILON, 1 - EPSILON)
     return np.log(share) - np.log1p(-share)
 

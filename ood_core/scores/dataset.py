@@ -66,7 +66,7 @@ def score_dataset(
         if isinstance(parameters, Consensus):
             if parameters.base not in every:
                 raise ValueError(f"{name} smooths the scores of {parameters.base}, which is not among the methods")
-            base = log_odds(every[parameters.base], methods[parameters.base], bank.id_count)
+            base = log_odds(every[parameters.base], methods[parameters.base])
             every[name] = consensus(embeddings, keys, base, parameters, device).score
     return replace(found, scores={name: every[name] for name in asked})
 

@@ -64,7 +64,6 @@ class Consenting:
     files: ConsensusFiles
     parameters: Consensus
     base: Parameters
-    id_count: int
     embeddings: Tables | FirstPass
     rows: str
     methods: Sequence[str]
@@ -114,7 +113,7 @@ def vote(consenting: Consenting, anchors: Any, block: pa.Table) -> Iterator[pa.T
         tables, count = [], 0
         for rows in itertools.chain([nothing], consenting.embeddings.rows(shard)):
             ok = np.flatnonzero(rows.statuses == "ok")
-            base = log_odds(scores[count + ok], consenting.base, consenting.id_count)
+            base = log_odds(scores[count + ok], consenting.base)
             votes = votes_table(voting(torch.from_numpy(rows.vectors[ok]), base))
             known = {name: placed(votes[name].combine_chunks(), ok, len(rows)) for name in votes.column_names}
             index = pa.array(np.arange(count, count + len(rows)))

@@ -1,0 +1,1 @@
+"""The anchors of a scan's consensus, shown."""
