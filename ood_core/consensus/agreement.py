@@ -165,7 +165,7 @@ class Agreement:
 
     @cached_property
     def _vote_bits(self) -> int:
-        return bits_for(max(self.images, 1))
+        return bits_for(float(max(self.images, 1)))
 
     @cached_property
     def _most_votes(self) -> float:

@@ -16,7 +16,7 @@ def log_odds(scores: Float64[np.ndarray, " images"], parameters: Parameters) -> 
     log-odds, from which it differs by a constant where scores are low; scores below 0 count as 0.
     """
     if isinstance(parameters, Debiased):
-        return np.log(np.maximum(scores, EPSILON))
+        return np.log(np.clip(scores, EPSILON, 1 / EPSILON))
     share = np.clip(scores / _highest(parameters), EPSILON, 1 - EPSILON)
     return np.log(share) - np.log1p(-share)
 

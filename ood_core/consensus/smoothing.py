@@ -28,7 +28,7 @@ class Neighbours:
         others, alone = self._others
         theirs = floating(sums[self.votes.anchors] - weighted(self.votes, values, bits), bits)
         means = np.where(alone, values[:, None], theirs / others)
-        return (self.votes.weights * means).sum(axis=1)
+        return np.ascontiguousarray(self.votes.weights * means).sum(axis=1)  # whose order goes by the layout
 
     @cached_property
     def _others(self) -> tuple[np.ndarray, np.ndarray]:

@@ -40,6 +40,10 @@ def score_dataset(
     encoder, `local` from an image encoder. Raises ValueError if a method lacks what it needs; consensus its base.
     """
     asked, methods = methods, of_images(methods)
+    smoothing = {name: chosen for name, chosen in asked.items() if isinstance(chosen, Consensus)}
+    for name, chosen in smoothing.items():
+        if chosen.base not in methods:
+            raise ValueError(f"{name} smooths the scores of {chosen.base}, which is not among the methods")
     labels = Labels.of(bank, device, encode)
     embeddings = embeddings.to(labels.embeddings)
 
@@ -62,12 +66,9 @@ def score_dataset(
         if is_sequential(parameters)
     }
     every = {**found.scores, **in_order}
-    for name, parameters in asked.items():
-        if isinstance(parameters, Consensus):
-            if parameters.base not in every:
-                raise ValueError(f"{name} smooths the scores of {parameters.base}, which is not among the methods")
-            base = log_odds(every[parameters.base], methods[parameters.base])
-            every[name] = consensus(embeddings, keys, base, parameters, device).score
+    for name, chosen in smoothing.items():
+        base = log_odds(every[chosen.base], methods[chosen.base])
+        every[name] = consensus(embeddings, keys, base, chosen, device).score
     return replace(found, scores={name: every[name] for name in asked})
 
 

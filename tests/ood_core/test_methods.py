@@ -3,7 +3,7 @@ import sys
 
 import pytest
 
-from ood_core.methods import MCM, METHODS, NEEDS_NEGATIVES, NegLabel, score_column
+from ood_core.methods import MCM, METHODS, NEEDS_NEGATIVES, Consensus, NegLabel, score_column
 
 
 @pytest.mark.parametrize("temperature", [0.0, -1.0, float("inf"), float("nan")])
@@ -18,9 +18,47 @@ def test_there_is_at_least_one_group(groups):
         NegLabel(groups=groups)
 
 
+@pytest.mark.parametrize("base", ["consensus", "NegLabel", ""])
+def test_consensus_smooths_the_scores_of_another_method(base):
+    with pytest.raises(ValueError, match=f"base must be another method, not '{base}'"):
+        Consensus(base=base)
+
+
+@pytest.mark.parametrize("base", sorted(set(METHODS) - {"consensus"}))
+def test_any_other_method_may_be_the_base_of_consensus(base):
+    assert Consensus(base=base).base == base
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "limit"),
+    [
+        ("images_per_anchor", 0, "at least 1"),
+        ("max_anchors", 15, "at least 16"),
+        ("nearest", 0, "at least 1"),
+        ("sharpness", -0.1, "at least 0"),
+        ("sharpness", float("inf"), "at least 0"),
+        ("caution", -0.1, "at least 0"),
+        ("caution", float("nan"), "at least 0"),
+        ("reach", 0.0, "above 0"),
+        ("reach", float("inf"), "above 0"),
+        ("rounds", 0, "at least 1"),
+    ],
+)
+def test_parameters_of_consensus_have_limits(name, value, limit):
+    with pytest.raises(ValueError, match=f"{name} must be {limit}, not {value}"):
+        Consensus(**{name: value})
+
+
+def test_parameters_of_consensus_may_be_at_their_limits():
+    at_limits = {"images_per_anchor": 1, "max_anchors": 16, "nearest": 1, "rounds": 1, "sharpness": 0.0, "caution": 0.0}
+    assert Consensus(**at_limits, reach=None) == Consensus("neglabel", 1, 16, 1, 0.0, 0.0, None, 1)
+
+
 def test_defaults_are_those_of_the_papers():
     assert MCM() == MCM(temperature=1.0)
     assert NegLabel() == NegLabel(groups=100)
+    assert Consensus() == Consensus(base="neglabel", images_per_anchor=15, max_anchors=65_536, nearest=5, rounds=4)
+    assert (Consensus().sharpness, Consensus().caution) == (20.0, 0.25)
 
 
 def test_methods_that_need_negatives_are_methods():
@@ -32,7 +70,9 @@ def test_a_score_column_is_named_after_its_method(method, column):
     assert score_column(method) == column
 
 
-@pytest.mark.parametrize("module", ["ood_core.methods", "ood_core.metrics", "ood_core.labels.bank"])
+@pytest.mark.parametrize(
+    "module", ["ood_core.methods", "ood_core.metrics", "ood_core.labels.bank", "ood_core.consensus"]
+)
 def test_what_checks_a_callers_request_does_not_load_torch(module):
     code = f"import sys, {module}; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0

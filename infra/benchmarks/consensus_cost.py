@@ -1,0 +1,94 @@
+"""What consensus costs: the time of each of its steps, and peak memory, beside those of the base scores.
+
+`oodscan rescore` of synthetic float16 embeddings (`synthetic.py`) by NegLabel, then by NegLabel and consensus: start-up,
+reading and writing are in both. From the second run follows, on paper, what `--paper-images` images take on
+`--paper-workers` workers of one thread like these: all steps grow with the number of images, votes with that of anchors
+besides, and the fit of the anchors not at all, for its sample is bounded.
+
+python -m infra.benchmarks.consensus_cost [--images 1000000] [--scratch DIR]
+"""
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+from infra.benchmarks.peak_memory import peak
+from infra.benchmarks.rescore_speed import data
+from infra.benchmarks.workloads import OODSCAN, machine, parser, say
+from ood_core.consensus.agreement import Agreement
+from ood_core.consensus.anchors import ITERATIONS, MOST_IMAGES, anchor_count
+from ood_core.methods import Consensus
+from pipelines.parts import VOTES
+
+SIZES = {
+    "images": 1_000_000,
+    "files": 20,
+    "rows_per_shard": 50_000,
+    "id_labels": 1000,
+    "negatives": 10_000,
+    "dim": 512,
+    "workers": 2,
+    "paper_images": 10**9,
+    "paper_workers": 100,
+    "paper_rows_per_shard": 10_000,
+}
+
+
+def rescored(options: argparse.Namespace, directory: Path, methods: tuple[str, ...]) -> dict[str, Any]:
+    """One rescoring in a process of its own: its peak memory, and what it says of itself."""
+    output = directory / "output"
+    asked = [argument for method in methods for argument in ("--method", method)]
+    command = [
+        OODSCAN, "rescore", "--embeddings", directory / "embeddings", "--labels", directory / "labels", "--output",
+        output, "--new-scan", "--rows-per-shard", str(options.rows_per_shard), "--score-workers", str(options.workers),
+        *asked,
+    ]  # fmt: skip
+    memory = peak(command)
+    summary = json.loads((output / "summary.json").read_text())
+    if summary["statuses"] != {"ok": summary["records"]}:
+        raise RuntimeError(f"rows went wrong: {summary['statuses']}")
+    votes = sum(file.stat().st_size for file in (output / VOTES).glob("*.parquet"))
+    return {**memory, "last_run": summary["last_run"], "learned": summary.get("learned"), "votes_bytes": votes}
+
+
+def on_paper(options: argparse.Namespace, run: dict[str, Any]) -> dict[str, Any]:
+    """The same for many images: nothing but the sample and the sums goes through one process."""
+    chosen, found = Consensus(), run["learned"]["consensus"]
+    images, workers = options.paper_images, options.paper_workers
+    anchors, steps = anchor_count(images, chosen), Agreement(chosen, 0).steps
+    took = run["last_run"]["consensus"]
+    per_image = {name: seconds * options.workers / options.images for name, seconds in took.items()}
+    votes_bytes = run["votes_bytes"] / options.images
+    groups = 4 * workers
+    sums = 8 * anchors
+    return {
+        "anchors": anchors,
+        "sample": {"bytes": MOST_IMAGES * options.dim * 4, "fit_products": MOST_IMAGES * anchors * ITERATIONS},
+        "votes_s": per_image["votes_s"] * anchors / found["anchors"] * images / workers,
+        "votes_bytes": votes_bytes * images,
+        "passes_over_votes": steps + 1,
+        "rounds_s": per_image["rounds_s"] * images / workers,
+        "read_a_worker_bytes": (steps + 1) * votes_bytes * images / workers,
+        "sums_bytes_a_step": {"of_one_group": 2 * sums, "of_all_groups": 2 * sums * groups},
+        "state_a_worker_bytes": sums * (1 + 2 + 2 + chosen.rounds - 1),
+        "scores_s": per_image["scores_s"] * images / workers,
+    }
+
+
+def main() -> None:
+    options_of = parser(__doc__)
+    for name, size in SIZES.items():
+        options_of.add_argument(f"--{name.replace('_', '-')}", type=int, default=size, help=f"default {size}")
+    options = options_of.parse_args()
+    directory, host, runs = data(options, -(-options.images // options.files)), machine(), {}
+    for methods in (("neglabel",), ("neglabel", "consensus")):
+        runs[" and ".join(methods)] = found = rescored(options, directory, methods)
+        say(f"{methods}: {found['peak_mib']:.0f} MiB, {found['last_run']}")
+    sizes = {name: value for name, value in vars(options).items() if name != "scratch"}
+    paper = on_paper(options, runs["neglabel and consensus"])
+    print(json.dumps({"machine": host, "sizes": sizes, "runs": runs, "on_paper": paper}, indent=2))
+
+
+if __name__ == "__main__":
+    main()
