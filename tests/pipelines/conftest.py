@@ -1,4 +1,28 @@
+from pathlib import Path
+
 import hypothesis
+import pytest
+import torch
+
+from ood_core.encoders import ClipEncoder
+from pipelines.config import Read
+from pipelines.plan import plan
+from pipelines.stages.decode import decode, records
+from tests.conftest import DEMO
 
 hypothesis.settings.register_profile("oodscan", database=None, deadline=None, derandomize=True)
 hypothesis.settings.load_profile("oodscan")
+
+
+@pytest.fixture(scope="session")
+def encoded_dataset(dataset: Path) -> tuple[list[str], torch.Tensor]:
+    """Keys and embeddings of the dataset's good pictures by the bundled model, in the order of a scan."""
+    encoder, read = ClipEncoder.load(f"local-dir:{DEMO / 'model'}"), Read(images_per_shard=12)
+    keys, pictures = [], []
+    for shard in plan([str(dataset)], read, {}).shards:
+        for record in records(shard, read, {}):
+            pixels = decode(record, encoder.preprocessing, read.max_image_pixels).pixels
+            if pixels:
+                keys.append(record.key)
+                pictures.append(torch.frombuffer(bytearray(pixels), dtype=torch.uint8).view(64, 64, 3))
+    return keys, encoder.encode_images(torch.stack(pictures))

@@ -11,14 +11,12 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
-from ood_core.encoders import ClipEncoder
 from ood_core.scores import score_dataset
 from pipelines.config import EncodePool, Memory, Read, Scan
 from pipelines.scan import Run, scan
-from pipelines.stages.decode import decode, records
 from pipelines.storage import Directory
 from pipelines.verify import verify
-from tests.conftest import DEMO, Storage
+from tests.conftest import Storage
 
 METHODS = ("adaneg", "neglabel")
 PARAMETERS = {"adaneg.gap": 0, "adaneg.memory_length": 4, "neglabel.groups": 5}
@@ -57,18 +55,14 @@ def reference(dataset: Path, bank_directory: Path, ray_session: None, tmp_path_f
 
 
 def test_two_passes_find_what_the_plain_functions_find(
-    reference: Path, dataset: Path, bank_directory: Path, tmp_path: Path
+    reference: Path,
+    dataset: Path,
+    bank_directory: Path,
+    encoded_dataset: tuple[list[str], torch.Tensor],
+    tmp_path: Path,
 ) -> None:
     run = Run.prepare(asked(str(dataset), str(bank_directory), str(tmp_path)), {})
-    encoder = ClipEncoder.load(f"local-dir:{DEMO / 'model'}")
-    keys, pictures = [], []
-    for shard in run.plan.shards:
-        for record in records(shard, run.config.read, {}):
-            pixels = decode(record, encoder.preprocessing, run.config.read.max_image_pixels).pixels
-            if pixels:
-                keys.append(record.key)
-                pictures.append(torch.frombuffer(bytearray(pixels), dtype=torch.uint8).view(64, 64, 3))
-    embeddings = encoder.encode_images(torch.stack(pictures))
+    keys, embeddings = encoded_dataset
     expected = score_dataset(run.bank, run.methods, embeddings, keys).scores
     found = pq.read_table(reference / "scores").sort_by([("shard", "ascending"), ("index", "ascending")])
     good = found.filter(found["score_adaneg"].is_valid())
