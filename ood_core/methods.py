@@ -134,8 +134,8 @@ class Consensus:
 
     One anchor for `images_per_anchor` images, `max_anchors` at most. An image votes on its `nearest` anchors, with the
     softmax of `sharpness` times its cosines. `caution` (κ): how readily neighbours are distrusted; 0: not at all.
-    `reach`: how many standard deviations farther from its anchor than its neighbours an image may be before they count
-    nothing for it; None: as far as may be, METHODS.md's own weights.
+    `reach`: how many standard deviations farther from its anchor than its neighbours an image may be before they no
+    longer raise its score, so that a stray among images that belong stays what it is; None: METHODS.md's own weights.
     """
 
     base: str = "neglabel"

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
+from pipelines.cli_anchors import anchors_app
 from pipelines.cli_labels import labels_app
 from pipelines.cli_memory import memory_app
 from pipelines.cli_options import (
@@ -38,6 +39,7 @@ app = typer.Typer(
 )
 app.add_typer(labels_app, name="labels")
 app.add_typer(memory_app, name="memory")
+app.add_typer(anchors_app, name="anchors")
 
 
 def main() -> None:

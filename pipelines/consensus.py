@@ -60,7 +60,7 @@ def lacking(files: ConsensusFiles, planned: Sequence[Shard], remaining: Sequence
     voted, wanted = files.voted(), {shard.id for shard in remaining}
     if not voted.issuperset(shard.id for shard in planned):
         files.forget_sums()
-    return [shard for shard in planned if shard.id in wanted or shard.id not in voted]
+    return [*remaining, *(shard for shard in planned if shard.id not in voted | wanted)]
 
 
 @dataclass(frozen=True)

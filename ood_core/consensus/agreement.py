@@ -142,7 +142,7 @@ class Agreement:
             return trust
         spread = neighbours.mean((near - usual) ** 2, spreads, self._cosine_bits)
         far = np.maximum(usual - near, 0) / np.sqrt(np.maximum(spread, LEAST_SPREAD))
-        return trust * np.clip(1 - far / self.parameters.reach, 0, 1)
+        return np.where(m > u, trust * np.clip(1 - far / self.parameters.reach, 0, 1), trust)
 
     def _first_means(self, votes: Votes) -> tuple[np.ndarray, ...]:
         """The standardised log-odds, their means over neighbours, and the same of the cosines."""

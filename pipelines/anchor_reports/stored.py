@@ -8,6 +8,7 @@ from typing import BinaryIO
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as compute
 import pyarrow.parquet as pq
 from jaxtyping import Float32
 
@@ -17,15 +18,26 @@ from pipelines.anchor_reports.scan import Consented
 from pipelines.consensus_files import ANCHORS, SUMS, sums_of
 from pipelines.errors import CallerError
 from pipelines.memory_reports.scan import reading
-from pipelines.parts import FINGERPRINT_KEY, SCORES, VOTES, part_name
+from pipelines.parts import CONSENSUS, FINGERPRINT_KEY, SCORES, VOTES, part_name
 from pipelines.readers.range_file import open_range
-from pipelines.stages.columns import ANCHOR, SHIFT
+from pipelines.stages.columns import ANCHOR
 from pipelines.storage import file_system
+
+SCORE = score_column("consensus")
+
+
+@dataclass(frozen=True)
+class Agreed:
+    """How far images agree with their neighbours: a correlation, 0 where it is negative. `images`: that it is of."""
+
+    agreement: float
+    images: int
 
 
 @dataclass(frozen=True)
 class Stored:
-    """Whatever is missing, damaged or of another scan is a CallerError that names the file."""
+    """The tables of a consensus. Each raises CallerError, naming the file, if it is missing, damaged or of another
+    scan."""
 
     scan: Consented
 
@@ -34,71 +46,86 @@ class Stored:
         """Their embeddings, unit vectors."""
         with self._checked(ANCHORS):
             column = self._table(ANCHORS, ["embedding"])["embedding"].combine_chunks()
-            if not len(column):
-                raise ValueError("it holds no anchor")
-            if column.null_count:
-                raise ValueError("it holds anchors without an embedding")
-            return column.flatten().to_numpy().astype(np.float32, copy=False).reshape(len(column), -1)
+            if not len(column) or column.null_count:
+                raise ValueError("it has no anchors, or anchors without an embedding")
+            found = column.flatten().to_numpy().astype(np.float32, copy=False).reshape(len(column), -1)
+            if not (np.abs(np.linalg.norm(found, axis=1) - 1) < 1e-3).all():
+                raise ValueError("it has anchors that are not of unit length")
+            return found
 
-    @cached_property
-    def agreement(self) -> Agreement:
-        """All steps."""
-        found = Agreement(self.scan.parameters, len(self.anchors))
-        while not found.finished:
-            name = f"{SUMS}{len(found.known)}.parquet"
+    def agreed(self) -> Agreed:
+        """What the sums of all steps come to."""
+        known = Agreement(self.scan.parameters, len(self.anchors))
+        while not known.finished:
+            name = f"{SUMS}{len(known.known)}.parquet"
             with self._checked(name):
                 sums = sums_of(self._table(name))
-                if sums.anchors.shape[1] != found.anchor_count:
-                    raise ValueError(f"it is of {sums.anchors.shape[1]} anchors, and there are {found.anchor_count}")
-                found = found.after(sums)
-        with self._checked(f"{SUMS}…"):
-            assert 0 <= found.agreement <= 1 <= found.images
-        return found
+                if sums.anchors.shape[1] != known.anchor_count:
+                    raise ValueError(f"it is of {sums.anchors.shape[1]} anchors, and there are {known.anchor_count}")
+                known = known.after(sums)
+        with self._checked(CONSENSUS):
+            return Agreed(known.agreement, known.images)
+
+    def check_votes(self) -> None:
+        """That every shard has votes, a row for each record; no more of a table is read than where it says so."""
+        for shard in self.scan.shards:
+            scores, votes = (f"{folder}/{part_name(shard)}" for folder in (SCORES, VOTES))
+            with self._checked(scores):
+                records = self._records(scores)
+            with self._checked(votes):
+                if (voted := self._records(votes)) != records:
+                    raise ValueError(f"it has votes of {voted} records, and {scores} scores of {records}")
 
     def scored(self, *columns: str) -> Iterator[tuple[str, pa.Table]]:
-        """Shard by shard the images that have a score by consensus: that, their nearest anchor, and some columns."""
-        wanted = [ANCHOR, score_column("consensus"), *columns]
+        """Shard by shard, those of its images that have scores: nearest anchor, consensus' score, and the columns."""
         for shard in self.scan.shards:
             name = f"{SCORES}/{part_name(shard)}"
             with self._checked(name):
-                table = self._table(name, [*wanted, "status"])
-                ok = table.filter(pa.compute.field("status") == "ok").select(wanted)
-                self._check(ok)
-                yield shard, ok
-
-    def check_votes(self) -> None:
-        """Whether the votes of every shard are there, a row for each record; of each only the end is read."""
-        for shard in self.scan.shards:
-            name, scores = f"{VOTES}/{part_name(shard)}", f"{SCORES}/{part_name(shard)}"
-            with self._checked(scores):
-                records = self._metadata(scores).num_rows
-            with self._checked(name):
-                votes = self._metadata(name)
-                if votes.num_rows != records:
-                    raise ValueError(f"it is of {votes.num_rows} records, and {scores} of {records}")
+                table = self._table(name, ["status", ANCHOR, SCORE, *columns])
+                table = table.filter(compute.field("status") == "ok").drop_columns(["status"])
+                self._check(table)
+            yield shard, table
 
     def _check(self, scored: pa.Table) -> None:
-        """Raises ValueError for images that lack a value, or whose anchor is none."""
-        for column in scored.column_names:
-            values = scored[column]
-            if pa.types.is_floating(values.type) and not np.isfinite(values.to_numpy()).all():
-                raise ValueError(f"it has images of status ok without {column}")
-        anchors = scored[ANCHOR]
-        if anchors.null_count:
-            raise ValueError(f"it has images of status ok without {ANCHOR}")
-        last = len(self.anchors) - 1
-        if len(scored) and not 0 <= (found := anchors.to_numpy()).min() <= found.max() <= last:
-            raise ValueError(f"it has images of anchor {found.min() if found.min() < 0 else found.max()}; the last is {last}")
+        """Raises ValueError for an image that lacks a value, or whose anchor there is not."""
+        for name in scored.column_names:
+            values = scored[name]
+            if values.null_count or (pa.types.is_floating(values.type) and not np.isfinite(values.to_numpy()).all()):
+                raise ValueError(f"it has images of status ok without {name}")
+        anchors = scored[ANCHOR].to_numpy()
+        unknown = anchors[(anchors < 0) | (anchors >= len(self.anchors))]
+        if len(unknown):
+            raise ValueError(f"it has an image of anchor {unknown[0]}, and the last is {len(self.anchors) - 1}")
 
     def _table(self, name: str, columns: Sequence[str] | None = None) -> pa.Table:
+        """None: every column. Raises ValueError for one of another scan."""
         with self._open(name) as file:
             table = pq.read_table(file, columns=columns, page_checksum_verification=True)
-            self._check_ours(table.schema.metadata)
-            table.validate(full=True)
-            return table
+        self._check_fingerprint(table.schema.metadata)
+        table.validate(full=True)
+        return table
 
-    def _metadata(self, name: str) -> pq.FileMetaData:
+    def _records(self, name: str) -> int:
+        """How many rows a table has. Raises ValueError for one of another scan."""
         with self._open(name) as file:
-            found = pq.read_metadata(file)
-            self._check_ours(found.metadata)
-            return found
+            metadata = pq.read_metadata(file)
+        self._check_fingerprint(metadata.metadata)
+        return metadata.num_rows
+
+    def _check_fingerprint(self, metadata: dict[bytes, bytes] | None) -> None:
+        if (metadata or {}).get(FINGERPRINT_KEY, b"").decode() != self.scan.fingerprint:
+            raise ValueError("it carries the fingerprint of another scan")
+
+    def _open(self, name: str) -> BinaryIO:
+        directory = self.scan.directory
+        files, path = file_system(f"{directory.url}/{name}", directory.options)
+        return open_range(files, path, files.info(path)["size"])
+
+    @contextmanager
+    def _checked(self, name: str) -> Iterator[None]:
+        url = self.scan.directory.url
+        try:
+            with reading(url, name):
+                yield
+        except (FileNotFoundError, NotADirectoryError) as error:
+            raise CallerError(f"SCAN {url!r} cannot be read: {name} is missing") from error

@@ -1,4 +1,5 @@
-"""A scan whose memory fills, small enough to be made many times over, and what is needed to disturb it."""
+"""A scan whose memory fills, and whose images then find a consensus, small enough to be made many times over; and what
+is needed to disturb it."""
 
 import sys
 import time
@@ -11,7 +12,7 @@ import psutil
 from pipelines.config import EncodePool, Read, Scan
 from pipelines.scan import Run, scan
 
-METHODS = ("neglabel", "adaneg", "interneg")
+METHODS = ("neglabel", "adaneg", "interneg", "consensus")
 PARAMETERS = {
     "neglabel.groups": 5,
     "adaneg.gap": 0,
@@ -20,6 +21,7 @@ PARAMETERS = {
     "interneg.max_inversions": 20,
     "interneg.extra_negatives": 10,
     "interneg.steps": 3,
+    "consensus.base": "adaneg",
 }
 SHARDS = 33
 """Two tars and a table first, then an image each: with `SLOWLY`, the first pass takes a while from shard to shard."""
@@ -59,8 +61,8 @@ def command(dataset: Path, bank: Path, output: Path, *more: object) -> list[str]
 
 
 def remembered_files(output: Path) -> dict[str, bytes]:
-    """All that is compared: scores, and the memory that they were made with."""
-    parts = [*output.glob("scores/part-*"), *output.glob("memory/*.parquet")]
+    """All that is compared: scores, and the memory and the consensus that they were made with."""
+    parts = [*output.glob("scores/part-*"), *output.glob("memory/*.parquet"), *output.glob("consensus/**/*.parquet")]
     return {str(path.relative_to(output)): path.read_bytes() for path in parts}
 
 

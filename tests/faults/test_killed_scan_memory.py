@@ -14,8 +14,9 @@ import pytest
 from pipelines.verify import verify
 from tests.faults.remembering import SHARDS, command, poll, remembered_files
 
-KILLS = int(os.environ.get("OODSCAN_KILLS", "3"))
-FIRST_PASS, BETWEEN, SECOND_PASS = "first-pass/part-*", "memory/snapshot-*", "scores/part-*"
+KILLS = int(os.environ.get("OODSCAN_KILLS", "5"))
+FIRST_PASS, BETWEEN, SECOND_PASS = "first-pass/part-*", "memory/snapshot-*", "second-pass/part-*"
+VOTES, SCORES = "consensus/votes/part-*", "scores/part-*"
 
 
 @dataclass(frozen=True)
@@ -28,15 +29,18 @@ class Moment:
 
 
 def moments(kills: int) -> list[Moment]:
-    """A third of them between the passes, a third in the second one, the others in the first. Starting again takes a
-    few seconds, so that some of those between the passes are before the scan has found what it has learned."""
-    chance, third = random.Random(1), kills // 3
-    first = sorted(chance.sample(range(1, SHARDS - 8), kills - 2 * third))
-    second = sorted(chance.sample(range(1, SHARDS - 8), third))
+    """A fifth of them between the passes, as many in the second one, while images vote and while scores are written,
+    the others in the first. Starting again takes a few seconds, so that some of those between the passes are before the
+    scan has found what it has learned."""
+    chance, fifth = random.Random(1), kills // 5
+
+    def some(count: int) -> list[int]:
+        return sorted(chance.sample(range(1, SHARDS - 8), count))
+
     return [
-        *(Moment(FIRST_PASS, files, chance.uniform(0, 0.2)) for files in first),
-        *(Moment(BETWEEN, 1, chance.uniform(0, 12 if number else 2)) for number in range(third)),
-        *(Moment(SECOND_PASS, files) for files in second),
+        *(Moment(FIRST_PASS, files, chance.uniform(0, 0.2)) for files in some(kills - 4 * fifth)),
+        *(Moment(BETWEEN, 1, chance.uniform(0, 12 if number else 2)) for number in range(fifth)),
+        *(Moment(kind, files) for kind in (SECOND_PASS, VOTES, SCORES) for files in some(fifth)),
     ]
 
 
@@ -57,7 +61,7 @@ def killed(asked: list[str], output: Path, moment: Moment) -> str:
     finally:
         process.send_signal(signal.SIGKILL)
         process.wait()
-    return next((kind for kind in (SECOND_PASS, BETWEEN) if files(output, kind)), FIRST_PASS)
+    return next((kind for kind in (SCORES, VOTES, SECOND_PASS, BETWEEN) if files(output, kind)), FIRST_PASS)
 
 
 @pytest.mark.timeout(150 * (KILLS + 1))
@@ -71,8 +75,8 @@ def test_a_scan_killed_again_and_again_ends_with_the_bytes_of_one_left_alone(
         seen.append(killed(asked, output, moment))
         assert remembered_files(output).items() <= expected.items()
         assert not (output / "_SUCCESS").exists()
-    assert {FIRST_PASS, BETWEEN, SECOND_PASS} <= set(seen)
+    assert {FIRST_PASS, BETWEEN, SECOND_PASS, VOTES, SCORES} <= set(seen)
     subprocess.run(asked, check=True, capture_output=True, timeout=280)
     assert remembered_files(output) == expected
-    assert not (output / "first-pass").exists()
+    assert not list(output.glob("*-pass"))
     assert verify(str(output), {}).problems == []

@@ -33,7 +33,8 @@ def trust(weights: np.ndarray, u: np.ndarray, near: np.ndarray, parameters: Cons
     if parameters.reach is not None:
         usual = smoothed(weights, near)
         deviation = np.sqrt(np.maximum(smoothed(weights, (near - usual) ** 2), 1e-6))
-        found = found * np.clip(1 - np.maximum(usual - near, 0) / deviation / parameters.reach, 0, 1)
+        within = np.clip(1 - np.maximum(usual - near, 0) / deviation / parameters.reach, 0, 1)
+        found = np.where(m > u, found * within, found)
     return c, found
 
 
