@@ -13,8 +13,8 @@ from pipelines.anchor_reports.stored import SCORE, Agreed, Stored
 from pipelines.consensus_files import ANCHORS
 from pipelines.errors import CallerError
 from pipelines.label_reports.report import Cell, Report, Table
-from pipelines.memory_reports.scan import reading
 from pipelines.parts import CONSENSUS
+from pipelines.recorded import reading
 from pipelines.stages.columns import SHIFT
 from pipelines.storage import Directory
 
@@ -91,7 +91,7 @@ class Shown:
     def to_json(self) -> dict[str, Any]:
         return {
             "scan": self.scan.directory.url,
-            "label_bank": self.scan.config.labels,
+            "label_bank": self.scan.recorded.config.labels,
             "base": self.base,
             "agreement": self.agreed.agreement,
             "meaning": self.meaning,
@@ -106,7 +106,7 @@ class Shown:
     def _about(self) -> Mapping[str, str]:
         return {
             "base method": self.base,
-            "label bank": self.scan.config.labels,
+            "label bank": self.scan.recorded.config.labels,
             "images": f"{self.agreed.images:,}",
             "anchors": f"{self.anchors:,}, of which {self.nearest_to_some:,} are an image's nearest",
             "agreement c": f"{self.agreed.agreement:.3f}, the correlation of images' scores with their neighbours'",
@@ -140,7 +140,7 @@ def show(directory: Directory, top: int = TOP) -> Shown:
         )
     lowest, bank = found.lowest(top), None
     try:
-        bank = scan.bank()
+        bank = scan.recorded.bank()
     except CallerError as error:
         notes.append(f"No labels are shown beside the anchors: {error}.")
     shown = _anchors(stored, found, lowest, bank)

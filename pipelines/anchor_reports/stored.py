@@ -17,9 +17,9 @@ from ood_core.methods import score_column
 from pipelines.anchor_reports.scan import Consented
 from pipelines.consensus_files import ANCHORS, SUMS, sums_of
 from pipelines.errors import CallerError
-from pipelines.memory_reports.scan import reading
 from pipelines.parts import CONSENSUS, FINGERPRINT_KEY, SCORES, VOTES, part_name
 from pipelines.readers.range_file import open_range
+from pipelines.recorded import reading
 from pipelines.stages.columns import ANCHOR
 from pipelines.storage import file_system
 
@@ -68,7 +68,7 @@ class Stored:
 
     def check_votes(self) -> None:
         """That every shard has votes, a row for each record; no more of a table is read than where it says so."""
-        for shard in self.scan.shards:
+        for shard in self.scan.recorded.shards:
             scores, votes = (f"{folder}/{part_name(shard)}" for folder in (SCORES, VOTES))
             with self._checked(scores):
                 records = self._records(scores)
@@ -78,7 +78,7 @@ class Stored:
 
     def scored(self, *columns: str) -> Iterator[tuple[str, pa.Table]]:
         """Shard by shard, those of its images that have scores: nearest anchor, consensus' score, and the columns."""
-        for shard in self.scan.shards:
+        for shard in self.scan.recorded.shards:
             name = f"{SCORES}/{part_name(shard)}"
             with self._checked(name):
                 table = self._table(name, ["status", ANCHOR, SCORE, *columns])
@@ -113,7 +113,7 @@ class Stored:
         return metadata.num_rows
 
     def _check_fingerprint(self, metadata: dict[bytes, bytes] | None) -> None:
-        if (metadata or {}).get(FINGERPRINT_KEY, b"").decode() != self.scan.fingerprint:
+        if (metadata or {}).get(FINGERPRINT_KEY, b"").decode() != self.scan.recorded.fingerprint:
             raise ValueError("it carries the fingerprint of another scan")
 
     def _open(self, name: str) -> BinaryIO:

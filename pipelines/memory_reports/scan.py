@@ -1,23 +1,17 @@
 """Of which scan a memory is, and what its last run has cost. Free of torch."""
 
 import json
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import pyarrow as pa
-import pyarrow.parquet as pq
-
-from ood_core.labels import LabelBank
 from ood_core.methods import is_sequential
 from pipelines.config import Rescore, Scan
-from pipelines.errors import CallerError, first_line
-from pipelines.identity import PLAN_FILE, SCAN_FILE
-from pipelines.label_files import load_bank
+from pipelines.errors import CallerError
 from pipelines.learning import Learners, is_in_order, learners_of
 from pipelines.memory_actor import Meters
 from pipelines.outcome import SUMMARY_FILE
+from pipelines.recorded import Recorded, reading
 from pipelines.storage import Directory
 
 
@@ -42,73 +36,44 @@ class LastRun:
 
 
 @dataclass(frozen=True)
-class Recorded:
+class Learned:
     """A scan that learns. `ended`: whether there is a summary, which `records` and `last_run` are from."""
 
-    directory: Directory
-    config: Scan | Rescore
-    labels_hash: str
+    recorded: Recorded
     learners: Learners
-    planned: int
     ended: bool
     records: int | None
     last_run: LastRun | None
 
     @classmethod
-    def read(cls, directory: Directory) -> "Recorded":
+    def read(cls, directory: Directory) -> "Learned":
         """Raises CallerError if there is no scan, or none that keeps a memory."""
-        url = directory.url
-        try:
-            with reading(url, SCAN_FILE):
-                recorded = json.loads(directory.read(SCAN_FILE))
-                identity = recorded["identity"]
-                config = (Rescore if identity.get("command") == "rescore" else Scan)(**recorded["config"])
-                labels_hash, learners = identity["labels"], _learners(url, config)
-            with reading(url, PLAN_FILE):
-                planned = pq.read_metadata(pa.BufferReader(directory.read(PLAN_FILE))).num_rows
-        except (FileNotFoundError, NotADirectoryError) as error:
-            raise CallerError(
-                f"SCAN {url!r} is not a scan directory: it has no {SCAN_FILE} or no {PLAN_FILE}"
-            ) from error
-        with reading(url, SUMMARY_FILE):
+        recorded = Recorded.read(directory)
+        learners = _learners(recorded)
+        with reading(directory.url, SUMMARY_FILE):
             if not directory.exists(SUMMARY_FILE):
-                return cls(directory, config, labels_hash, learners, planned, False, None, None)
+                return cls(recorded, learners, False, None, None)
             summary = json.loads(directory.read(SUMMARY_FILE))
             memory = summary["last_run"].get("memory")
             last_run = None if memory is None else LastRun.of(memory, learners)
-            return cls(directory, config, labels_hash, learners, planned, True, int(summary["records"]), last_run)
+            return cls(recorded, learners, True, int(summary["records"]), last_run)
 
-    def bank(self) -> LabelBank:
-        """The label bank. Raises CallerError if it cannot be read, or is not the one that the scan was made with."""
-        place = Directory(self.config.labels, self.directory.options)
-        try:
-            bank = load_bank(place, "the label bank")
-        except CallerError:
-            raise
-        except Exception as error:  # every file system has errors of its own
-            raise CallerError(f"the label bank {place.url!r} cannot be read: {first_line(error)}") from error
-        if bank.content_hash() != self.labels_hash:
-            raise CallerError(f"the label bank {place.url!r} has changed since the scan was made")
-        return bank
+    @property
+    def directory(self) -> Directory:
+        return self.recorded.directory
 
+    @property
+    def config(self) -> Scan | Rescore:
+        return self.recorded.config
 
-@contextmanager
-def reading(url: str, name: str) -> Iterator[None]:
-    """Raises CallerError, naming the file, for whatever is wrong with it but that it is not there."""
-    try:
-        yield
-    except (CallerError, FileNotFoundError, NotADirectoryError):
-        raise
-    except Exception as error:  # every file system has errors of its own
-        raise CallerError(f"SCAN {url!r} cannot be read: {name}: {first_line(error)}") from error
+    @property
+    def planned(self) -> int:
+        return len(self.recorded.shards)
 
 
-def _learners(url: str, config: Scan | Rescore) -> Learners:
+def _learners(recorded: Recorded) -> Learners:
     """The methods that learn. Raises CallerError if nothing that they learn is kept."""
-    try:
-        methods = config.methods()
-    except CallerError as error:
-        raise CallerError(f"SCAN {url!r} cannot be read: {SCAN_FILE}: {error}") from error
+    url, methods, config = recorded.directory.url, recorded.methods, recorded.config
     learners = {**learners_of(methods), **learners_of(methods, "streaming")}
     if is_in_order(methods):
         names = ", ".join(name for name, chosen in methods.items() if is_sequential(chosen))

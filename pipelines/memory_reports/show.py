@@ -11,10 +11,11 @@ from pipelines.errors import CallerError
 from pipelines.label_reports.report import Report, Table
 from pipelines.memory_files import CARRIED
 from pipelines.memory_reports.rows import Rows, fills, learned_most
-from pipelines.memory_reports.scan import Recorded, reading
+from pipelines.memory_reports.scan import Learned
 from pipelines.memory_reports.stored import Stored, of_method
 from pipelines.memory_reports.tables import Inversions, OfMethod, by_method, tables_of
 from pipelines.parts import MEMORY
+from pipelines.recorded import reading
 from pipelines.storage import Directory
 
 TOP = 10
@@ -24,7 +25,7 @@ TOP = 10
 class Shown:
     """The memory of a scan, by method; `shards`: how many it is of."""
 
-    scan: Recorded
+    scan: Learned
     shards: int
     methods: Mapping[str, OfMethod]
     notes: Sequence[str]
@@ -77,19 +78,19 @@ def show(directory: Directory, top: int = TOP) -> Shown:
     """What is remembered; of each method the `top` labels. Raises CallerError if there is no memory to show."""
     if top < 0:
         raise CallerError(f"--top {top} is below 0; it is how many labels to show of each method")
-    scan, stored = Recorded.read(directory), Stored.read(directory)
+    scan, stored = Learned.read(directory), Stored.read(directory)
     if not stored.tables():
         raise CallerError(f"SCAN {directory.url!r} has no memory yet: none of its {scan.planned} shards is remembered")
     bank, notes = None, list(_notes(scan, stored))
     try:
-        bank = scan.bank()
+        bank = scan.recorded.bank()
     except CallerError as error:
         notes.append(f"Rows are known by number only, and empty ones not at all: {error}.")
     methods = {name: _of_method(name, scan, stored, bank, top) for name in scan.learners}
     return Shown(scan, len(stored.shards), methods, notes)
 
 
-def _notes(scan: Recorded, stored: Stored) -> Iterator[str]:
+def _notes(scan: Learned, stored: Stored) -> Iterator[str]:
     """What to know before any number."""
     if not scan.ended:
         yield (
@@ -109,7 +110,7 @@ def _notes(scan: Recorded, stored: Stored) -> Iterator[str]:
         yield "The last run has offered nothing to the memory."
 
 
-def _of_method(name: str, scan: Recorded, stored: Stored, bank: LabelBank | None, top: int) -> OfMethod:
+def _of_method(name: str, scan: Learned, stored: Stored, bank: LabelBank | None, top: int) -> OfMethod:
     chosen = scan.learners[name]
     with reading(scan.directory.url, MEMORY):
         rows = Rows.of(name, chosen, bank, stored.last_row(name))

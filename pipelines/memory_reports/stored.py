@@ -11,9 +11,9 @@ import pyarrow.parquet as pq
 from ood_core.memory import Candidates, MemoryBank
 from pipelines.errors import CallerError, first_line
 from pipelines.memory_files import EXTRA_NEGATIVES, MemoryFiles, Snapshot
-from pipelines.memory_reports.scan import reading
 from pipelines.parts import MEMORY
 from pipelines.readers.range_file import open_range
+from pipelines.recorded import reading
 from pipelines.storage import Directory, file_system
 
 COLUMNS = pa.schema({"method": pa.string(), "row": pa.int64(), "priority": pa.float64(), "key": pa.string()})
