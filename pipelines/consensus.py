@@ -1,5 +1,6 @@
 """Consensus after the base scores: anchors, votes, rounds, and the score tables. Every step is committed."""
 
+import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -80,26 +81,20 @@ class Steps:
         """Commits the scores of shards; how long each step took, in seconds."""
         import ray
 
-        took, last = {}, time.time()
-
-        def done(name: str) -> None:
-            nonlocal last
-            now = time.time()
-            took[f"{name}_s"], last = now - last, now
-
+        moments = [time.time()]
         say("consensus: anchors")
         anchors = self._anchors()
-        done("anchors")
+        moments.append(time.time())
         say(f"consensus: votes on {len(anchors)} anchors")
         self._vote(ray.put(anchors))
-        done("votes")
+        moments.append(time.time())
         agreement = self._agreement(len(anchors))
-        done("rounds")
-        say(f"consensus: the images agree with their neighbours by {agreement.agreement:.2f}")
-        committer = Committer(self.files.output, self.files.fingerprint, on_commit)
-        self._commit(committer, score, ray.put(agreement), remaining)
-        done("scores")
-        return {"consensus": took}
+        moments.append(time.time())
+        say(f"consensus: images agree with their neighbours by {agreement.agreement:.2f}")
+        self._score(ray.put(agreement), remaining, on_commit)
+        moments.append(time.time())
+        names = ("anchors_s", "votes_s", "rounds_s", "scores_s")
+        return {"consensus": {name: end - start for name, start, end in zip(names, moments, moments[1:], strict=False)}}
 
     def _anchors(self) -> np.ndarray:
         known = self.files.anchors()
@@ -107,12 +102,12 @@ class Steps:
             return known
         rows = sum(shard.rows or 0 for shard in self.embeddings)
         blocks = blocks_of([[shard] for shard in self.embeddings])
-        tables = list(by_tasks(self.pool, blocks, sample, self.consenting.embeddings, rows))
+        tables = list(by_tasks(self._without_gpus, blocks, sample, self.consenting.embeddings, rows))
         found = [row for table in tables for row in table.to_pylist()]
         images = sum(row["images"] for row in found)
         check_images(images)
-        parts = [sampled(row, self.consenting.embeddings.dim) for row in found]
-        anchors = fitted(Sample.together(parts), anchor_count(images, self.consenting.parameters))
+        together = Sample.together([sampled(row, self.consenting.embeddings.dim) for row in found])
+        anchors = fitted(together, anchor_count(images, self.consenting.parameters), self.pool)
         self.files.put_anchors(anchors)
         return anchors
 
@@ -120,8 +115,7 @@ class Steps:
         voted = self.files.voted()
         missing = [shard for shard in self.embeddings if shard.id not in voted]
         committer = Committer(self.files.output, self.files.fingerprint, lambda *_: None, VOTES)
-        blocks = blocks_of([[shard] for shard in missing])
-        for rows in by_tasks(self.pool, blocks, vote, self.consenting, anchors):
+        for rows in by_tasks(self.pool, blocks_of([[shard] for shard in missing]), vote, self.consenting, anchors):
             committer.add(rows)
         committer.check_whole(shard.id for shard in missing)
 
@@ -134,25 +128,36 @@ class Steps:
         size = -(-len(ids) // (GROUPS_A_WORKER * (self.pool.workers or 1)))
         groups = [pa.table({"id": ids[start : start + size]}) for start in range(0, len(ids), size)]
         while not known.finished:
-            tables = by_tasks(self.pool, groups, sum_up, self.files, ray.put(known))
+            tables = by_tasks(self._without_gpus, groups, sum_up, self.files, ray.put(known))
             sums = reduce(add, (sums_of(table) for cells in tables for table in unpacked(cells)))
             self.files.put_sums(len(known.known), sums)
             known = known.after(sums)
         return known
 
-    def _commit(self, committer: Committer, stage: Any, agreement: Any, shards: Sequence[Shard]) -> None:
-        blocks = [pa.table({"id": [shard.id]}) for shard in shards]
-        for rows in by_tasks(self.pool, blocks, stage, self.consenting, agreement):
+    def _score(self, agreement: Any, remaining: Sequence[Shard], on_commit: OnCommit) -> None:
+        committer = Committer(self.files.output, self.files.fingerprint, on_commit)
+        blocks = [pa.table({"id": [shard.id]}) for shard in remaining]
+        for rows in by_tasks(self._without_gpus, blocks, score, self.consenting, agreement):
             committer.add(rows)
-        committer.check_whole(shard.id for shard in shards)
+        committer.check_whole(shard.id for shard in remaining)
+
+    @property
+    def _without_gpus(self) -> ScorePool:
+        """For what only reads and adds up."""
+        return self.pool.model_copy(update={"gpus": None})
 
 
-def fitted(found: Sample, count: int) -> np.ndarray:
-    """Anchors, by a task that has the CPUs of a whole node: nothing else is to be done meanwhile."""
+def fitted(found: Sample, count: int, pool: ScorePool) -> np.ndarray:
+    """Anchors of a sample, by one task with all cores of its node: nobody else has anything to do meanwhile."""
     import ray
 
-    cpus = max(node["Resources"].get("CPU", 0) for node in ray.nodes() if node["Alive"])
-    return ray.get(ray.remote(num_cpus=cpus)(Sample.anchors).remote(ray.put(found), count))
+    def fit(together: Sample) -> np.ndarray:
+        import faiss
+
+        faiss.omp_set_num_threads(len(os.sched_getaffinity(0)))
+        return together.anchors(count)
+
+    return ray.get(ray.remote(num_cpus=pool.cpus or 1)(fit).remote(ray.put(found)))
 
 
 def described(output: Directory, methods: Mapping[str, Parameters]) -> dict[str, Any]:

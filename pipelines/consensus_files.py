@@ -96,9 +96,9 @@ class ConsensusFiles:
             step += 1
 
     def agreement(self, parameters: Consensus) -> Agreement | None:
-        """How far the steps have come; None if there are no anchors yet."""
-        anchors = self.anchors()
-        return None if anchors is None else Agreement(parameters, len(anchors), tuple(self.sums()))
+        """How far the steps have come; None if none is done yet."""
+        known = tuple(self.sums())
+        return Agreement(parameters, known[0].anchors.shape[1], known) if known else None
 
     def clear(self) -> None:
         self.output.remove(CONSENSUS)

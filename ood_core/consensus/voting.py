@@ -14,7 +14,7 @@ class Voting:
     """Finds the nearest anchors of images, in blocks of one shape, so that a row's votes are its own image's alone."""
 
     def __init__(self, anchors: Float32[np.ndarray, "anchors dim"], parameters: Consensus, device: str = "cpu") -> None:
-        self.columns = Columns(torch.from_numpy(anchors).to(device))
+        self.columns = Columns(torch.tensor(anchors, device=device))
         self.nearest = min(parameters.nearest, len(anchors))
         self.sharpness = parameters.sharpness
 

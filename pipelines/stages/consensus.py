@@ -23,7 +23,7 @@ from pipelines.pools import shards_of
 from pipelines.readers.embeddings import Rows
 from pipelines.stages.columns import ANCHOR, SHIFT, WEIGHT
 from pipelines.stages.in_order import packed
-from pipelines.stages.score import EMBEDDING, placed, with_end
+from pipelines.stages.score import EMBEDDING, halved, placed, with_end
 from pipelines.storage import Directory
 
 
@@ -103,10 +103,8 @@ def vote(consenting: Consenting, anchors: Any, block: pa.Table) -> Iterator[pa.T
     from ood_core.consensus.voting import Voting
 
     torch.set_num_threads(consenting.threads)
-    voting, column = (
-        Voting(ray.get(anchors), consenting.parameters, consenting.device),
-        score_column(consenting.parameters.base),
-    )
+    voting = Voting(ray.get(anchors), consenting.parameters, consenting.device)
+    column = score_column(consenting.parameters.base)
     nothing = Rows.of([], np.empty((0, consenting.embeddings.dim), np.float32))
     for shard in shards_of(block):
         scores = consenting.table(shard.id, [column])[column].to_numpy()
@@ -166,16 +164,5 @@ def _kept(table: pa.Table, keep_embeddings: bool) -> pa.Table:
     """The table with embeddings in half precision, or without."""
     if EMBEDDING not in table.column_names:
         return table
-    vectors = table[EMBEDDING]
-    table = table.drop_columns(EMBEDDING)
-    if not keep_embeddings:
-        return table
-    return table.append_column(EMBEDDING, halved(vectors))
-
-
-def halved(vectors: pa.ChunkedArray) -> pa.Array:
-    """Embeddings in float16."""
-    whole = vectors.combine_chunks()
-    ok, dim = np.flatnonzero(whole.is_valid().to_numpy(False)), whole.type.list_size
-    half = pa.array(whole.flatten().to_numpy().astype(np.float16))
-    return placed(pa.FixedSizeListArray.from_arrays(half, dim), ok, len(whole))
+    rest = table.drop_columns(EMBEDDING)
+    return rest.append_column(EMBEDDING, halved(table[EMBEDDING])) if keep_embeddings else rest

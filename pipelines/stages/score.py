@@ -155,6 +155,14 @@ def with_end(table: pa.Table, shard: str, count: int) -> pa.Table:
     return pa.concat_tables([table, end], promote_options="default")
 
 
+def halved(embeddings: pa.ChunkedArray) -> pa.Array:
+    """Embeddings in float16, null where there is none."""
+    whole = embeddings.combine_chunks()
+    ok, values = np.flatnonzero(whole.is_valid().to_numpy(False)), whole.flatten().to_numpy()
+    half = pa.FixedSizeListArray.from_arrays(pa.array(values.astype(np.float16)), whole.type.list_size)
+    return placed(half, ok, len(whole))
+
+
 def placed(values: Any, ok: np.ndarray, count: int) -> Any:
     """Values of the good rows at their places, null elsewhere."""
     if len(ok) == count:

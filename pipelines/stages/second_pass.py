@@ -10,7 +10,7 @@ from ood_core.labels import LabelBank
 from ood_core.methods import Parameters, score_column
 from pipelines.parts import FIRST_PASS, part_name, table_of
 from pipelines.stages.remember import Remembering, RememberingScorer
-from pipelines.stages.score import EMBEDDING, placed, with_end
+from pipelines.stages.score import EMBEDDING, halved, placed, with_end
 from pipelines.storage import Directory
 
 
@@ -62,7 +62,5 @@ class FinishShards:
         for column, values_of in more.items():
             table = table.append_column(column, placed(values_of, ok, len(rows)))
         if self.spec.embeddings:
-            half = pa.array(values.astype(np.float16).reshape(-1))
-            kept = pa.FixedSizeListArray.from_arrays(half, self.spec.bank.dim)
-            table = table.append_column(EMBEDDING, placed(kept, ok, len(rows)))
+            table = table.append_column(EMBEDDING, halved(rows[EMBEDDING]))
         return table
