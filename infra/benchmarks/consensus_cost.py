@@ -1,9 +1,9 @@
 """What consensus costs: the time of each of its steps, and peak memory, beside those of the base scores.
 
-`oodscan rescore` of synthetic float16 embeddings (`synthetic.py`) by NegLabel, then by NegLabel and consensus. Start-up,
-reading and writing are in both. From the second run follows, on paper, what `--paper-images` images take on
-`--paper-workers` workers of one thread like these: all steps grow with the number of images, votes with that of anchors
-besides, and the fit of the anchors with that of anchors alone, for its sample is bounded.
+`oodscan rescore` of synthetic float16 embeddings (`synthetic.py`) by NegLabel, and by NegLabel and consensus; start-up,
+reading and writing are in both. From the second run follows, on paper, what `--paper-images` images take on so many
+workers of one thread like these: all steps grow with the number of images, votes with that of anchors besides, and the
+fit of the anchors with that of anchors alone, for its sample is bounded.
 
 python -m infra.benchmarks.consensus_cost [--images 1000000] [--scratch DIR]
 """

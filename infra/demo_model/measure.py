@@ -22,7 +22,7 @@ from infra.demo_model.shards import ID_SUBJECT
 from ood_core.encoders import ClipEncoder
 from ood_core.labels import LabelBank
 from ood_core.memory.inversion import Inverter
-from ood_core.methods import MCM, AdaNeg, Debiased, InterNeg, NegLabel, NegRefine, Parameters
+from ood_core.methods import MCM, AdaNeg, Consensus, Debiased, InterNeg, NegLabel, NegRefine, Parameters
 from ood_core.metrics import auroc, metrics
 from ood_core.scores import score_dataset
 from ood_core.vocabulary import CSP
@@ -52,6 +52,7 @@ METHODS: Mapping[str, tuple[str, str, Parameters]] = {
     "AdaNeg, task, sequential": ("neglabel", "adaneg", AdaNeg(order="sequential")),
     "AdaNeg, sample, sequential": ("neglabel", "adaneg", AdaNeg(proxies="sample", order="sequential")),
     "InterNeg, no ID images": ("neglabel", "interneg", InterNeg()),
+    "Consensus over NegLabel": ("neglabel", "consensus", Consensus()),
 }
 """By what the table calls them: the bank, the method and its parameters, all at their published defaults."""
 BANKS: Mapping[str, tuple[str, str]] = {
@@ -121,7 +122,7 @@ def scores(demo: Path) -> tuple[list[str], Scores]:
             continue
         invert = Inverter(encoder, parameters.steps) if isinstance(parameters, InterNeg) else None
         shuffled = [keys[place] for place in order.tolist()]
-        asked = {method: parameters}
+        asked = {method: parameters, **({"neglabel": NegLabel()} if isinstance(parameters, Consensus) else {})}
         scored = score_dataset(banks[bank], asked, images[order], shuffled, encode=encode, invert=invert)
         found[name][order] = scored.scores[method]
     return subjects, found

@@ -77,6 +77,7 @@ def test_every_option_in_the_readme_exists() -> None:
             "labels show",
             "labels diff",
             "memory show",
+            "anchors show",
             "plan",
             "evaluate",
             "verify",
