@@ -17,7 +17,7 @@ import pipelines.consensus
 from ood_core.consensus.dataset import consensus
 from ood_core.consensus.log_odds import log_odds
 from ood_core.labels import BankInfo, LabelBank
-from ood_core.methods import Consensus, NegLabel
+from ood_core.methods import AdaNeg, Consensus, NegLabel
 from ood_core.scores import score_dataset
 from pipelines.config import ReadEmbeddings, Rescore, ScorePool
 from pipelines.consensus import Steps
@@ -46,6 +46,18 @@ def images(rows: int = ROWS) -> pa.Table:
     keys = [f"image {row}" for row in range(rows)]
     embeddings = pa.array(cells, pa.list_(pa.float32(), DIM))
     return pa.table({"key": keys, "embedding": embeddings, "anchor": keys, "consensus_weight": list(range(rows))})
+
+
+def good_images() -> tuple[list[str], torch.Tensor]:
+    """Keys and embeddings."""
+    given = images()
+    good = given.filter(given["embedding"].is_valid())
+    values = good["embedding"].combine_chunks().flatten().to_numpy().reshape(-1, DIM)
+    return good["key"].to_pylist(), torch.from_numpy(values.copy())
+
+
+def good_rows(output: Path) -> pa.Table:
+    return pq.read_table(output / "scores").filter(compute.field("status") == "ok")
 
 
 def bank() -> LabelBank:
@@ -92,14 +104,10 @@ def by_key(output: Path) -> pa.Table:
 
 
 def test_a_rescoring_finds_what_the_plain_functions_find(place: Path) -> None:
-    given = images()
-    good = given.filter(given["embedding"].is_valid())
-    embeddings = torch.from_numpy(good["embedding"].combine_chunks().flatten().to_numpy().reshape(-1, DIM).copy())
+    keys, embeddings = good_images()
     methods = {"neglabel": NegLabel(3), "consensus": Consensus(rounds=3)}
-    keys = good["key"].to_pylist()
     expected = score_dataset(bank(), methods, embeddings, keys).scores
-    found = pq.read_table(place / "whole/scores")
-    found = found.filter(compute.field("status") == "ok")
+    found = good_rows(place / "whole")
     assert found["key"].to_pylist() == keys
     for name, scores in expected.items():
         np.testing.assert_array_equal(found[f"score_{name}"].to_numpy(), scores)
@@ -109,6 +117,18 @@ def test_a_rescoring_finds_what_the_plain_functions_find(place: Path) -> None:
     np.testing.assert_array_equal(found["consensus_shift"].to_numpy(), whole.shift)
     assert whole.agreement > 0.3
     assert np.abs(whole.shift).max() > 0.1
+
+
+def test_consensus_over_sequential_order_is_that_of_the_plain_functions(place: Path) -> None:
+    param = {"consensus.base": "adaneg", "adaneg.batch_size": 50, "adaneg.groups": 3}
+    run(place, "in order", method=("adaneg", "consensus"), order="sequential", param=param)
+    assert verify(str(place / "in order"), {}).problems == []
+    keys, embeddings = good_images()
+    methods = {"adaneg": AdaNeg(order="sequential", batch_size=50, groups=3), "consensus": Consensus(base="adaneg")}
+    expected = score_dataset(bank(), methods, embeddings, keys).scores
+    found = good_rows(place / "in order")
+    for name, scores in expected.items():
+        np.testing.assert_array_equal(found[f"score_{name}"].to_numpy(), scores)
 
 
 def test_bad_rows_have_no_consensus_and_foreign_columns_keep_their_values(place: Path) -> None:
