@@ -107,7 +107,8 @@ class Steps:
         images = sum(row["images"] for row in found)
         check_images(images)
         together = Sample.together([sampled(row, self.consenting.embeddings.dim) for row in found])
-        anchors = fitted(together, anchor_count(images, self.consenting.parameters), self.pool)
+        count = min(anchor_count(images, self.consenting.parameters), len(together.hashes))
+        anchors = fitted(together, count, self.pool)
         self.files.put_anchors(anchors)
         return anchors
 

@@ -80,19 +80,22 @@ class Work:
         """Commits the scores of the shards; what it has cost."""
         chosen = consensus_of(self.run.methods)
         if chosen is None:
-            return self._base_scores(shards, SCORES, tally, clock, say)
-        files = ConsensusFiles(self.run.output, self.fingerprint)
-        wanted, before = lacking(files, self.run.plan.shards, shards), tally.records
-        cost = self._base_scores(wanted, FIRST_PASS, Tally(), clock, say)
-        steps = self._consensus(chosen, files, {shard.id for shard in wanted})
-        took = steps.score(shards, self._counting(tally, shards, say), say)
-        return {**cost, **took, "images": tally.records - before}
+            cost = self._base_scores(shards, SCORES, tally, clock, say)
+        else:
+            files = ConsensusFiles(self.run.output, self.fingerprint)
+            wanted, before = lacking(files, self.run.plan.shards, shards), tally.records
+            cost = self._base_scores(wanted, FIRST_PASS, Tally(), clock, say)
+            steps = self._consensus(chosen, files, {shard.id for shard in wanted})
+            cost |= steps.score(shards, self._counting(tally, shards, say), say)
+            cost["images"] = tally.records - before
+        workers = {"decode": self.decode.workers or 0, "encode": self.encode.workers or 0}
+        return clock.described(time.time(), workers) | cost
 
     def _base_scores(
         self, shards: Sequence[Shard], folder: str, tally: Tally, clock: Clock, say: Say
     ) -> dict[str, Any]:
         """Commits to the folder the rows that encoders make of the shards, but of methods that learn from all images:
-        theirs go to the scores, or, where these are the first pass, to a folder of their own."""
+        theirs go to the scores, or, where these are the first pass, to a folder of their own. What it has cost."""
         run, first = self.run, folder == FIRST_PASS
         embeddings = "float32" if first else "float16" if run.config.embeddings else None
         spec = ScoreSpec(run.bank, of_images(run.methods), embeddings)
@@ -109,8 +112,7 @@ class Work:
                     learned = Remembering(ray.put(run.carried.learned()), run.carried.version)
                     spec = replace(spec, remembering=learned)
                 self._over_images(unseen, spec, folder, tally, clock, say)
-        workers = {"decode": self.decode.workers or 0, "encode": self.encode.workers or 0}
-        return clock.described(time.time(), workers) | cost
+        return cost
 
     def _consensus(self, chosen: Consensus, files: ConsensusFiles, wanted: Collection[str]) -> Steps:
         """The steps over the shards that the first pass has left, `wanted`."""

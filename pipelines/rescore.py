@@ -155,14 +155,13 @@ class Work:
         chosen = consensus_of(self.run.methods)
         if chosen is None:
             cost = self._base_scores(shards, SCORES, tally, clock, say)
-            return clock.described(time.time(), {"score": self.pool.workers or 1}) | cost
-        files = ConsensusFiles(self.run.output, self.fingerprint)
-        wanted, before = lacking(files, self.run.plan.shards, shards), tally.records
-        cost = self._base_scores(wanted, FIRST_PASS, Tally(), clock, say)
-        steps = self._consensus(chosen, files, wanted)
-        performance = clock.described(time.time(), {"score": self.pool.workers or 1}) | cost
-        took = steps.score(shards, lambda _, table: tally.add(table), say)
-        return {**performance, **took, "images": tally.records - before}
+        else:
+            files = ConsensusFiles(self.run.output, self.fingerprint)
+            wanted, before = lacking(files, self.run.plan.shards, shards), tally.records
+            cost = self._base_scores(wanted, FIRST_PASS, Tally(), clock, say)
+            cost |= self._consensus(chosen, files, wanted).score(shards, lambda _, table: tally.add(table), say)
+            cost["images"] = tally.records - before
+        return clock.described(time.time(), {"score": self.pool.workers or 1}) | cost
 
     def _base_scores(
         self, shards: Sequence[Shard], folder: str, tally: Tally, clock: Clock, say: Say

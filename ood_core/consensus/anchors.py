@@ -16,7 +16,7 @@ ITERATIONS, SEED = 8, 0
 
 def anchor_count(images: int, parameters: Consensus) -> int:
     """How many anchors so many images have."""
-    return min(max(images // parameters.images_per_anchor, MIN_ANCHORS), parameters.max_anchors)
+    return min(max(images // parameters.images_per_anchor, MIN_ANCHORS), parameters.max_anchors, MOST_IMAGES)
 
 
 def image_hashes(keys: Sequence[str], embeddings: Float32[np.ndarray, "images dim"]) -> UInt64[np.ndarray, " images"]:

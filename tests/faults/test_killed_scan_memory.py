@@ -14,9 +14,11 @@ import pytest
 from pipelines.verify import verify
 from tests.faults.remembering import SHARDS, command, poll, remembered_files
 
-KILLS = int(os.environ.get("OODSCAN_KILLS", "5"))
+KILLS = int(os.environ.get("OODSCAN_KILLS", "4"))
 FIRST_PASS, BETWEEN, SECOND_PASS = "first-pass/part-*", "memory/snapshot-*", "second-pass/part-*"
 VOTES, SCORES = "consensus/votes/part-*", "scores/part-*"
+KINDS = (FIRST_PASS, BETWEEN, SECOND_PASS, VOTES, SCORES)
+"""In the order in which they come."""
 
 
 @dataclass(frozen=True)
@@ -29,19 +31,17 @@ class Moment:
 
 
 def moments(kills: int) -> list[Moment]:
-    """A fifth of them between the passes, as many in the second one, while images vote and while scores are written,
-    the others in the first. Starting again takes a few seconds, so that some of those between the passes are before the
-    scan has found what it has learned."""
-    chance, fifth = random.Random(1), kills // 5
-
-    def some(count: int) -> list[int]:
-        return sorted(chance.sample(range(1, SHARDS - 8), count))
-
-    return [
-        *(Moment(FIRST_PASS, files, chance.uniform(0, 0.2)) for files in some(kills - 4 * fifth)),
-        *(Moment(BETWEEN, 1, chance.uniform(0, 12 if number else 2)) for number in range(fifth)),
-        *(Moment(kind, files) for kind in (SECOND_PASS, VOTES, SCORES) for files in some(fifth)),
-    ]
+    """As many of each kind, as far as that goes, in the order in which they come. Starting again takes a few seconds,
+    so that some of those between the passes are before the scan has found what it has learned."""
+    chance, found = random.Random(1), []
+    for number, kind in enumerate((FIRST_PASS, BETWEEN, VOTES, SCORES, SECOND_PASS)):
+        times = len(range(number, kills, 5))
+        if kind == BETWEEN:
+            found += [Moment(kind, 1, chance.uniform(0, 12 if again else 2)) for again in range(times)]
+        else:
+            some = sorted(chance.sample(range(1, SHARDS - 8), times))
+            found += [Moment(kind, files, chance.uniform(0, 0.2) if kind == FIRST_PASS else 0) for files in some]
+    return sorted(found, key=lambda moment: KINDS.index(moment.kind))
 
 
 def files(output: Path, kind: str) -> int:
@@ -61,7 +61,7 @@ def killed(asked: list[str], output: Path, moment: Moment) -> str:
     finally:
         process.send_signal(signal.SIGKILL)
         process.wait()
-    return next((kind for kind in (SCORES, VOTES, SECOND_PASS, BETWEEN) if files(output, kind)), FIRST_PASS)
+    return next((kind for kind in reversed(KINDS) if files(output, kind)), FIRST_PASS)
 
 
 @pytest.mark.timeout(150 * (KILLS + 1))
@@ -75,7 +75,7 @@ def test_a_scan_killed_again_and_again_ends_with_the_bytes_of_one_left_alone(
         seen.append(killed(asked, output, moment))
         assert remembered_files(output).items() <= expected.items()
         assert not (output / "_SUCCESS").exists()
-    assert {FIRST_PASS, BETWEEN, SECOND_PASS, VOTES, SCORES} <= set(seen)
+    assert {moment.kind for moment in moments(KILLS)} <= set(seen)
     subprocess.run(asked, check=True, capture_output=True, timeout=280)
     assert remembered_files(output) == expected
     assert not list(output.glob("*-pass"))
