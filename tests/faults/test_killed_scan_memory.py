@@ -14,7 +14,7 @@ import pytest
 from pipelines.verify import verify
 from tests.faults.remembering import SHARDS, command, poll, remembered_files
 
-KILLS = int(os.environ.get("OODSCAN_KILLS", "4"))
+KILLS = int(os.environ.get("OODSCAN_KILLS", "3"))
 FIRST_PASS, BETWEEN, SECOND_PASS = "first-pass/part-*", "memory/snapshot-*", "second-pass/part-*"
 VOTES, SCORES = "consensus/votes/part-*", "scores/part-*"
 KINDS = (FIRST_PASS, BETWEEN, SECOND_PASS, VOTES, SCORES)

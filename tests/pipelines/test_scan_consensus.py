@@ -1,6 +1,5 @@
 """Scans by consensus: over scores that are there after one pass, or after two; equal to the plain functions."""
 
-import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -36,12 +35,6 @@ def asked(dataset: Path, bank: Path, output: Path, **changes: Any) -> Scan:
 
 def scanned(chosen: Scan) -> dict[str, Any]:
     return scan(Run.prepare(chosen, {}))
-
-
-def files_of(output: Path) -> dict[str, bytes]:
-    """Scores, embeddings, and all that the consensus was made with."""
-    found = [*output.glob("scores/*"), *output.glob("embeddings/*"), *output.glob("consensus/**/*.parquet")]
-    return {str(path.relative_to(output)): path.read_bytes() for path in found}
 
 
 def good_rows(output: Path, columns: Sequence[str]) -> pa.Table:
@@ -81,18 +74,6 @@ def test_the_scan_directory_keeps_votes_and_embeddings_and_drops_the_passes(refe
     ]  # fmt: skip
     assert pq.read_schema(min((reference / "embeddings").iterdir())).field("embedding").type.value_type == pa.float16()
     assert verify(str(reference), {}, reread=True).problems == []
-
-
-def test_what_is_lost_of_a_scan_is_made_again_with_the_same_bytes(
-    reference: Path, dataset: Path, bank_directory: Path, tmp_path: Path
-) -> None:
-    output = Path(shutil.copytree(reference, tmp_path / "scan"))
-    for pattern in ("scores/part-000001-*", "consensus/votes/part-000003-*"):
-        (lost,) = output.glob(pattern)
-        lost.unlink()
-    scanned(asked(dataset, bank_directory, output, embeddings=True))
-    assert files_of(output) == files_of(reference)
-    assert not list(output.glob("*-pass"))
 
 
 @pytest.mark.parametrize(
