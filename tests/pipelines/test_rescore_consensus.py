@@ -23,8 +23,11 @@ from pipelines.config import ReadEmbeddings, Rescore, ScorePool
 from pipelines.consensus import Steps
 from pipelines.errors import CallerError
 from pipelines.evaluate import evaluate
+from pipelines.parts import table_of
 from pipelines.rescore import Run, rescore
+from pipelines.storage import Directory
 from pipelines.verify import verify
+from tests.conftest import Storage
 
 ROWS, DIM, LABELS, IDS, BAD = 300, 16, 24, 6, (7, 131)
 OURS = ("score_neglabel", "score_consensus", "anchor", "consensus_weight", "consensus_shift")
@@ -339,3 +342,17 @@ def test_consensus_is_evaluated_within_one_scan_only(place: Path) -> None:
     assert found.to_json()["incomparable"] == ["consensus"]
     with pytest.raises(CallerError, match="--method consensus: its scores are relative to their scan"):
         evaluate([one], {"other": [str(foreign)]}, {}, ["consensus"])
+
+
+@pytest.mark.parametrize("storage", ["moto"], indirect=True)
+def test_a_rescoring_in_s3_goes_on_where_something_is_lost(place: Path, storage: Storage) -> None:
+    chosen = asked(place, "").model_copy(update={"output": f"{storage.root}/scan"})
+    rescore(Run.prepare(chosen, storage.options))
+    output = Directory(chosen.output, storage.options)
+    output.remove("consensus/anchors.parquet")
+    output.remove(f"scores/{PART}")
+    rescore(Run.prepare(chosen, storage.options))
+    assert verify(chosen.output, storage.options).problems == []
+    assert output.names("first-pass") == []
+    name = "consensus/anchors.parquet"
+    assert table_of(output.read(name)).equals(table_of((place / "whole" / name).read_bytes()))
