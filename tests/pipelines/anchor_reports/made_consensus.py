@@ -12,7 +12,6 @@ from ood_core.consensus.log_odds import log_odds
 from ood_core.consensus.votes import Votes
 from ood_core.labels import LabelBank
 from ood_core.methods import Consensus, NegLabel
-from pipelines.config import Model, Scan
 from pipelines.consensus_files import ConsensusFiles, votes_of, votes_table
 from pipelines.identity import asked_for, begin, fingerprint, of_model
 from pipelines.parts import FINGERPRINT_KEY, RECORDS_KEY, SCORES, VOTES, parquet_of, part_name
@@ -20,6 +19,7 @@ from pipelines.plan import plan
 from pipelines.stages.score import placed
 from pipelines.storage import Directory
 from tests.pipelines.made_scan import FACTS, SPEC
+from tests.pipelines.shown import configured
 
 EMPTY, FIRST, SECOND, THIRD = SHARDS = "000000-empty", "000001-data", "000002-data", "000003-data"
 ANCHORS = np.array(
@@ -38,15 +38,6 @@ IMAGES: dict[str, list[Image]] = {
 PARAMETERS = Consensus(nearest=2)
 
 
-def configured(root: Path, **chosen: Any) -> Scan:
-    given = {"method": ("neglabel", "consensus"), "param": {"consensus.nearest": 2}} | chosen
-    read: Any = {"images_per_shard": 3}
-    return Scan(
-        input=(str(root / "data"),), labels=str(root / "bank"), output=str(root / "out"), read=read,
-        model=Model(name="bundled"), **given,
-    )  # fmt: skip
-
-
 def save_bank(root: Path, negatives: int = 4) -> LabelBank:
     texts = ["cat", "dog", "hammer", "flag", "red|hot", "cloud"][: 2 + negatives]
     count = len(texts)
@@ -62,7 +53,7 @@ def begun(root: Path, negatives: int = 4, **chosen: Any) -> ConsensusFiles:
     (root / "data/empty.tar").write_bytes(bytes(10240))
     for number in range(8):
         (root / f"data/{number}.jpg").write_bytes(b"image")
-    config = configured(root, **chosen)
+    config = configured(root, **{"method": ("neglabel", "consensus"), "param": {"consensus.nearest": 2}} | chosen)
     planned, output = plan(config.input, config.read, {}), Directory(config.output)
     assert tuple(shard.id for shard in planned.shards) == SHARDS
     content_hash = save_bank(root, negatives).content_hash()

@@ -10,13 +10,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from typer.testing import CliRunner
 
 from ood_core.consensus.exact import UNIT
 from pipelines.anchor_reports.show import show
-from pipelines.cli import app
 from pipelines.consensus_files import TOTALS_KEY
-from pipelines.errors import CallerError
 from pipelines.parts import SCORES, VOTES, part_name
 from pipelines.storage import Directory
 from tests.conftest import Storage
@@ -36,6 +33,7 @@ from tests.pipelines.anchor_reports.made_consensus import (
     scores_table,
     whole,
 )
+from tests.pipelines.shown import Showing, bad_bank, cut, gone_bank, rewritten
 
 NOTHING, SOMEWHAT, ALIKE = (
     "an image's neighbours say nothing of its own score, and consensus leaves scores alone",
@@ -50,21 +48,8 @@ def out(tmp_path: Path) -> Path:
     return whole(tmp_path)
 
 
-def printed(*arguments: str | Path) -> str:
-    ended = CliRunner().invoke(app, ["anchors", "show", *map(str, arguments)], catch_exceptions=False)
-    assert ended.exit_code == 0
-    return ended.stdout
-
-
-def said_of(*arguments: str | Path) -> dict[str, Any]:
-    return json.loads(printed(*arguments, "--json"))
-
-
-def refusal(*arguments: str | Path) -> str:
-    with pytest.raises(CallerError) as refused:
-        printed(*arguments)
-    assert "\n" not in str(refused.value)
-    return str(refused.value)
+SHOWING = Showing("anchors")
+printed, said_of, refusal = SHOWING.printed, SHOWING.said_of, SHOWING.refusal
 
 
 TEXT = """\
@@ -272,14 +257,6 @@ def other_bank(directory: Path) -> None:
     save_bank(directory.parent, 3)
 
 
-def gone_bank(directory: Path) -> None:
-    (directory / "labels.parquet").unlink()
-
-
-def bad_bank(directory: Path) -> None:
-    (directory / "labels.parquet").write_bytes(b"PAR1")
-
-
 @pytest.mark.parametrize(
     ("spoil", "reason"),
     [
@@ -306,10 +283,6 @@ def test_without_its_label_bank_anchors_are_shown_without_labels(
     assert [line.split()[0] for line in told.splitlines()[-7:]] == ["1", "c0", "2", r"b|2\n\x1b[31m", "b0", "c1", "0"]
 
 
-def cut(content: bytes) -> bytes:
-    return content[:-20]
-
-
 def flipped(name: str) -> Callable[[bytes], bytes]:
     """With one wrong bit in a column."""
 
@@ -320,15 +293,6 @@ def flipped(name: str) -> Callable[[bytes], bytes]:
         first = chunk.dictionary_page_offset if chunk.has_dictionary_page else chunk.data_page_offset
         place = first + chunk.total_compressed_size - 1
         return content[:place] + bytes([content[place] ^ 1]) + content[place + 1 :]
-
-    return apply
-
-
-def rewritten(change: Callable[[pa.Table], pa.Table]) -> Callable[[bytes], bytes]:
-    def apply(content: bytes) -> bytes:
-        table, buffer = pq.read_table(io.BytesIO(content)), io.BytesIO()
-        pq.write_table(change(table), buffer)
-        return buffer.getvalue()
 
     return apply
 

@@ -11,13 +11,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from typer.testing import CliRunner
 
 from ood_core.labels import LabelBank
 from ood_core.memory import Candidates
-from pipelines.cli import app
-from pipelines.config import Memory, Model, Scan
-from pipelines.errors import CallerError
+from pipelines.config import Memory
 from pipelines.identity import asked_for, begin, fingerprint, of_model
 from pipelines.memory_files import CARRIED, EXTRA_NEGATIVES, MemoryFiles, memory_table
 from pipelines.memory_reports.show import show
@@ -25,6 +22,7 @@ from pipelines.plan import plan
 from pipelines.storage import Directory
 from tests.conftest import Storage
 from tests.pipelines.made_scan import FACTS, SPEC
+from tests.pipelines.shown import Showing, bad_bank, configured, cut, gone_bank, rewritten
 
 EMPTY, FIRST, SECOND = "000000-empty", "000001-data", "000002-data"
 Image = tuple[int, float, str]
@@ -55,15 +53,6 @@ def table(images: Of) -> pa.Table:
     return pa.concat_tables(parts)
 
 
-def configured(root: Path, **chosen: Any) -> Scan:
-    given = {"method": ("neglabel", "adaneg"), "param": {"adaneg.memory_length": 3}} | chosen
-    read: Any = {"images_per_shard": 3}
-    return Scan(
-        input=(str(root / "data"),), labels=str(root / "bank"), output=str(root / "out"), read=read,
-        model=Model(name="bundled"), **given,
-    )  # fmt: skip
-
-
 def begun(root: Path, **chosen: Any) -> MemoryFiles:
     """A scan of five images, that is of three shards, and two ID labels, of which nothing is remembered yet."""
     bank = LabelBank(
@@ -75,7 +64,7 @@ def begun(root: Path, **chosen: Any) -> MemoryFiles:
     (root / "data/empty.tar").write_bytes(bytes(10240))
     for number in range(5):
         (root / f"data/{number}.jpg").write_bytes(b"image")
-    config = configured(root, **chosen)
+    config = configured(root, **{"method": ("neglabel", "adaneg"), "param": {"adaneg.memory_length": 3}} | chosen)
     planned, output = plan(config.input, config.read, {}), Directory(config.output)
     assert [shard.id for shard in planned.shards] == [EMPTY, FIRST, SECOND]
     identity = asked_for(config, config.methods(), bank.content_hash(), planned) | of_model(SPEC, FACTS)
@@ -115,21 +104,8 @@ def out(tmp_path: Path) -> Path:
     return tmp_path / "out"
 
 
-def printed(*arguments: str | Path) -> str:
-    ended = CliRunner().invoke(app, ["memory", "show", *map(str, arguments)], catch_exceptions=False)
-    assert ended.exit_code == 0
-    return ended.stdout
-
-
-def said_of(*arguments: str | Path) -> dict[str, Any]:
-    return json.loads(printed(*arguments, "--json"))
-
-
-def refusal(*arguments: str | Path) -> str:
-    with pytest.raises(CallerError) as refused:
-        printed(*arguments)
-    assert "\n" not in str(refused.value)
-    return str(refused.value)
+SHOWING = Showing("memory")
+printed, said_of, refusal = SHOWING.printed, SHOWING.said_of, SHOWING.refusal
 
 
 def test_a_memory_is_shown_with_what_it_has_cost(out: Path) -> None:
@@ -391,14 +367,6 @@ def other_bank(directory: Path) -> None:
     )
 
 
-def gone_bank(directory: Path) -> None:
-    (directory / "labels.parquet").unlink()
-
-
-def bad_bank(directory: Path) -> None:
-    (directory / "labels.parquet").write_bytes(b"PAR1")
-
-
 @pytest.mark.parametrize(
     ("spoil", "reason"),
     [
@@ -463,21 +431,8 @@ def test_what_is_no_scan_directory_is_named(tmp_path: Path, name: str) -> None:
     )
 
 
-def cut(content: bytes) -> bytes:
-    return content[:-20]
-
-
 def flipped(content: bytes) -> bytes:
     return content[:60] + bytes([content[60] ^ 1]) + content[61:]
-
-
-def rewritten(change: Callable[[pa.Table], pa.Table]) -> Callable[[bytes], bytes]:
-    def apply(content: bytes) -> bytes:
-        buffer = io.BytesIO()
-        pq.write_table(change(pq.read_table(io.BytesIO(content))), buffer)
-        return buffer.getvalue()
-
-    return apply
 
 
 def with_rows(rows: pa.Array) -> Callable[[bytes], bytes]:
