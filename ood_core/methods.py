@@ -182,6 +182,11 @@ def of_images(methods: Mapping[str, Parameters]) -> dict[str, Parameters]:
     return {name: chosen for name, chosen in methods.items() if not isinstance(chosen, Consensus)}
 
 
+def consensus_of(methods: Mapping[str, Parameters]) -> Consensus | None:
+    """The parameters of consensus, if it was asked for."""
+    return next((chosen for chosen in methods.values() if isinstance(chosen, Consensus)), None)
+
+
 def needs_texts(parameters: Parameters) -> bool:
     """Whether a text encoder is needed beyond the label bank's embeddings."""
     return isinstance(parameters, NegRefine) or (isinstance(parameters, InterNeg) and parameters.inverts)

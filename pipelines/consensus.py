@@ -6,34 +6,31 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import reduce
 from operator import add
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import pyarrow as pa
 
 from ood_core.consensus.agreement import Agreement
 from ood_core.consensus.anchors import Sample, anchor_count
-from ood_core.methods import MIN_ANCHORS, Consensus, Parameters
+from ood_core.methods import MIN_ANCHORS, Consensus, Parameters, consensus_of
 from pipelines.commit import Committer
 from pipelines.config import ScorePool
-from pipelines.consensus_files import ConsensusFiles, sums_of
+from pipelines.consensus_files import ANCHORS, ConsensusFiles, sums_of
 from pipelines.errors import CallerError
-from pipelines.parts import VOTES
-from pipelines.plan import Shard
-from pipelines.pools import blocks_of, by_tasks
+from pipelines.outcome import counting
+from pipelines.parts import FIRST_PASS, SCORES, VOTES
+from pipelines.plan import Shard, blocks_of
+from pipelines.pools import by_tasks
 from pipelines.progress import Say
 from pipelines.stages.consensus import Consenting, sample, sampled, score, sum_up, vote
 from pipelines.stages.in_order import unpacked
 from pipelines.storage import Directory
+from pipelines.summary import Clock, Tally
 
 OnCommit = Callable[[str, pa.Table], None]
 GROUPS_A_WORKER = 4
 """Into so many groups of shards the work of a step is cut."""
-
-
-def consensus_of(methods: Mapping[str, Parameters]) -> Consensus | None:
-    """The parameters of consensus, if it was asked for."""
-    return next((chosen for chosen in methods.values() if isinstance(chosen, Consensus)), None)
 
 
 def check_base(methods: Mapping[str, Parameters]) -> None:
@@ -56,12 +53,42 @@ def check_images(images: int) -> None:
 
 def lacking(files: ConsensusFiles, planned: Sequence[Shard], remaining: Sequence[Shard]) -> list[Shard]:
     """The planned shards whose rows and embeddings are needed; votes without anchors, and sums without votes, go."""
-    if files.anchors() is None:
+    if not files.output.exists(ANCHORS):
         files.clear()
     voted, wanted = files.voted(), {shard.id for shard in remaining}
     if not voted.issuperset(shard.id for shard in planned):
         files.forget_sums()
     return [*remaining, *(shard for shard in planned if shard.id not in voted | wanted)]
+
+
+class Scoring(Protocol):
+    """A scan or a rescoring, on a cluster."""
+
+    @property
+    def run(self) -> Any: ...
+
+    @property
+    def fingerprint(self) -> str: ...
+
+    def base_scores(self, shards: Sequence[Shard], folder: str, tally: Tally, clock: Clock, say: Say) -> dict[str, Any]:
+        """Commits to the folder the scores of all methods but consensus; what it has cost."""
+        ...
+
+    def steps(self, chosen: Consensus, files: ConsensusFiles, wanted: Sequence[Shard]) -> "Steps":
+        """What is left to do once the first pass has left rows of the shards that are `wanted`."""
+        ...
+
+
+def scored(work: Scoring, remaining: Sequence[Shard], tally: Tally, clock: Clock, say: Say) -> dict[str, Any]:
+    """Commits the scores of shards, by consensus after all others if it was asked for; what it has cost."""
+    chosen = consensus_of(work.run.methods)
+    if chosen is None:
+        return work.base_scores(remaining, SCORES, tally, clock, say)
+    files = ConsensusFiles(work.run.output, work.fingerprint)
+    wanted, before = lacking(files, work.run.plan.shards, remaining), tally.records
+    cost = work.base_scores(wanted, FIRST_PASS, Tally(), clock, say)
+    cost |= work.steps(chosen, files, wanted).score(remaining, counting(tally, remaining, say), say)
+    return {**cost, "images": tally.records - before}
 
 
 @dataclass(frozen=True)

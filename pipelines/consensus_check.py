@@ -1,19 +1,18 @@
 """Is a scan's consensus what its images say? Every step is summed up once more from the votes, and compared."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pyarrow as pa
 
 from ood_core.consensus.agreement import Agreement, Sums
 from ood_core.consensus.log_odds import log_odds
-from ood_core.methods import Consensus, Parameters, score_column
+from ood_core.methods import Consensus, Parameters, consensus_of, score_column
+from pipelines.checked import checked
 from pipelines.config import Rescore, Scan
-from pipelines.consensus import consensus_of
 from pipelines.consensus_files import ANCHORS, SUMS, sums_of, votes_of
-from pipelines.errors import first_line
-from pipelines.parts import FINGERPRINT_KEY, SCORES, VOTES, part_name, table_of
+from pipelines.parts import SCORES, VOTES, part_name, table_of
 from pipelines.plan import Shard
 from pipelines.readers.parquet import DAMAGE
 from pipelines.stages.columns import ANCHOR, SHIFT, WEIGHT
@@ -32,8 +31,9 @@ def consensus_problems(
     check = _Check(output, expected, chosen, methods[chosen.base], tuple(methods))
     agreement = check.recorded()
     if agreement:
+        before = [replace(agreement, known=agreement.known[:step]) for step in range(agreement.steps)]
         for shard in shards:
-            check.look_at(shard, agreement)
+            check.look_at(shard, agreement, before)
         check.compare(agreement)
     yield from check.problems
 
@@ -60,8 +60,8 @@ class _Check:
             return None
         return Agreement(self.chosen, len(anchors), tuple(found))
 
-    def look_at(self, shard: Shard, agreement: Agreement) -> None:
-        """Compares a shard's scores with its votes, and adds up what these come to."""
+    def look_at(self, shard: Shard, agreement: Agreement, before: Sequence[Agreement]) -> None:
+        """Compares a shard's scores with its votes, and adds up what these come to. `before`: each step."""
         name = part_name(shard.id)
         voted, columns = self._read(f"{VOTES}/{name}"), [score_column(method) for method in self.methods]
         try:
@@ -81,9 +81,6 @@ class _Check:
         elif not consented(scores, voted, agreement, self.methods).equals(scores):
             self.problems.append(f"{SCORES}/{name}: score_consensus is not what the votes come to")
         else:
-            before = [
-                Agreement(self.chosen, agreement.anchor_count, agreement.known[:k]) for k in range(agreement.steps)
-            ]
             parts = [one.sums(votes) for one in before]
             self.sums = [known + part for known, part in zip(self.sums, parts, strict=True)] if self.sums else parts
 
@@ -97,14 +94,6 @@ class _Check:
                 self.problems.append(f"{SUMS}{step}.parquet is not what the votes come to")
 
     def _read(self, name: str) -> pa.Table | None:
-        try:
-            table = table_of(self.output.read(name))
-        except FileNotFoundError:
-            self.problems.append(f"{name} is missing")
-            return None
-        except DAMAGE as error:
-            self.problems.append(f"{name} cannot be read: {first_line(error)}")
-            return None
-        if (table.schema.metadata or {}).get(FINGERPRINT_KEY, b"").decode() != self.expected:
-            self.problems.append(f"{name} carries the fingerprint of another scan")
+        table, found = checked(self.output, name, self.expected)
+        self.problems += found
         return table

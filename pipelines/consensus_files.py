@@ -82,8 +82,7 @@ class ConsensusFiles:
         return table_of(self.output.read(f"{VOTES}/{part_name(shard)}"))
 
     def put_sums(self, step: int, sums: Sums) -> None:
-        table = sums_table(sums)
-        self._put(f"{SUMS}{step}.parquet", table)
+        self._put(f"{SUMS}{step}.parquet", sums_table(sums))
 
     def sums(self) -> Iterator[Sums]:
         """Of one step after another, as far as they are there."""

@@ -7,13 +7,12 @@ import pyarrow as pa
 from ood_core.memory import MemoryBank
 from ood_core.memory.rows import adaneg_capacities, interneg_capacities
 from ood_core.methods import AdaNeg, InterNeg
+from pipelines.checked import checked
 from pipelines.config import Rescore, Scan
-from pipelines.errors import first_line
 from pipelines.learning import VERDICTS, adapts, is_in_order, learners_of
 from pipelines.memory_files import CARRIED, EXTRA_NEGATIVES, MemoryFiles, by_method, memory_table
-from pipelines.parts import CANDIDATES, FINGERPRINT_KEY, MEMORY, part_name, table_of
+from pipelines.parts import CANDIDATES, MEMORY, part_name
 from pipelines.plan import Shard
-from pipelines.readers.parquet import DAMAGE
 from pipelines.storage import Directory
 
 
@@ -39,16 +38,10 @@ def memory_problems(output: Directory, config: Scan | Rescore, shards: Sequence[
 def _read(output: Directory, names: Sequence[str], expected: str) -> tuple[dict[str, pa.Table], list[str]]:
     tables, problems = {}, []
     for name in names:
-        try:
-            tables[name] = table_of(output.read(name))
-        except FileNotFoundError:
-            problems.append(f"{name} is missing")
-            continue
-        except DAMAGE as error:
-            problems.append(f"{name} cannot be read: {first_line(error)}")
-            continue
-        if (tables[name].schema.metadata or {}).get(FINGERPRINT_KEY, b"").decode() != expected:
-            problems.append(f"{name} carries the fingerprint of another scan")
+        table, found = checked(output, name, expected)
+        problems += found
+        if table is not None:
+            tables[name] = table
     return tables, problems
 
 

@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import pyarrow as pa
@@ -79,3 +79,16 @@ def every_few_seconds(say: Say, wait_s: float = 5.0) -> Callable[[int, int, int]
             said = now
 
     return progress
+
+
+def counting(tally: Tally, shards: Sequence[object], say: Say) -> Callable[[str, pa.Table], None]:
+    """What is done when one of the shards is committed that was encoded, or scored by other methods, before."""
+    progress, done = every_few_seconds(say), 0
+
+    def on_commit(_: str, table: pa.Table) -> None:
+        nonlocal done
+        done += 1
+        tally.add(table)
+        progress(done, len(shards), tally.records)
+
+    return on_commit

@@ -2,9 +2,9 @@
 what can be scored and fills the memory, the second scores the embeddings against it. Else there is one."""
 
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
@@ -16,7 +16,7 @@ from ood_core.methods import NEEDS_LOCAL_FEATURES, Consensus, Parameters, of_ima
 from pipelines.cluster import Cluster, fitted, fitted_scorers, limit_read_ahead, model_facts, model_spec, tables
 from pipelines.commit import Committer
 from pipelines.config import EncodePool, Pool, ReadEmbeddings, ScorePool
-from pipelines.consensus import Steps, consensus_of, lacking
+from pipelines.consensus import Steps, scored
 from pipelines.consensus_files import ConsensusFiles
 from pipelines.embedding_plan import plan_embeddings
 from pipelines.errors import CallerError
@@ -24,10 +24,9 @@ from pipelines.identity import begin, check_unchanged, fingerprint, of_model
 from pipelines.label_files import check_bank_fits
 from pipelines.learning import Keeper, Learners, Learning, adapts, keeping, learners_of
 from pipelines.memory_files import MemoryFiles
-from pipelines.outcome import every_few_seconds
+from pipelines.outcome import counting, every_few_seconds
 from pipelines.parts import FIRST_PASS, SCORES, SECOND_PASS, committed
-from pipelines.plan import SCHEMA as PLAN_SCHEMA
-from pipelines.plan import Shard
+from pipelines.plan import Shard, blocks_of
 from pipelines.pools import mapped
 from pipelines.progress import Say
 from pipelines.stages.consensus import Consenting, FirstPass
@@ -78,22 +77,11 @@ class Work:
 
     def score(self, shards: list[Shard], tally: Tally, clock: Clock, say: Say) -> dict[str, Any]:
         """Commits the scores of the shards; what it has cost."""
-        chosen = consensus_of(self.run.methods)
-        if chosen is None:
-            cost = self._base_scores(shards, SCORES, tally, clock, say)
-        else:
-            files = ConsensusFiles(self.run.output, self.fingerprint)
-            wanted, before = lacking(files, self.run.plan.shards, shards), tally.records
-            cost = self._base_scores(wanted, FIRST_PASS, Tally(), clock, say)
-            steps = self._consensus(chosen, files, {shard.id for shard in wanted})
-            cost |= steps.score(shards, self._counting(tally, shards, say), say)
-            cost["images"] = tally.records - before
+        cost = scored(self, shards, tally, clock, say)
         workers = {"decode": self.decode.workers or 0, "encode": self.encode.workers or 0}
         return clock.described(time.time(), workers) | cost
 
-    def _base_scores(
-        self, shards: Sequence[Shard], folder: str, tally: Tally, clock: Clock, say: Say
-    ) -> dict[str, Any]:
+    def base_scores(self, shards: Sequence[Shard], folder: str, tally: Tally, clock: Clock, say: Say) -> dict[str, Any]:
         """Commits to the folder the rows that encoders make of the shards, but of methods that learn from all images:
         theirs go to the scores, or, where these are the first pass, to a folder of their own. What it has cost."""
         run, first = self.run, folder == FIRST_PASS
@@ -114,9 +102,9 @@ class Work:
                 self._over_images(unseen, spec, folder, tally, clock, say)
         return cost
 
-    def _consensus(self, chosen: Consensus, files: ConsensusFiles, wanted: Collection[str]) -> Steps:
-        """The steps over the shards that the first pass has left, `wanted`."""
-        run = self.run
+    def steps(self, chosen: Consensus, files: ConsensusFiles, wanted: Sequence[Shard]) -> Steps:
+        """Of consensus, over what the passes have left of the shards that are `wanted`."""
+        run, ids = self.run, {shard.id for shard in wanted}
         learned = learners_of(run.methods) and not run.config.memory.freeze
         consenting = Consenting(
             files=files,
@@ -129,7 +117,7 @@ class Work:
             device=self.model.device,
             threads=self.finish.threads,
         )
-        embeddings = [shard for shard in self._first_pass() if shard.id in wanted] if wanted else []
+        embeddings = [shard for shard in self._first_pass() if shard.id in ids] if ids else []
         return Steps(consenting, self.finish, run.plan.shards, embeddings)
 
     def _keeping(self, learners: Learners, shards: Sequence[Shard]) -> AbstractContextManager[Keeper]:
@@ -194,8 +182,7 @@ class Work:
         """Shards to rows of scores, streaming from one pool of actors, which reads and decodes, to another."""
         height, width = self.facts.preprocessing.size
         limit_read_ahead(self.encode, height * width * 3)
-        rows = [pa.Table.from_pylist([asdict(shard)], PLAN_SCHEMA) for shard in shards]
-        records = ray.data.from_blocks(rows).map_batches(
+        records = ray.data.from_blocks(blocks_of([[shard] for shard in shards])).map_batches(
             DecodeShards,
             fn_constructor_args=(self.run.config.read, self.facts.preprocessing, self.run.options),
             batch_size=None,
@@ -245,23 +232,11 @@ class Work:
             self.model.device,
             self.finish.threads,
         )
-        committer = Committer(run.output, self.fingerprint, self._counting(tally, unseen, say), folder)
+        committer = Committer(run.output, self.fingerprint, counting(tally, unseen, say), folder)
         blocks = [pa.table({"id": [shard.id]}) for shard in unseen]
         for rows in mapped(self.finish, blocks, FinishShards, (spec,)):
             committer.add(rows)
         committer.check_whole(shard.id for shard in unseen)
-
-    def _counting(self, tally: Tally, shards: Sequence[Shard], say: Say) -> Callable[[str, pa.Table], None]:
-        """What is done when a shard is committed that was encoded before."""
-        progress, done = every_few_seconds(say), 0
-
-        def on_commit(_: str, table: pa.Table) -> None:
-            nonlocal done
-            done += 1
-            tally.add(table)
-            progress(done, len(shards), tally.records)
-
-        return on_commit
 
 
 def check_local_features(methods: Mapping[str, Parameters], spec: ModelSpec, facts: ModelFacts) -> None:

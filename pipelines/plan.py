@@ -152,3 +152,13 @@ def _check_parquet(shards: Sequence[Shard], read: Read, options: Mapping[str, An
 
 def content_hash(value: Any) -> str:
     return hashlib.sha256(json.dumps(value, ensure_ascii=False).encode()).hexdigest()[:16]
+
+
+def blocks_of(groups: Sequence[Sequence[Shard]]) -> list[pa.Table]:
+    """A table for each group of shards."""
+    return [pa.Table.from_pylist([asdict(shard) for shard in group], SCHEMA) for group in groups]
+
+
+def shards_of(block: pa.Table) -> list[Shard]:
+    """The inverse of `blocks_of`, for one of them."""
+    return [Shard(**row) for row in block.to_pylist()]

@@ -13,7 +13,7 @@ from ood_core.methods import NEEDS_LOCAL_FEATURES, Consensus, Parameters, of_ima
 from pipelines.carried import Carried, carried_by
 from pipelines.commit import Committer
 from pipelines.config import EncodePool, Rescore, ScorePool
-from pipelines.consensus import Steps, check_base, check_images, consensus_of, lacking
+from pipelines.consensus import Steps, check_base, check_images, scored
 from pipelines.consensus import described as consensus_described
 from pipelines.consensus_files import ConsensusFiles
 from pipelines.embedding_plan import plan_embeddings
@@ -32,7 +32,7 @@ from pipelines.learning import (
 )
 from pipelines.memory_files import Memories, MemoryFiles
 from pipelines.outcome import SUCCESS_FILE, Say, clear, every_few_seconds, finish, tallied
-from pipelines.parts import FIRST_PASS, SCORES, committed
+from pipelines.parts import FIRST_PASS, committed
 from pipelines.plan import Plan, Shard
 from pipelines.pools import over
 from pipelines.stages.consensus import Consenting, Tables
@@ -152,20 +152,10 @@ class Work:
 
     def score(self, shards: list[Shard], tally: Tally, clock: Clock, say: Say) -> dict[str, Any]:
         """Commits the scores of the shards; what it has cost."""
-        chosen = consensus_of(self.run.methods)
-        if chosen is None:
-            cost = self._base_scores(shards, SCORES, tally, clock, say)
-        else:
-            files = ConsensusFiles(self.run.output, self.fingerprint)
-            wanted, before = lacking(files, self.run.plan.shards, shards), tally.records
-            cost = self._base_scores(wanted, FIRST_PASS, Tally(), clock, say)
-            cost |= self._consensus(chosen, files, wanted).score(shards, lambda _, table: tally.add(table), say)
-            cost["images"] = tally.records - before
+        cost = scored(self, shards, tally, clock, say)
         return clock.described(time.time(), {"score": self.pool.workers or 1}) | cost
 
-    def _base_scores(
-        self, shards: Sequence[Shard], folder: str, tally: Tally, clock: Clock, say: Say
-    ) -> dict[str, Any]:
+    def base_scores(self, shards: Sequence[Shard], folder: str, tally: Tally, clock: Clock, say: Say) -> dict[str, Any]:
         """Commits to the folder the scores of the shards, but for consensus; what the memory has cost."""
         done, progress = committed(self.run.output, folder), every_few_seconds(say)
         unseen = [shard for shard in shards if shard.id not in done]
@@ -178,7 +168,8 @@ class Work:
         committer = Committer(self.run.output, self.fingerprint, on_commit, folder, done=set(done))
         return self._committed(unseen, committer, say) if unseen else {}
 
-    def _consensus(self, chosen: Consensus, files: ConsensusFiles, wanted: Sequence[Shard]) -> Steps:
+    def steps(self, chosen: Consensus, files: ConsensusFiles, wanted: Sequence[Shard]) -> Steps:
+        """Of consensus, over the embeddings of the shards that are `wanted`."""
         run = self.run
         consenting = Consenting(
             files=files,

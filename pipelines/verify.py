@@ -1,6 +1,5 @@
 """Is a scan whole? Every planned record exactly once, every file readable, every fingerprint the same."""
 
-import io
 import json
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -9,9 +8,9 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from ood_core.methods import score_column
+from pipelines.checked import checked
 from pipelines.config import Rescore, Scan
 from pipelines.consensus_check import consensus_problems
 from pipelines.embedding_plan import read_rows
@@ -19,7 +18,7 @@ from pipelines.errors import CallerError, ReadError, first_line
 from pipelines.identity import PLAN_FILE, SCAN_FILE, fingerprint
 from pipelines.memory_check import memory_problems
 from pipelines.outcome import SUCCESS_FILE, SUMMARY_FILE
-from pipelines.parts import EMBEDDINGS, FINGERPRINT_KEY, RECORDS_KEY, SCORES, part_name
+from pipelines.parts import EMBEDDINGS, RECORDS_KEY, SCORES, part_name
 from pipelines.plan import Plan, Shard, read_plan
 from pipelines.readers.record import STATUSES
 from pipelines.stages.decode import records
@@ -86,19 +85,13 @@ def _shard_problems(
 
 def _read(output: Directory, folder: str, shard: Shard, expected: str) -> tuple[pa.Table | None, list[str]]:
     name = f"{folder}/{part_name(shard.id)}"
-    try:
-        table = pq.read_table(io.BytesIO(output.read(name)), page_checksum_verification=True)
-    except FileNotFoundError:
-        return None, [f"{name} is missing"]
-    except (pa.ArrowException, OSError) as error:
-        return None, [f"{name} cannot be read: {first_line(error)}"]
+    table, problems = checked(output, name, expected)
+    if table is None:
+        return None, problems
     missing = {"key", "shard", "index", "status" if folder == SCORES else "embedding"} - set(table.column_names)
     if missing:
         return None, [f"{name} has no column {min(missing)!r}"]
     metadata = table.schema.metadata or {}
-    problems = []
-    if metadata.get(FINGERPRINT_KEY, b"").decode() != expected:
-        problems.append(f"{name} carries the fingerprint of another scan")
     if folder == SCORES and metadata.get(RECORDS_KEY) != str(len(table)).encode():
         problems.append(f"{name} has {len(table)} rows, but {metadata.get(RECORDS_KEY, b'?').decode()} were committed")
     return table, problems

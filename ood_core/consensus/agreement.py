@@ -4,7 +4,7 @@ Nothing but sums over all images goes from one step to the next, and they are ex
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import cached_property, reduce
 from operator import add
 
@@ -57,7 +57,7 @@ class Agreement:
 
     parameters: Consensus
     anchor_count: int
-    known: tuple[Sums, ...] = field(default=())
+    known: tuple[Sums, ...] = ()
 
     @property
     def steps(self) -> int:
@@ -75,7 +75,11 @@ class Agreement:
         """What the next step asks of some images."""
         match len(self.known):
             case 0:
-                return Sums(_totals(count=np.ones(len(votes)), log_odds=votes.log_odds), 0.0, self._none)
+                return Sums(
+                    _totals(count=np.ones(len(votes)), log_odds=votes.log_odds),
+                    0.0,
+                    np.zeros((0, self.anchor_count), np.int64),
+                )
             case 1:
                 centred = votes.log_odds - self.mean
                 largest = float(np.abs(centred).max(initial=0.0))
@@ -86,7 +90,7 @@ class Agreement:
                 sums = self._anchors(votes, (self._standard(votes), self._value_bits), (cosines, self._cosine_bits))
                 return Sums({}, 0.0, sums)
             case 3:
-                u, m, near, usual = self._first_means(votes)
+                u, m, near, usual = self._first_means(self._neighbours(votes))
                 totals = _totals(u=u, m=m, uu=u * u, mm=m * m, um=u * m)
                 squares = ((u - m) ** 2, self._square_bits), ((near - usual) ** 2, self._cosine_bits)
                 return Sums(totals, 0.0, self._anchors(votes, *squares))
@@ -95,8 +99,9 @@ class Agreement:
 
     def scores(self, votes: Votes) -> Smoothed:
         """Of some images, after as many rounds as are known; after all of them once the steps are finished."""
-        u, m, near, usual = self._first_means(votes)
-        neighbours, trust = self._neighbours(votes), self._trust(votes, u, m, near, usual)
+        neighbours = self._neighbours(votes)
+        u, m, near, usual = self._first_means(neighbours)
+        trust = self._trust(neighbours, u, m, near, usual)
         score = (1 - trust) * u + trust * m
         for sums in self.known[STEPS_BEFORE_ROUNDS:]:
             score = (1 - trust) * u + trust * neighbours.mean(score, sums.anchors[0], self._value_bits)
@@ -132,9 +137,11 @@ class Agreement:
     def _means(self, step: int) -> dict:
         return {name: fraction(total) / max(self.images, 1) for name, total in self.known[step].totals.items()}
 
-    def _trust(self, votes: Votes, u: np.ndarray, m: np.ndarray, near: np.ndarray, usual: np.ndarray) -> np.ndarray:
+    def _trust(
+        self, neighbours: Neighbours, u: np.ndarray, m: np.ndarray, near: np.ndarray, usual: np.ndarray
+    ) -> np.ndarray:
         """A: how much each image's neighbours count."""
-        neighbours, (disagreements, spreads) = self._neighbours(votes), self.known[3].anchors
+        disagreements, spreads = self.known[3].anchors
         disagreement = neighbours.mean((u - m) ** 2, disagreements, self._square_bits)
         earned = np.clip(1 - np.maximum(disagreement, LEAST_DISAGREEMENT), 0, 1) ** self.parameters.caution
         trust = np.minimum(MOST_TRUST, self.agreement * earned)
@@ -144,9 +151,9 @@ class Agreement:
         far = np.maximum(usual - near, 0) / np.sqrt(np.maximum(spread, LEAST_SPREAD))
         return np.where(m > u, trust * np.clip(1 - far / self.parameters.reach, 0, 1), trust)
 
-    def _first_means(self, votes: Votes) -> tuple[np.ndarray, ...]:
+    def _first_means(self, neighbours: Neighbours) -> tuple[np.ndarray, ...]:
         """The standardised log-odds, their means over neighbours, and the same of the cosines."""
-        u, near, neighbours = self._standard(votes), votes.cosines.astype(np.float64), self._neighbours(votes)
+        u, near = self._standard(neighbours.votes), neighbours.votes.cosines.astype(np.float64)
         sums, cosines = self.known[2].anchors
         return u, neighbours.mean(u, sums, self._value_bits), near, neighbours.mean(near, cosines, self._cosine_bits)
 
@@ -158,10 +165,6 @@ class Agreement:
 
     def _anchors(self, votes: Votes, *values: tuple[np.ndarray, int]) -> Int64[np.ndarray, "values anchors"]:
         return np.stack([anchor_sums(votes, value, bits, self.anchor_count) for value, bits in values])
-
-    @property
-    def _none(self) -> Int64[np.ndarray, "values anchors"]:
-        return np.zeros((0, self.anchor_count), np.int64)
 
     @cached_property
     def _vote_bits(self) -> int:

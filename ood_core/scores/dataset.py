@@ -12,7 +12,7 @@ from ood_core.consensus.dataset import consensus
 from ood_core.consensus.log_odds import log_odds
 from ood_core.labels import LabelBank
 from ood_core.memory import Candidates
-from ood_core.methods import AdaNeg, Consensus, InterNeg, Parameters, is_sequential, needs_texts, of_images
+from ood_core.methods import AdaNeg, InterNeg, Parameters, consensus_of, is_sequential, needs_texts, of_images
 from ood_core.scores.adaneg import SequentialAdaNeg
 from ood_core.scores.batch import EncodeWords, ImageBatch, Labels, image_batches
 from ood_core.scores.image_scorer import ImageScorer, ImageScores
@@ -39,11 +39,9 @@ def score_dataset(
     In transductive order the result does not depend on the order of the images. `encode` and `invert` come from a text
     encoder, `local` from an image encoder. Raises ValueError if a method lacks what it needs; consensus its base.
     """
-    asked, methods = methods, of_images(methods)
-    smoothing = {name: chosen for name, chosen in asked.items() if isinstance(chosen, Consensus)}
-    for name, chosen in smoothing.items():
-        if chosen.base not in methods:
-            raise ValueError(f"{name} smooths the scores of {chosen.base}, which is not among the methods")
+    asked, methods, smoothing = methods, of_images(methods), consensus_of(methods)
+    if smoothing and smoothing.base not in methods:
+        raise ValueError(f"consensus smooths the scores of {smoothing.base}, which is not among the methods")
     labels = Labels.of(bank, device, encode)
     embeddings = embeddings.to(labels.embeddings)
 
@@ -66,9 +64,9 @@ def score_dataset(
         if is_sequential(parameters)
     }
     every = {**found.scores, **in_order}
-    for name, chosen in smoothing.items():
-        base = log_odds(every[chosen.base], methods[chosen.base])
-        every[name] = consensus(embeddings, keys, base, chosen, device).score
+    if smoothing:
+        base = log_odds(every[smoothing.base], methods[smoothing.base])
+        every["consensus"] = consensus(embeddings, keys, base, smoothing, device).score
     return replace(found, scores={name: every[name] for name in asked})
 
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ood_core.methods import Consensus
+from ood_core.methods import Consensus, consensus_of
 from pipelines.errors import CallerError
 from pipelines.identity import PLAN_FILE
 from pipelines.outcome import SUMMARY_FILE
@@ -46,9 +46,9 @@ class Consented:
 
 def _parameters(recorded: Recorded) -> Consensus:
     """Those of consensus. Raises CallerError if it is not among the methods."""
-    for chosen in recorded.methods.values():
-        if isinstance(chosen, Consensus):
-            return chosen
+    chosen = consensus_of(recorded.methods)
+    if chosen:
+        return chosen
     raise CallerError(
         f"SCAN {recorded.directory.url!r} has no anchors: none of its methods {', '.join(recorded.methods)} is "
         "consensus; scan or rescore with --method consensus beside one of them"

@@ -18,8 +18,7 @@ from pipelines.config import ReadEmbeddings
 from pipelines.consensus_files import ConsensusFiles, sums_table, votes_of, votes_table
 from pipelines.embedding_plan import read_rows
 from pipelines.parts import FIRST_PASS, part_name, table_of
-from pipelines.plan import Shard
-from pipelines.pools import shards_of
+from pipelines.plan import Shard, shards_of
 from pipelines.readers.embeddings import Rows
 from pipelines.stages.columns import ANCHOR, SHIFT, WEIGHT
 from pipelines.stages.in_order import packed

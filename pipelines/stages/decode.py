@@ -18,7 +18,7 @@ from PIL import Image, UnidentifiedImageError
 from ood_core.preprocessing import Preprocessing
 from pipelines.config import Read
 from pipelines.errors import first_line
-from pipelines.plan import Shard
+from pipelines.plan import Shard, shards_of
 from pipelines.readers.images import read_images
 from pipelines.readers.parquet import Columns, read_parquet
 from pipelines.readers.range_file import open_range
@@ -72,8 +72,8 @@ class DecodeShards:
 
     def __call__(self, shards: pa.Table) -> Iterator[pa.Table]:
         """For Ray Data: rows of shards to tables."""
-        for row in shards.to_pylist():
-            yield from self.tables(Shard(**row))
+        for shard in shards_of(shards):
+            yield from self.tables(shard)
 
     def tables(self, shard: Shard) -> Iterator[pa.Table]:
         rows: list[dict[str, Any]] = []

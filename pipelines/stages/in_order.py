@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 
 from ood_core.methods import InterNeg
-from pipelines.plan import Shard
+from pipelines.plan import shards_of
 from pipelines.readers.embeddings import Rows
 from pipelines.stages.score import Rescoring, ScoreColumns, with_end, with_telemetry
 
@@ -41,7 +41,7 @@ class ScoreInOrder:
 
         from ood_core.scores import score_dataset
 
-        read = [(shard.id, list(self.spec.rows(shard))) for shard in (Shard(**row) for row in shards.to_pylist())]
+        read = [(shard.id, list(self.spec.rows(shard))) for shard in shards_of(shards)]
         parts = [part for _, rows in read for part in rows]
         good = [np.flatnonzero(part.statuses == "ok") for part in parts]
         vectors = [part.vectors[ok] for part, ok in zip(parts, good, strict=True)]

@@ -11,7 +11,7 @@ from ood_core.methods import InterNeg
 from pipelines.memory_actor import MemorySpec
 from pipelines.memory_client import Memory
 from pipelines.memory_files import memory_table
-from pipelines.plan import Shard
+from pipelines.plan import Shard, shards_of
 from pipelines.stages.encode import ModelSpec
 from pipelines.stages.score import Rescoring, with_end
 
@@ -39,9 +39,9 @@ class LearnFromEmbeddings:
     def __call__(self, shards: pa.Table) -> Iterator[pa.Table]:
         import torch
 
-        for row in shards.to_pylist():
+        for shard in shards_of(shards):
             with torch.inference_mode():
-                yield self.candidates(Shard(**row))
+                yield self.candidates(shard)
 
     def candidates(self, shard: Shard) -> pa.Table:
         memories = {name: learner.memory() for name, learner in self.learners.items()}

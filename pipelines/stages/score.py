@@ -13,7 +13,7 @@ from ood_core.labels import LabelBank
 from ood_core.methods import Parameters, score_column
 from pipelines.config import ReadEmbeddings
 from pipelines.embedding_plan import read_rows
-from pipelines.plan import Shard
+from pipelines.plan import Shard, shards_of
 from pipelines.readers.embeddings import Rows
 from pipelines.stages.columns import ANCHOR, OFFERS, SHIFT, TELEMETRY, TIMES, VERSION, WEIGHT
 from pipelines.stages.decode import END_OF_SHARD
@@ -64,8 +64,8 @@ class ScoreEmbeddings:
         self.ready = time.time()
 
     def __call__(self, shards: pa.Table) -> Iterator[pa.Table]:
-        for row in shards.to_pylist():
-            yield from self.tables(Shard(**row))
+        for shard in shards_of(shards):
+            yield from self.tables(shard)
 
     def tables(self, shard: Shard) -> Iterator[pa.Table]:
         """The last table ends with the shard's end row, so a shard without rows is one of that row alone."""
