@@ -95,7 +95,7 @@ def ray_session() -> Iterator[None]:
     """One Ray session for all tests of a run; `cluster()` joins it."""
     import ray
 
-    from pipelines.cluster import cluster
+    from pipelines.runtime.cluster import cluster
 
     with cluster():
         yield

@@ -19,7 +19,7 @@ from infra.benchmarks.workloads import OODSCAN, machine, parser, say
 from ood_core.consensus.agreement import Agreement
 from ood_core.consensus.anchors import ITERATIONS, MOST_IMAGES, anchor_count
 from ood_core.methods import Consensus
-from pipelines.parts import VOTES
+from pipelines.scan_directory.layout import VOTES
 
 SIZES = {
     "images": 1_000_000,

@@ -29,8 +29,8 @@ from infra.benchmarks.workloads import DEMO_LABELS, SEED, machine, parser, say
 from infra.tiny_llm.make import make_tiny_llm
 from ood_core.negfilter.questions import SYSTEM, prompt, questions
 from ood_core.vocabulary import NOUN_FILES, wordnet_corpus
-from pipelines.judges.config import Vllm
-from pipelines.judges.vllm import VllmJudge
+from pipelines.config.judges import Vllm
+from pipelines.label_banks.judges.vllm import VllmJudge
 
 LABELS_EACH, NEW_TOKENS, WARM_UP = 10, 2, 4096
 Pair = tuple[str, str | None]
@@ -132,7 +132,7 @@ def main() -> None:
     options_of.add_argument("--sample", type=int, default=400, help="questions asked one by one")
     options_of.add_argument("--repeats", type=int, default=3)
     options = options_of.parse_args()
-    from pipelines.cluster import cluster
+    from pipelines.runtime.cluster import cluster
 
     model = make_tiny_llm(options.scratch / "tiny_llm")
     nouns = [word.text for word in wordnet_corpus(NOUN_FILES)]

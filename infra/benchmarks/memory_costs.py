@@ -12,9 +12,9 @@ from ray.cloudpickle.cloudpickle import dumps, loads
 
 from infra.benchmarks.memory_load import Cluster, Count, Simulation
 from ood_core.memory import Candidates, MemoryBank
-from pipelines.memory_actor import Heard, MemoryActor, MemorySpec
-from pipelines.memory_client import Answer, Memory
-from pipelines.memory_files import MemoryFiles, memory_table
+from pipelines.memory.actor import Heard, MemoryActor, MemorySpec
+from pipelines.memory.client import Answer, Memory
+from pipelines.memory.files import MemoryFiles, memory_table
 from pipelines.storage import Directory
 
 METHOD, MANY, OFTEN, TIMES = "adaneg", 2000, 999, 30

@@ -8,7 +8,7 @@ from enum import IntEnum
 
 import numpy as np
 
-from pipelines.memory_actor import PUBLISH_EVERY_S
+from pipelines.memory.actor import PUBLISH_EVERY_S
 
 
 class Count(IntEnum):

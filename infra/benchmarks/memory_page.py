@@ -8,7 +8,7 @@ from typing import Any
 
 from infra.benchmarks.memory_costs import ORDERS, Costs
 from infra.benchmarks.memory_load import Cluster
-from pipelines.memory_actor import PUBLISH_EVERY_S
+from pipelines.memory.actor import PUBLISH_EVERY_S
 
 COMMAND = "OMP_NUM_THREADS=1 python -m infra.benchmarks.memory_scale"
 LATENCIES = (1, 4)

@@ -26,8 +26,8 @@ from infra.benchmarks.workloads import SEED, machine, parser, say
 from ood_core.memory import Candidates
 from ood_core.memory.gap import Thresholds
 from ood_core.methods import AdaNeg
-from pipelines.memory_actor import Heard, MemoryActor, MemorySpec
-from pipelines.memory_files import MemoryFiles
+from pipelines.memory.actor import Heard, MemoryActor, MemorySpec
+from pipelines.memory.files import MemoryFiles
 from pipelines.storage import Directory
 
 MEMORY_LENGTH, BATCH, MAX_STALENESS = 10, 256, 8
@@ -37,8 +37,8 @@ AT = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
 
 def scanned(options: Namespace, directory: Path) -> tuple[Path, dict[str, Any]]:
     """A rescoring in streaming order: where it is, and what it says of itself."""
-    from pipelines.config import Memory, ReadEmbeddings, Rescore, ScorePool
-    from pipelines.rescore import Run, rescore
+    from pipelines.config.scan import Memory, ReadEmbeddings, Rescore, ScorePool
+    from pipelines.scans.rescore import Run, rescore
 
     output = directory / "memory-traffic"
     config = Rescore(

@@ -68,8 +68,8 @@ def data(options: argparse.Namespace, per_file: int) -> Path:
 
 def rescored(options: argparse.Namespace, directory: Path, rows_per_shard: int) -> dict[str, Any]:
     """One rescoring in a Ray session that is there: its wall clock, and what it says of itself."""
-    from pipelines.config import ReadEmbeddings, Rescore, ScorePool
-    from pipelines.rescore import Run, rescore
+    from pipelines.config.scan import ReadEmbeddings, Rescore, ScorePool
+    from pipelines.scans.rescore import Run, rescore
 
     config = Rescore(
         embeddings=(str(directory / "embeddings"),),
@@ -110,7 +110,7 @@ def main() -> None:
     for name, size in SIZES.items():
         options_of.add_argument(f"--{name.replace('_', '-')}", type=int, default=size, help=f"default {size}")
     options = options_of.parse_args()
-    from pipelines.cluster import cluster
+    from pipelines.runtime.cluster import cluster
 
     least, whole = data(options, LEAST), data(options, -(-options.images // options.files))
     host, start, runs = machine(), time.perf_counter(), []

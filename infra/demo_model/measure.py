@@ -26,10 +26,10 @@ from ood_core.methods import MCM, AdaNeg, Consensus, Debiased, InterNeg, NegLabe
 from ood_core.metrics import auroc, metrics
 from ood_core.scores import score_dataset
 from ood_core.vocabulary import CSP
-from pipelines.cluster import cluster
-from pipelines.config import LabelsBuild, Memory, ReadEmbeddings, Rescore, ScorePool, load
-from pipelines.labels import Build, build
-from pipelines.rescore import Run, rescore
+from pipelines.config.scan import LabelsBuild, Memory, ReadEmbeddings, Rescore, ScorePool, load
+from pipelines.label_banks.build import Build, build
+from pipelines.runtime.cluster import cluster
+from pipelines.scans.rescore import Run, rescore
 
 SEED = 0
 RESAMPLES = 2000

@@ -5,12 +5,12 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 
-from pipelines.cluster import cluster
-from pipelines.config import EncodePool, LabelsBuild, Model, Pool, Scan
-from pipelines.evaluate import Evaluation, evaluate
-from pipelines.labels import Build, build
-from pipelines.scan import Run, scan
-from pipelines.stages.encode import BUNDLED
+from pipelines.config.scan import EncodePool, LabelsBuild, Model, Pool, Scan
+from pipelines.evaluation.evaluate import Evaluation, evaluate
+from pipelines.label_banks.build import Build, build
+from pipelines.runtime.cluster import cluster
+from pipelines.scans.scan import Run, scan
+from pipelines.scans.workers.encode import BUNDLED
 
 HERE = Path(__file__).parent
 SHARDS = HERE / "shards"

@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 from typer.testing import CliRunner
 
-from pipelines.cli import app
+from pipelines.commands.app import app
 from tests.conformance.given import Vectors, bank, keys, pair, vectors
 
 SEQUENTIAL = ["adaneg.order=sequential", "adaneg.batch_size=40", "adaneg.memory_length=4"]

@@ -9,8 +9,8 @@ from typing import Any
 
 import psutil
 
-from pipelines.config import EncodePool, Read, Scan
-from pipelines.scan import Run, scan
+from pipelines.config.scan import EncodePool, Read, Scan
+from pipelines.scans.scan import Run, scan
 
 METHODS = ("neglabel", "adaneg", "interneg", "consensus")
 PARAMETERS = {

@@ -12,9 +12,9 @@ import pyarrow.parquet as pq
 import pytest
 import s3fs
 
-from pipelines.config import Read
-from pipelines.plan import plan
-from pipelines.stages.decode import records
+from pipelines.config.scan import Read
+from pipelines.inputs.plan import plan
+from pipelines.scans.workers.decode import records
 from tests.pipelines.cutting_proxy import cutting
 
 IMAGES = {f"{number:03d}": random.Random(number).randbytes(20_000) for number in range(60)}

@@ -13,9 +13,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from ood_core.labels import LabelBank
-from pipelines.config import ReadEmbeddings, Rescore
-from pipelines.rescore import Run, rescore
-from pipelines.verify import verify
+from pipelines.config.scan import ReadEmbeddings, Rescore
+from pipelines.scans.rescore import Run, rescore
+from pipelines.verify.verify import verify
 
 OODSCAN = Path(sys.executable).with_name("oodscan")
 ROWS, ROWS_PER_SHARD, DIM = 3000, 20, 32

@@ -13,9 +13,9 @@ from pathlib import Path
 import psutil
 import pytest
 
-from pipelines.config import EncodePool, Read, Scan
-from pipelines.scan import Run, scan
-from pipelines.verify import verify
+from pipelines.config.scan import EncodePool, Read, Scan
+from pipelines.scans.scan import Run, scan
+from pipelines.verify.verify import verify
 
 Start = Callable[[list[str], Path], subprocess.Popen]
 OODSCAN = Path(sys.executable).with_name("oodscan")

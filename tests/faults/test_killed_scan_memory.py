@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.verify import verify
+from pipelines.verify.verify import verify
 from tests.faults.remembering import SHARDS, command, poll, remembered_files
 
 KILLS = int(os.environ.get("OODSCAN_KILLS", "3"))

@@ -13,8 +13,8 @@ import pyarrow.parquet as pq
 import ray
 import ray.util
 
-from pipelines.config import Memory
-from pipelines.verify import verify
+from pipelines.config.scan import Memory
+from pipelines.verify.verify import verify
 from tests.faults.remembering import (
     LOOKING_S,
     PARAMETERS,

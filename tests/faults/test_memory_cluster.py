@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from ray.cluster_utils import Cluster
 
-from pipelines.verify import verify
+from pipelines.verify.verify import verify
 from tests.faults.remembering import LOOKING_S, SHARDS, command, parts, poll, remembered_files, workers_of
 
 ACTOR, STAGES = "MemoryActor", ("DecodeShards", "EncodeImages")

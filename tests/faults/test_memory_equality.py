@@ -11,12 +11,12 @@ import pyarrow.parquet as pq
 import pytest
 import ray.data
 
-from pipelines.cluster import cluster
-from pipelines.config import EncodePool, Memory, Pool
-from pipelines.passes import Work
-from pipelines.scan import Run, scan
-from pipelines.summary import Clock, Tally
-from pipelines.verify import verify
+from pipelines.config.scan import EncodePool, Memory, Pool
+from pipelines.runtime.cluster import cluster
+from pipelines.scan_directory.summary import Clock, Tally
+from pipelines.scans.scan import Run, scan
+from pipelines.scans.steps import Work
+from pipelines.verify.verify import verify
 from tests.faults.remembering import BLOCK, SHARDS, asked, parts, remembered_files, scanned
 
 

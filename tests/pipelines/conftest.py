@@ -5,9 +5,9 @@ import pytest
 import torch
 
 from ood_core.encoders import ClipEncoder
-from pipelines.config import Read
-from pipelines.plan import plan
-from pipelines.stages.decode import decode, records
+from pipelines.config.scan import Read
+from pipelines.inputs.plan import plan
+from pipelines.scans.workers.decode import decode, records
 from tests.conftest import DEMO
 
 hypothesis.settings.register_profile("oodscan", database=None, deadline=None, derandomize=True)

@@ -7,15 +7,15 @@ import numpy as np
 import pyarrow as pa
 
 from ood_core.preprocessing import Preprocessing
-from pipelines.commit import Committer
-from pipelines.config import Model, Scan
-from pipelines.identity import asked_for, begin, fingerprint, of_model
-from pipelines.plan import Shard, plan
-from pipelines.stages.columns import TELEMETRY
-from pipelines.stages.decode import END_OF_SHARD
-from pipelines.stages.encode import ModelFacts, ModelSpec
+from pipelines.config.scan import Model, Scan
+from pipelines.inputs.plan import Shard, plan
+from pipelines.scan_directory.columns import TELEMETRY
+from pipelines.scan_directory.commit import Committer
+from pipelines.scan_directory.identity import asked_for, begin, fingerprint, of_model
+from pipelines.scan_directory.summary import Tally
+from pipelines.scans.workers.decode import END_OF_SHARD
+from pipelines.scans.workers.encode import ModelFacts, ModelSpec
 from pipelines.storage import Directory
-from pipelines.summary import Tally
 
 FACTS = ModelFacts("weights", 4, 0.01, Preprocessing((8, 8)))
 SPEC = ModelSpec("bundled")

@@ -8,8 +8,8 @@ import pyarrow as pa
 
 from ood_core.negfilter.questions import ANSWERS, SYSTEM, prompt, questions
 from ood_core.vocabulary import NOUN_FILES, wordnet_corpus
-from pipelines.judges.config import Vllm
-from pipelines.judges.vllm import VllmJudge
+from pipelines.config.judges import Vllm
+from pipelines.label_banks.judges.vllm import VllmJudge
 
 LABELS = ("dog", "guitar", "city")
 

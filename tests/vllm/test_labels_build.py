@@ -27,7 +27,7 @@ def place(tmp_path_factory: pytest.TempPathFactory, tiny_llm: Path, ray_session:
 def build(place: Path, output: str, model: Path) -> str:
     """What the command says; it must end well."""
     command = [
-        sys.executable, "-c", "from pipelines.cli import main; main()", "labels", "build",
+        sys.executable, "-c", "from pipelines.commands.app import main; main()", "labels", "build",
         "--id-labels", place / "id.txt", "--corpus", place / "words.txt", "--fraction", "1", "--model", "bundled",
         "--output", place / output, "--judge", "vllm", "--judge-model", model, "--judge-engine", "processor",
         "--judge-dtype", "float32", "--judge-max-model-len", "256", "--judge-nearest", "3",

@@ -1,0 +1,85 @@
+"""The scores of one set of images, from any number of scans and score tables."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from fsspec import AbstractFileSystem
+from fsspec.core import has_magic
+
+from pipelines.errors import CallerError, first_line
+from pipelines.scan_directory.layout import FINGERPRINT_KEY, SCORES
+from pipelines.storage import file_system
+
+
+@dataclass(frozen=True)
+class Scores:
+    """The scores of one set by column name, and how many of its records have none.
+
+    `partial`: columns that only some of the set's URLs have; their scores are not kept. `scans`: the fingerprints of
+    the scans that the tables are of.
+    """
+
+    columns: Mapping[str, np.ndarray]
+    records: int
+    unscored: int
+    partial: tuple[str, ...] = ()
+    scans: frozenset[bytes] = frozenset()
+
+
+def pooled_scores(option: str, urls: Sequence[str], options: Mapping[str, Any]) -> Scores:
+    """The scores under several URLs as one set. Raises CallerError if one cannot be read or is given twice."""
+    for place, url in enumerate(urls):
+        if url in urls[:place]:
+            raise CallerError(f"{option} {url!r} is given twice; its images would be counted twice")
+    parts = [read_scores(option, url, options) for url in urls]
+    every = list(dict.fromkeys(name for part in parts for name in part.columns))
+    shared = [name for name in every if all(name in part.columns for part in parts)]
+    return Scores(
+        columns={name: np.concatenate([part.columns[name] for part in parts]) for name in shared},
+        records=sum(part.records for part in parts),
+        unscored=sum(part.unscored for part in parts),
+        partial=tuple(name for name in every if name not in shared),
+        scans=frozenset().union(*(part.scans for part in parts)),
+    )
+
+
+def read_scores(option: str, url: str, options: Mapping[str, Any]) -> Scores:
+    """All score columns under a URL: a scan directory, one score table, or a pattern of score tables."""
+    files, path = file_system(url, options)
+    paths = [path]
+    if files.isdir(path):
+        paths = _tables_in(files, f"{path.rstrip('/')}/{SCORES}") or _tables_in(files, path)
+    elif has_magic(path) and not files.exists(path):
+        paths = sorted(map(str, files.glob(path)))
+    if not paths or not files.exists(paths[0]):
+        raise CallerError(f"{option} {url!r} is not a scan directory, a score table or a pattern that matches any")
+    try:
+        tables = [pq.read_table(pa.BufferReader(files.cat_file(name))) for name in paths]
+    except (pa.ArrowException, OSError) as error:
+        raise CallerError(
+            f"{option} {url!r} holds a file that is not a readable score table: {first_line(error)}"
+        ) from error
+    try:
+        table = pa.concat_tables([_scores_only(one, option, url) for one in tables])
+    except pa.ArrowInvalid as error:
+        raise CallerError(f"{option} {url!r} holds score tables with different score columns") from error
+    columns = {name: table[name].drop_null().to_numpy() for name in table.column_names}
+    if not columns or not all(len(values) for values in columns.values()):
+        raise CallerError(f"{option} {url!r} holds no scored image")
+    scans = frozenset((one.schema.metadata or {}).get(FINGERPRINT_KEY, b"") for one in tables)
+    return Scores(columns, len(table), max(table[name].null_count for name in table.column_names), scans=scans)
+
+
+def _tables_in(files: AbstractFileSystem, folder: str) -> list[str]:
+    return sorted(str(name) for name in files.find(folder, maxdepth=1) if str(name).endswith(".parquet"))
+
+
+def _scores_only(table: pa.Table, option: str, url: str) -> pa.Table:
+    names = [name for name in table.column_names if name.startswith("score_")]
+    if not names:
+        raise CallerError(f"{option} {url!r} holds a table without a score column")
+    return table.select(names).replace_schema_metadata(None)

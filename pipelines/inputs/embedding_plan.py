@@ -1,0 +1,163 @@
+"""What is to be rescored: tables of embeddings to shards, whatever is wrong with a whole table found before work."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+from pipelines.config.scan import ReadEmbeddings
+from pipelines.errors import CallerError, ReadError, first_line
+from pipelines.inputs.listing import REQUESTS_AT_ONCE, Accepted, File, Kind, expand, suffix_of
+from pipelines.inputs.plan import Plan, Shard, content_hash, shard_id
+from pipelines.inputs.readers import npy
+from pipelines.inputs.readers.embeddings import (
+    UNIT_TOLERANCE,
+    EmbeddingColumns,
+    Rows,
+    checked,
+    list_type,
+    read_embedding_table,
+)
+from pipelines.inputs.readers.parquet import DAMAGE
+from pipelines.inputs.readers.range_file import open_range
+from pipelines.inputs.readers.row_groups import open_table
+from pipelines.storage import file_system
+
+OPTION = "--embeddings"
+
+
+def embedding_kind(url: str) -> Kind | None:
+    """What a file of embeddings is by its name; None for what is passed over, macOS's `._` files among them."""
+    if url.rsplit("/", 1)[-1].startswith("._"):
+        return None
+    return {".parquet": "embeddings", ".npy": "npy"}.get(suffix_of(url))  # pyright: ignore[reportReturnType]
+
+
+EMBEDDINGS = Accepted(OPTION, ".parquet, .npy or .txt (a list) file", embedding_kind)
+
+
+@dataclass(frozen=True)
+class Table:
+    """A file of embeddings and how many rows it has."""
+
+    file: File
+    kind: Kind
+    rows: int
+    keys: File | None = None
+
+
+def plan_embeddings(inputs: Sequence[str], read: ReadEmbeddings, dim: int, options: Mapping[str, Any]) -> Plan:
+    """The shards of all tables. Raises CallerError for an input that is missing, empty or of other embeddings."""
+    shards: list[Shard] = []
+    passed_over: dict[str, int] = {}
+    seen: set[str] = set()
+    for given in inputs:
+        chosen, others = _chosen(expand(given, options, EMBEDDINGS))
+        if not chosen:
+            raise CallerError(f"{OPTION} {given!r} holds no table of embeddings (.parquet or .npy)")
+        fresh = [file for file in chosen if not (file.url in seen or seen.add(file.url))]
+        for file in others:
+            suffix = suffix_of(file.url) or "no suffix"
+            passed_over[suffix] = passed_over.get(suffix, 0) + 1
+        with ThreadPoolExecutor(REQUESTS_AT_ONCE) as pool:
+            for table in pool.map(lambda file: _table(file, read, dim, options), fresh):
+                shards.extend(_sliced(len(shards), table, read.rows_per_shard))
+    _check_lengths(shards, read, dim, options)
+    return Plan(shards, passed_over)
+
+
+def _chosen(files: list[File]) -> tuple[list[File], list[File]]:
+    """The tables of embeddings, and what is passed over. Of clip-retrieval's folders only the images' embeddings."""
+    ours = [file for file in files if npy.keys_url(file.url)]
+    chosen = ours or [file for file in files if embedding_kind(file.url)]
+    names = {file.url for file in chosen}
+    return chosen, [file for file in files if file.url not in names]
+
+
+def _table(file: File, read: ReadEmbeddings, dim: int, options: Mapping[str, Any]) -> Table:
+    try:
+        if embedding_kind(file.url) == "npy":
+            return _npy_table(file, read, dim, options)
+        files, path = file_system(file.url, options)
+        try:
+            opened = open_table(open_range(files, path, file.size))
+        except DAMAGE:  # a row that says so
+            return Table(file, "embeddings", 1)
+        _, embedding = EmbeddingColumns(read.key_column, read.embedding_column).find(opened.schema_arrow)
+        found = list_type(opened.schema_arrow.field(embedding).type)
+        if found not in (-1, dim):
+            raise ValueError(f"its embeddings have dimension {found}, those of the label bank {dim}")
+        return Table(file, "embeddings", opened.metadata.num_rows)
+    except (ValueError, ReadError, *DAMAGE) as error:
+        raise CallerError(f"{OPTION} {file.url!r}: {first_line(error)}") from error
+
+
+def _npy_table(file: File, read: ReadEmbeddings, dim: int, options: Mapping[str, Any]) -> Table:
+    files, path = file_system(file.url, options)
+    layout = npy.Layout.of(open_range(files, path, file.size), file.size)
+    if layout.dim != dim:
+        raise ValueError(f"its embeddings have dimension {layout.dim}, those of the label bank {dim}")
+    url = npy.keys_url(file.url)
+    if url is None:
+        raise ValueError("a .npy file must be named img_emb/img_emb_N.npy, beside metadata/metadata_N.parquet")
+    try:
+        keys = expand(url, options, EMBEDDINGS)[0]
+    except CallerError as error:
+        raise ValueError(f"there is no {url!r} with the keys of its rows") from error
+    files, path = file_system(url, options)
+    table = open_table(open_range(files, path, keys.size))
+    EmbeddingColumns(read.key_column).find_key(table.schema_arrow)
+    if table.metadata.num_rows != layout.rows:
+        raise ValueError(f"it has {layout.rows} rows, and {url!r} has {table.metadata.num_rows}")
+    return Table(file, "npy", layout.rows, keys)
+
+
+def _sliced(first: int, table: Table, rows_per_shard: int) -> Iterator[Shard]:
+    files = [table.file, *([table.keys] if table.keys else [])]
+    name = table.file.url.rsplit("/", 1)[-1].rpartition(".")[0]
+    for number, start in enumerate(range(0, max(1, table.rows), rows_per_shard)):
+        rows = min(rows_per_shard, table.rows - start)
+        yield Shard(
+            id=shard_id(first + number, name),
+            kind=table.kind,
+            urls=[file.url for file in files],
+            keys=[],
+            sizes=[file.size for file in files],
+            fingerprint=content_hash([[file.url, file.size, file.version] for file in files] + [start, rows]),
+            start=start,
+            rows=rows,
+        )
+
+
+def read_rows(shard: Shard, read: ReadEmbeddings, dim: int, options: Mapping[str, Any]) -> Iterator[Rows]:
+    """A shard's rows in order, checked. Raises ReadError if the storage fails for good."""
+    columns = EmbeddingColumns(read.key_column, read.embedding_column)
+    files, path = file_system(shard.urls[0], options)
+    file, rows = open_range(files, path, shard.sizes[0]), shard.rows or 0
+    if shard.kind == "npy":
+        key_files, key_path = file_system(shard.urls[1], options)
+        keys = npy.read_keys(open_range(key_files, key_path, shard.sizes[1]), columns, shard.start, rows)
+        layout = npy.Layout.of(file, shard.sizes[0])
+        found = npy.read_npy(npy.read_vectors(files, path, layout, shard.start, rows), keys)
+    else:
+        found = read_embedding_table(file, columns, dim, shard.start, rows)
+    seen: set[str] = set()
+    for part in found:
+        yield checked(part, read.normalize, seen)
+
+
+def _check_lengths(shards: Sequence[Shard], read: ReadEmbeddings, dim: int, options: Mapping[str, Any]) -> None:
+    """Tables that nobody normalised show in their first rows; a single bad row is a matter for the rescoring."""
+    first = next((shard for shard in shards if shard.rows), None)
+    if read.normalize or first is None:
+        return
+    try:
+        rows = next(read_rows(first, read, dim, options))
+    except ReadError as error:
+        raise CallerError(f"{OPTION} {first.urls[0]!r} cannot be read: {error}") from error
+    off = [error for status, error in zip(rows.statuses, rows.errors, strict=True) if status == "not-unit-norm"]
+    if len(off) > len(rows) / 2:
+        raise CallerError(
+            f"{OPTION} {first.urls[0]!r}: most embeddings are not of unit length (of the first, {off[0]}; "
+            f"1 ± {UNIT_TOLERANCE:g} is wanted); give --normalize"
+        )

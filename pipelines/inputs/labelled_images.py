@@ -1,0 +1,98 @@
+"""Images whose labels are known: by their folders' names, by a column of a table, or by a manifest."""
+
+import csv
+import hashlib
+import io
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple
+
+import pyarrow.parquet as pq
+
+from pipelines.config.scan import LabelsBuild
+from pipelines.errors import CallerError, ReadError, first_line
+from pipelines.inputs.label_bank import open_words
+from pipelines.inputs.listing import File, expand, kind_of
+from pipelines.inputs.readers.parquet import DAMAGE, Columns
+from pipelines.inputs.readers.range_file import open_range
+from pipelines.storage import file_system
+
+PATH_COLUMN, LABEL_COLUMN = "path", "label"
+
+
+class Labelled(NamedTuple):
+    """An image, or a row of a table of images, and the text of its label."""
+
+    label: str
+    key: str
+    url: str
+    row: int | None = None
+    size: int | None = None
+
+    def draw(self) -> tuple[bytes, str, int]:
+        """Images are taken by this, lowest first: scattered over the class, and the same on every machine."""
+        return hashlib.sha256(self.key.encode()).digest(), self.url, self.row or 0
+
+
+def labelled(given: str, config: LabelsBuild, options: Mapping[str, Any]) -> Iterator[Labelled]:
+    """The images of one `--id-images`: a folder of folders, a table of images, or a manifest. Raises CallerError."""
+    if given.lower().endswith(".csv"):
+        yield from _of_manifest(given, _csv_rows(given, options), config.label_column or LABEL_COLUMN)
+        return
+    try:
+        files = expand(given, options)
+    except CallerError as error:
+        raise CallerError(str(error).replace("--input", "--id-images")) from error
+    if not any(kind_of(file.url) for file in files):
+        raise CallerError(f"--id-images {given!r} holds no image, table of images, or manifest")
+    for file in files:
+        kind = kind_of(file.url)
+        if kind == "tar":
+            raise CallerError(f"--id-images {file.url!r}: the labels of a tar's images are not known; give a folder "
+                              "of folders, a Parquet table, or a manifest")  # fmt: skip
+        if kind == "parquet":
+            yield from _of_parquet(file, config, options)
+        elif kind == "images":
+            yield Labelled(file.url.split("/")[-2], file.key, file.url, size=file.size)
+
+
+def _of_parquet(file: File, config: LabelsBuild, options: Mapping[str, Any]) -> Iterator[Labelled]:
+    """A table of images if it has a column of them, else a manifest."""
+    files, path = file_system(file.url, options)
+    try:
+        table = pq.ParquetFile(open_range(files, path, file.size))
+        schema = table.schema_arrow
+        column = config.label_column or LABEL_COLUMN
+        if column not in schema.names:
+            raise ValueError(f"no column {column!r} of labels among {', '.join(schema.names)}; give --label-column")
+        try:
+            key = Columns(config.read.image_column, config.read.key_column).find(schema)[1]
+        except ValueError:
+            if PATH_COLUMN not in schema.names or config.read.image_column:
+                raise
+            rows = table.read([PATH_COLUMN, column]).to_pylist()
+            yield from _of_manifest(file.url, iter(rows), column)
+            return
+        wanted = table.read([column, *([key] if key and key != column else [])]).to_pydict()
+    except (ValueError, ReadError, *DAMAGE) as error:
+        raise CallerError(f"--id-images {file.url!r}: {first_line(error)}") from error
+    for row, label in enumerate(wanted[column]):
+        yield Labelled(str(label), str(wanted[key][row] if key else row), file.url, row, file.size)
+
+
+def _csv_rows(given: str, options: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    try:
+        with io.TextIOWrapper(open_words("--id-images", given, options), "utf-8-sig", newline="") as text:
+            yield from csv.DictReader(text)
+    except (ValueError, csv.Error, ReadError) as error:
+        raise CallerError(f"--id-images {given!r} cannot be read: {first_line(error)}") from error
+
+
+def _of_manifest(given: str, rows: Iterator[dict[str, Any]], column: str) -> Iterator[Labelled]:
+    """Paths are URLs, absolute, or relative to the manifest."""
+    base = given.rpartition("/")[0]
+    for number, row in enumerate(rows, start=1):
+        path, label = row.get(PATH_COLUMN), row.get(column)
+        if not path or label is None:
+            raise CallerError(f"--id-images {given!r}, row {number}: it needs {PATH_COLUMN!r} and {column!r}")
+        url = path if "://" in path or path.startswith("/") or not base else f"{base}/{path}"
+        yield Labelled(str(label), path, url)

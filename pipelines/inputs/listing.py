@@ -1,0 +1,141 @@
+"""What an input names: files, folders, patterns and lists, to files in a fixed order."""
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from fsspec import AbstractFileSystem
+from fsspec.core import has_magic
+
+from pipelines.errors import CallerError, first_line
+from pipelines.inputs.readers.record import IMAGE_SUFFIXES
+from pipelines.storage import file_system
+
+Kind = Literal["tar", "parquet", "images", "embeddings", "npy"]
+LIST_SUFFIX = ".txt"
+REQUESTS_AT_ONCE = 32
+VERSIONS = ("ETag", "etag", "md5", "mtime", "LastModified", "created")
+"""What file systems call that which changes with a file's content, the best first."""
+
+
+@dataclass(frozen=True)
+class File:
+    """One input file: where it is, its name in the dataset, and what tells whether it has changed."""
+
+    url: str
+    key: str
+    size: int
+    version: str
+
+
+def kind_of(url: str) -> Kind | None:
+    """What a file is by its name; None for what a scan passes over, macOS's `._` files among them."""
+    if url.rsplit("/", 1)[-1].startswith("._"):
+        return None
+    suffix = suffix_of(url)
+    if suffix in IMAGE_SUFFIXES:
+        return "images"
+    return {".tar": "tar", ".parquet": "parquet"}.get(suffix)  # pyright: ignore[reportReturnType]
+
+
+def suffix_of(url: str) -> str:
+    name = url.rsplit("/", 1)[-1]
+    return "." + name.rsplit(".", 1)[-1].lower() if "." in name else ""
+
+
+@dataclass(frozen=True)
+class Accepted:
+    """What an option takes: its name, how to say so, and the kind of a file by its URL, None for what it does not."""
+
+    option: str
+    described: str
+    kind_of: Callable[[str], Kind | None]
+
+
+IMAGES = Accepted("--input", ".tar, .parquet, .txt (a list) or image file", kind_of)
+
+
+def expand(given: str, options: Mapping[str, Any], accepted: Accepted = IMAGES) -> list[File]:
+    """All files that an input names, sorted by path; a list's in its own order."""
+    option = accepted.option
+    files, path = file_system(given, options)
+    try:
+        if has_magic(path) and not files.exists(path):
+            found = _matching(files, path)
+            root = re.split(r"[*?\[]", path, maxsplit=1)[0].rpartition("/")[0]
+        elif files.isdir(path):
+            found, root = _below(files, path), path
+        elif path.lower().endswith(LIST_SUFFIX):
+            return list(_listed(files, path, given, options, accepted))
+        else:
+            found, root = {path: files.info(path)}, path.rpartition("/")[0]
+    except FileNotFoundError:
+        found, root = {}, ""
+    except CallerError:
+        raise
+    except Exception as error:  # every file system has errors of its own
+        raise CallerError(f"{option} {given!r} cannot be read: {first_line(error)}") from error
+    if not found:
+        raise CallerError(f"{option} {given!r} does not exist or holds no files")
+    entries = [found[name] for name in sorted(found) if found[name]["type"] == "file"]
+    if len(entries) == 1 and entries[0]["name"] == path and not accepted.kind_of(path):
+        raise CallerError(f"{option} {given!r} is not a {accepted.described}")
+    return [_file(files, entry, entry["name"][len(root) :].lstrip("/"), option) for entry in entries]
+
+
+def _below(files: AbstractFileSystem, path: str) -> dict[str, Any]:
+    found: Any = files.find(path, detail=True)
+    return found
+
+
+def _matching(files: AbstractFileSystem, pattern: str) -> dict[str, Any]:
+    """The files that a pattern matches, and all files of the directories that it matches."""
+    matched: Any = files.glob(pattern, detail=True)
+    found = {name: entry for name, entry in matched.items() if entry["type"] != "directory"}
+    for name in matched.keys() - found.keys():
+        found |= _below(files, name)
+    return found
+
+
+def _listed(
+    files: AbstractFileSystem, path: str, given: str, options: Mapping[str, Any], accepted: Accepted
+) -> Iterator[File]:
+    """The files that a list names, one a line: URLs, absolute paths, or paths beside the list."""
+    try:
+        content: Any = files.cat_file(path)
+        lines = [line.strip() for line in content.decode("utf-8-sig").split("\n")]
+    except UnicodeDecodeError as error:
+        raise CallerError(
+            f"{accepted.option} {given!r} is not UTF-8 text: {error.reason} at byte {error.start}"
+        ) from error
+    with ThreadPoolExecutor(REQUESTS_AT_ONCE) as pool:
+        numbered = [(number, line) for number, line in enumerate(lines, start=1) if line]
+        yield from pool.map(lambda item: _listed_file(given, item[0], item[1], options, accepted), numbered)
+
+
+def _listed_file(given: str, number: int, line: str, options: Mapping[str, Any], accepted: Accepted) -> File:
+    base = given.rpartition("/")[0]
+    url = line if "://" in line or line.startswith("/") else f"{base}/{line}" if base else line
+    where = f"{accepted.option} {given!r}, line {number}: {line!r}"
+    if not accepted.kind_of(url):
+        raise CallerError(f"{where} is not a {accepted.described.replace(', .txt (a list)', '')}")
+    files, path = file_system(url, options)
+    try:
+        entry = files.info(path)
+    except FileNotFoundError as error:
+        raise CallerError(f"{where} does not exist") from error
+    if entry["type"] != "file":
+        raise CallerError(f"{where} is not a file")
+    return _file(files, entry, line, accepted.option)
+
+
+def _file(files: AbstractFileSystem, entry: Mapping[str, Any], key: str, option: str) -> File:
+    changed = next((entry[name] for name in VERSIONS if entry.get(name)), "")
+    url = files.unstrip_protocol(entry["name"])
+    try:
+        url.encode()
+    except UnicodeEncodeError as error:
+        raise CallerError(f"{option} {url!r}: the file's name is not UTF-8; rename it") from error
+    return File(url, key, int(entry["size"]), str(changed))

@@ -1,0 +1,164 @@
+"""Tables of embeddings, ours or foreign, to checked rows: unit vectors, or why there is none."""
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Any, BinaryIO
+
+import numpy as np
+import pyarrow as pa
+
+from pipelines.errors import first_line
+from pipelines.inputs.readers.parquet import DAMAGE, KEY_COLUMNS
+from pipelines.inputs.readers.row_groups import Gap, open_table, row_batches
+
+UNIT_TOLERANCE = 2e-3
+"""What float16 leaves of unit length."""
+EMBEDDING_COLUMNS = ("embedding", "embeddings", "image_embedding", "image_embeddings", "img_emb", "vector", "features")
+FOREIGN_KEY_COLUMNS = (*KEY_COLUMNS, "image_path", "filepath", "file_path", "url")
+
+
+@dataclass
+class Rows:
+    """Rows of a table, in order: keys, what is wrong with each (by default nothing), float32 vectors, other columns.
+
+    A row whose status is not `ok` has a vector of zeros.
+    """
+
+    keys: list[str | None]
+    vectors: np.ndarray
+    statuses: np.ndarray
+    errors: np.ndarray
+    extra: dict[str, pa.Array] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, keys: list[str | None], vectors: np.ndarray, extra: dict[str, pa.Array] | None = None) -> "Rows":
+        count = len(keys)
+        return cls(keys, vectors, np.full(count, "ok", object), np.full(count, None, object), extra or {})
+
+    @classmethod
+    def broken(cls, count: int, dim: int, status: str, error: str, columns: Iterable[pa.Field] = ()) -> "Rows":
+        """Rows of which nothing is known; `columns`: the other columns, of nulls."""
+        extra = {column.name: pa.nulls(count, column.type) for column in columns}
+        rows = cls.of([None] * count, np.zeros((count, dim), np.float32), extra)
+        rows.blame(np.ones(count, bool), status, lambda _: error)
+        return rows
+
+    def __len__(self) -> int:
+        return len(self.keys)
+
+    def blame(self, where: np.ndarray, status: str, error: Callable[[int], str] = lambda _: "") -> None:
+        """Gives a status to the chosen rows that are still `ok`, and takes their vectors away."""
+        for row in np.flatnonzero(where & (self.statuses == "ok")).tolist():
+            self.statuses[row], self.errors[row] = status, error(row) or None
+            self.vectors[row] = 0
+
+
+@dataclass(frozen=True)
+class EmbeddingColumns:
+    """Which columns hold the key and the embedding; None: the first that exists of the usual names."""
+
+    key: str | None = None
+    embedding: str | None = None
+
+    def find(self, schema: pa.Schema) -> tuple[str, str]:
+        """Raises ValueError, naming the option, if there is none."""
+        if len(set(schema.names)) < len(schema.names):
+            raise ValueError(f"there are two columns of one name among {', '.join(schema.names)}")
+        embedding = self._first("--embedding-column", self.embedding, EMBEDDING_COLUMNS, schema)
+        kind = schema.field(embedding).type
+        if list_type(kind) is None:
+            raise ValueError(f"--embedding-column {embedding!r} holds {kind}, no lists of floats")
+        return self.find_key(schema), embedding
+
+    def find_key(self, schema: pa.Schema) -> str:
+        return self._first("--key-column", self.key, FOREIGN_KEY_COLUMNS, schema)
+
+    @staticmethod
+    def _first(option: str, given: str | None, usual: tuple[str, ...], schema: pa.Schema) -> str:
+        found = next((name for name in ((given,) if given else usual) if name in schema.names), None)
+        if found is None:
+            wanted = repr(given) if given else "one of " + ", ".join(usual)
+            raise ValueError(f"there is no column {wanted} among {', '.join(schema.names)}; name it with {option}")
+        return found
+
+
+def list_type(kind: pa.DataType) -> int | None:
+    """The length of a fixed-size list of floats, -1 for lists of any length (or only nulls), None for anything else."""
+    if isinstance(kind, pa.BaseExtensionType):  # tensors, as Ray and others write them
+        kind = kind.storage_type
+    if pa.types.is_null(kind):
+        return -1
+    is_list = pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind)
+    if not is_list or not pa.types.is_floating(kind.value_type):
+        return None
+    return kind.list_size if pa.types.is_fixed_size_list(kind) else -1
+
+
+def read_embedding_table(file: BinaryIO, columns: EmbeddingColumns, dim: int, start: int, count: int) -> Iterator[Rows]:
+    """`count` rows from `start` on. Rows of a damaged row group are broken rows; none is lost."""
+    try:
+        table = open_table(file)
+        key, embedding = columns.find(table.schema_arrow)
+    except (*DAMAGE, ValueError) as error:
+        yield Rows.broken(count, dim, "damaged-archive", f"not a readable Parquet file: {first_line(error)}")
+        return
+    extra = [column for column in table.schema_arrow if column.name not in (key, embedding)]
+    for batch in row_batches(table, None, start, count):
+        if isinstance(batch, Gap):
+            yield Rows.broken(batch.rows, dim, "damaged-archive", batch.reason, extra)
+        else:
+            yield _of_batch(batch, key, embedding, dim)
+
+
+def _of_batch(batch: pa.RecordBatch, key: str, embedding: str, dim: int) -> Rows:
+    column: Any = batch.column(embedding)
+    if isinstance(column.type, pa.BaseExtensionType):
+        column = column.storage
+    if pa.types.is_null(column.type):
+        column = column.cast(pa.list_(pa.float32()))
+    lengths = _lengths(column)
+    extra = {name: batch.column(name) for name in batch.schema.names if name not in (key, embedding)}
+    rows = Rows.of(text_keys(batch.column(key)), _vectors(column, lengths == dim, dim), extra)
+    rows.blame(lengths < 0, "missing-embedding")
+    rows.blame(lengths != dim, "wrong-dimension", lambda row: f"{lengths[row]} numbers, the label bank's have {dim}")
+    return rows
+
+
+def text_keys(column: Any) -> list[str | None]:
+    """Keys as text; bytes that are not UTF-8 are escaped."""
+    if column.type in (pa.string(), pa.large_string(), pa.binary(), pa.large_binary()):
+        cells = column.cast(pa.large_binary()).to_pylist()
+        return [None if cell is None else cell.decode("utf-8", "backslashreplace") for cell in cells]
+    return [None if cell is None else str(cell) for cell in column.to_pylist()]
+
+
+def _lengths(column: Any) -> np.ndarray:
+    """The length of each list, -1 for null."""
+    if pa.types.is_fixed_size_list(column.type):
+        return np.where(column.is_valid().to_numpy(zero_copy_only=False), column.type.list_size, -1)
+    return column.value_lengths().fill_null(-1).to_numpy(zero_copy_only=False)
+
+
+def _vectors(column: Any, fits: np.ndarray, dim: int) -> np.ndarray:
+    """float32 [rows, dim], zeros for the lists that do not fit. A null among the numbers becomes NaN."""
+    numbers = column.filter(pa.array(fits)).flatten().cast(pa.float32(), safe=False).to_numpy(zero_copy_only=False)
+    vectors = np.zeros((len(column), dim), np.float32)
+    vectors[fits] = numbers.reshape(-1, dim)
+    return vectors
+
+
+def checked(rows: Rows, normalize: bool, seen: set[str]) -> Rows:
+    """The rows with every vector finite and of unit length, and every key there and new; `seen` gains the keys."""
+    rows.blame(np.array([key is None for key in rows.keys]), "missing-key")
+    repeated = [key is not None and (key in seen or seen.add(key) is not None) for key in rows.keys]
+    rows.blame(np.array(repeated, bool), "duplicate-key")
+    rows.blame(np.logical_not(np.isfinite(rows.vectors).all(axis=1)), "not-finite")
+    lengths: np.ndarray = np.sqrt(np.einsum("ij,ij->i", rows.vectors, rows.vectors, dtype=np.float64))
+    rows.blame(np.asarray(lengths == 0), "zero-vector")
+    if normalize:
+        rows.vectors = (rows.vectors / np.where(lengths, lengths, 1)[:, None]).astype(np.float32)
+    else:
+        rows.blame(
+            np.abs(lengths - 1) > UNIT_TOLERANCE, "not-unit-norm", lambda row: f"its length is {lengths[row]:.4g}"
+        )
+    return rows

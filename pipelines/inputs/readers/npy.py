@@ -1,0 +1,83 @@
+"""Embeddings as clip-retrieval writes them: `img_emb/img_emb_0.npy`, keys in `metadata/metadata_0.parquet`."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, BinaryIO
+
+import numpy as np
+from fsspec import AbstractFileSystem
+
+from pipelines.inputs.readers.embeddings import EmbeddingColumns, Rows, text_keys
+from pipelines.inputs.readers.range_file import fetch
+from pipelines.inputs.readers.row_groups import ROWS_AT_ONCE, Gap, open_table, row_batches
+
+FOLDER, STEM, KEYS_FOLDER, KEYS_STEM = "img_emb", "img_emb_", "metadata", "metadata_"
+HEADERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Where a `.npy` file's numbers begin, and what they are."""
+
+    offset: int
+    rows: int
+    dim: int
+    dtype: np.dtype
+
+    @classmethod
+    def of(cls, file: BinaryIO, size: int) -> "Layout":
+        """Raises ValueError for what is not a whole file of rows of floats. Never unpickles."""
+        version = np.lib.format.read_magic(file)
+        if version not in HEADERS:
+            raise ValueError(f"it is of .npy version {version}")
+        shape, fortran_order, dtype = HEADERS[version](file)
+        if fortran_order and len(shape) == 2:
+            raise ValueError("it holds numbers column by column (Fortran order), not row by row")
+        if len(shape) != 2 or dtype.kind != "f":
+            raise ValueError(f"it holds {dtype} of shape {shape}, not rows of floats")
+        layout = cls(file.tell(), shape[0], shape[1], dtype)
+        if layout.offset + layout.rows * layout.row_bytes != size:
+            raise ValueError(f"it has {size} bytes, which is not what its header says: it is cut or not whole")
+        return layout
+
+    @property
+    def row_bytes(self) -> int:
+        return self.dim * self.dtype.itemsize
+
+
+def keys_url(url: str) -> str | None:
+    """Where the keys of a `.npy` file's rows are, if it is named as clip-retrieval names it."""
+    root, _, name = url.rpartition("/")
+    parent, _, folder = root.rpartition("/")
+    if folder != FOLDER or not (name.startswith(STEM) and name.endswith(".npy")):
+        return None
+    return f"{parent}/{KEYS_FOLDER}/{KEYS_STEM}{name.removeprefix(STEM).removesuffix('.npy')}.parquet"
+
+
+def read_vectors(files: AbstractFileSystem, path: str, layout: Layout, start: int, count: int) -> Iterator[np.ndarray]:
+    """float32 rows, a bounded number at once: memory-mapped from disk, by byte ranges from elsewhere."""
+    mapped = None
+    if "file" in files.protocol:
+        shape = (layout.rows, layout.dim)
+        mapped = np.memmap(path, layout.dtype, mode="r", offset=layout.offset, shape=shape)
+    for first in range(start, start + count, ROWS_AT_ONCE):
+        rows = min(ROWS_AT_ONCE, start + count - first)
+        if mapped is not None:
+            part: Any = mapped[first : first + rows]
+        else:
+            content = fetch(files, path, layout.offset + first * layout.row_bytes, rows * layout.row_bytes)
+            part = np.frombuffer(content, layout.dtype).reshape(rows, layout.dim)
+        yield part.astype(np.float32)
+
+
+def read_keys(file: BinaryIO, columns: EmbeddingColumns, start: int, count: int) -> Iterator[str | None]:
+    """The keys of `count` rows; None for those that cannot be read."""
+    table = open_table(file)
+    for batch in row_batches(table, [columns.find_key(table.schema_arrow)], start, count):
+        yield from [None] * batch.rows if isinstance(batch, Gap) else text_keys(batch.column(0))
+
+
+def read_npy(vectors: Iterator[np.ndarray], keys: Iterator[str | None]) -> Iterator[Rows]:
+    """Rows of a `.npy` file, each with its key."""
+    for part in vectors:
+        yield Rows.of([next(keys) for _ in range(len(part))], part)

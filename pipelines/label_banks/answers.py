@@ -1,0 +1,126 @@
+"""Answers of judges: looked up by question, and kept, so that what was answered once is never asked again."""
+
+import hashlib
+import io
+import time
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as compute
+import pyarrow.parquet as pq
+
+from ood_core.negfilter.decisions import NO_ANSWER, YES
+from ood_core.negfilter.questions import ANSWERS
+from pipelines.errors import CallerError, first_line
+from pipelines.inputs.readers.parquet import DAMAGE
+from pipelines.label_banks.judges import Judge
+from pipelines.storage import Directory
+
+OPTION = "--answers"
+WHOSE = ("model", "prompt_version")
+KEPT = pa.schema([*ANSWERS, *(pa.field(name, pa.string()) for name in WHOSE)])
+"""A row of what is kept: the answer, and whose it is to which wording."""
+
+
+class Answers:
+    """Answers in memory, 17 bytes each, looked up by question. Of a question answered twice the first answer counts."""
+
+    def __init__(self) -> None:
+        self._columns = np.empty(0, np.int64), np.empty(0, np.int8), np.empty(0)
+        self._new: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
+        self._errors: dict[int, str] = {}
+
+    def add(self, answers: pa.Table) -> None:
+        """`answers`: a table of `ANSWERS`. A row with an error is no answer."""
+        failed = answers.filter(compute.field("answer").is_null())
+        self._errors.update(zip(failed["question"].to_pylist(), failed["error"].to_pylist(), strict=True))
+        given = answers.filter(compute.field("answer").is_valid())
+        codes = (given["answer"].to_numpy() == "yes").astype(np.int8)
+        self._new.append((given["question"].to_numpy(), codes, given["probability_yes"].to_numpy()))
+
+    def codes(self, questions: np.ndarray) -> np.ndarray:
+        """`YES`, `NO` or `NO_ANSWER` for each question."""
+        return self._of(questions, 1, NO_ANSWER)
+
+    def table(self, questions: np.ndarray) -> pa.Table:
+        """A row of `ANSWERS` for each question, in order."""
+        codes, probabilities = self.codes(questions), self._of(questions, 2, np.nan)
+        missing = codes == NO_ANSWER
+        errors = [
+            self._errors[asked] if lost else None for asked, lost in zip(questions.tolist(), missing, strict=True)
+        ]
+        columns = {
+            "question": questions,
+            "answer": pa.array(np.where(codes == YES, "yes", "no"), pa.string(), mask=missing),
+            "probability_yes": pa.array(probabilities, mask=np.isnan(probabilities)),
+            "error": pa.array(errors, pa.string()),
+        }
+        return pa.table(columns, schema=ANSWERS)
+
+    def _of(self, questions: np.ndarray, column: int, missing: float) -> np.ndarray:
+        self._merge()
+        ids, values = self._columns[0], self._columns[column]
+        found = np.full(len(questions), missing, values.dtype)
+        if len(ids):
+            places = np.minimum(np.searchsorted(ids, questions), len(ids) - 1)
+            known = ids[places] == questions
+            found[known] = values[places[known]]
+        return found
+
+    def _merge(self) -> None:
+        if self._new:
+            ids, codes, probabilities = map(np.concatenate, zip(self._columns, *self._new, strict=True))
+            ids, first = np.unique(ids, return_index=True)
+            self._columns, self._new = (ids, codes[first], probabilities[first]), []
+
+
+@dataclass(frozen=True)
+class AnswerStore:
+    """A folder of answers, in parts that are written whole and never changed; several builds may share it."""
+
+    directory: Directory
+    rows_a_part: int = 50_000
+    wait_s: float = 30.0
+
+    def read(self, judge: Judge) -> Answers:
+        """What this judge has answered. Raises CallerError for a part that is not a table of answers."""
+        whose = (compute.field("model") == judge.model) & (compute.field("prompt_version") == judge.prompt_version)
+        answers = Answers()
+        for name in self.directory.names():
+            if name.endswith(".parquet"):
+                try:
+                    part = pq.read_table(pa.BufferReader(self.directory.read(name)), columns=KEPT.names).cast(KEPT)
+                    if other := set(part["answer"].unique().to_pylist()) - {"yes", "no"}:
+                        raise ValueError(f"it holds the answer {sorted(other, key=str)[0]!r}")
+                    answers.add(part.filter(whose))
+                except (*DAMAGE, ValueError, KeyError) as error:
+                    place = f"{self.directory.url}/{name}"
+                    raise CallerError(f"{OPTION} {place!r} is not a table of answers: {first_line(error)}") from error
+        return answers
+
+    def kept(self, judge: Judge, found: Iterable[pa.Table]) -> Iterator[pa.Table]:
+        """The answers as they come, kept now and then, and at the end, whatever the end; errors are not kept."""
+        waiting, begun = [], time.monotonic()
+        try:
+            for table in found:
+                waiting.append(table.filter(compute.field("answer").is_valid()))
+                yield table
+                if sum(map(len, waiting)) >= self.rows_a_part or time.monotonic() - begun >= self.wait_s:
+                    self._put(judge, waiting)
+                    waiting, begun = [], time.monotonic()
+        finally:
+            self._put(judge, waiting)
+
+    def _put(self, judge: Judge, waiting: list[pa.Table]) -> None:
+        rows = sum(map(len, waiting))
+        if not rows:
+            return
+        table = pa.concat_tables(waiting)
+        for name in WHOSE:
+            table = table.append_column(name, pa.array([getattr(judge, name)] * rows, pa.string()))
+        buffer = io.BytesIO()
+        pq.write_table(table.cast(KEPT), buffer, compression="zstd", write_page_checksum=True)
+        content = buffer.getvalue()
+        self.directory.put(f"part-{hashlib.sha256(content).hexdigest()[:16]}.parquet", content)

@@ -1,0 +1,182 @@
+"""Which candidates a label bank keeps: every criterion over the pool of workers, in bounded memory.
+
+What is kept is what a sort of all candidates by (selection score, place in the corpus) would keep, whatever the number
+of workers and the order in which they answer.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from ood_core.criteria import ConjugatedPool, Criterion, Density, Intermodal, NegMining, kept_fraction
+from ood_core.labels.class_images import class_means
+from ood_core.labels.selection import Lowest, shares
+from ood_core.vocabulary import Part
+from pipelines.config.scan import LabelsBuild
+from pipelines.errors import CallerError
+from pipelines.label_banks.corpus import PARTS, WORDS_AT_ONCE, Block, Corpus
+from pipelines.label_banks.id_images import IdImages
+from pipelines.label_banks.negfilter import Candidates
+from pipelines.label_banks.rank import table
+from pipelines.label_banks.workers import LabelWorkers
+from pipelines.runtime.progress import Say, counting
+
+
+@dataclass(frozen=True)
+class Selection:
+    """The kept candidates of each part, best first: tables of `index`, `selection_score` and `text`."""
+
+    kept: Mapping[Part, pa.Table]
+    survivors: Mapping[Part, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class ClassImages:
+    """The mean image of each ID label, [ID labels, dim], and what the label bank says of where it is from."""
+
+    embeddings: np.ndarray
+    described: Mapping[str, Any]
+
+
+def select(
+    criterion: Criterion,
+    corpus: Corpus,
+    workers: LabelWorkers,
+    images: ClassImages | None = None,
+    say: Say = lambda _: None,
+) -> Selection:
+    """Ranks the corpus. `images`: for InterNeg's criterion. Raises CallerError if nothing can be ranked or kept."""
+    progress = counting(say, sum(corpus.counts.values()), "candidates")
+    if isinstance(criterion, Density):
+        return _by_density(criterion, corpus, workers, progress)
+    return _one_by_one(criterion, corpus, workers, images, progress)
+
+
+def _one_by_one(
+    criterion: NegMining | ConjugatedPool | Intermodal,
+    corpus: Corpus,
+    workers: LabelWorkers,
+    images: ClassImages | None,
+    progress: Callable[[int], None],
+) -> Selection:
+    if isinstance(criterion, Intermodal):
+        most = {part: min(criterion.negatives, corpus.counts[part]) for part in PARTS}
+    else:
+        most = {part: int(corpus.counts[part] * kept_fraction(criterion, part)) for part in PARTS}
+    lowest: dict[Part, Lowest] = {part: Lowest(most[part]) for part in PARTS}
+    survivors = dict.fromkeys(PARTS, 0)
+    means = None if images is None else workers.share(images.embeddings)
+    calls = ((block, criterion, lowest[block.part].bound, means) for block in corpus.blocks())
+    for found in workers.spread("rank", calls):
+        progress(found.candidates)
+        survivors[found.part] += found.survivors
+        lowest[found.part].add(found.rows)
+    if not isinstance(criterion, Intermodal):
+        return Selection(_tables(lowest))
+    if not any(survivors.values()):
+        raise CallerError(
+            f"--criterion interneg: none of {sum(corpus.counts.values())} candidates is less similar to every class's "
+            "images than the class's own label; do --id-images show what their labels say?"
+        )
+    share = shares(survivors, criterion.negatives)
+    return Selection({part: kept[: share[part]] for part, kept in _tables(lowest).items()}, survivors)
+
+
+def _tables(lowest: Mapping[Part, Lowest]) -> dict[Part, pa.Table]:
+    return {part: rows for part in PARTS if (rows := lowest[part].rows()) is not None}
+
+
+def _by_density(
+    criterion: Density, corpus: Corpus, workers: LabelWorkers, progress: Callable[[int], None]
+) -> Selection:
+    """Neighbours are looked for among all candidates of the same part: their features are held at once, V·D float32.
+
+    Of the V x V distances no worker holds more than a block.
+    """
+    features: dict[Part, np.ndarray] = {}
+    texts: dict[Part, list[str]] = {part: [""] * corpus.counts[part] for part in PARTS}
+    for block, found in workers.spread("features", ((block,) for block in corpus.blocks())):
+        if isinstance(found, str):
+            raise CallerError(f"--criterion density does not go with this --model: {found}")
+        if block.part not in features:
+            features[block.part] = np.empty((corpus.counts[block.part], workers.facts.dim), np.float32)
+        progress(len(block.texts))
+        place = slice(block.first, block.first + len(block.texts))
+        features[block.part][place], texts[block.part][place] = found, block.texts
+    kept = {}
+    for part in PARTS:
+        if part in features:
+            scores = _densities(features.pop(part), criterion.neighbours, workers)
+            lowest = Lowest(int(len(scores) * kept_fraction(criterion, part)))
+            rows = np.arange(len(scores))
+            lowest.add(table(rows, scores, texts[part], rows))
+            kept[part] = lowest.rows()
+    return Selection(kept)
+
+
+def _densities(features: np.ndarray, neighbours: int, workers: LabelWorkers) -> np.ndarray:
+    count, shared = len(features), workers.share(features)
+    del features
+    starts = range(0, count, WORDS_AT_ONCE)
+    calls = ((shared, start, min(start + WORDS_AT_ONCE, count), neighbours) for start in starts)
+    scores = np.empty(count)
+    for start, found in workers.spread("densities", calls):
+        scores[start : start + len(found)] = found
+    return scores
+
+
+def candidates_of(selection: Selection) -> Candidates:
+    """What is kept, nouns before adjectives."""
+    tables = selection.kept.values()
+    texts = [text for rows in tables for text in rows["text"].to_pylist()]
+    parts: list[Part] = [part for part, rows in selection.kept.items() for _ in range(len(rows))]
+    scores = np.concatenate([np.empty(0), *(rows["selection_score"].to_numpy() for rows in tables)])
+    return Candidates(texts, texts, parts, scores)
+
+
+def encoded(candidates: Candidates, workers: LabelWorkers) -> np.ndarray:
+    """Embeddings of what is kept, which is encoded once more: a text's embedding is the same each time."""
+    embeddings = np.empty((len(candidates), workers.facts.dim), np.float32)
+    for block, found in workers.spread("embeddings", ((block,) for block in _blocks(candidates))):
+        embeddings[block.first : block.first + len(block.texts)] = found
+    return embeddings
+
+
+def nearest(candidates: Candidates, workers: LabelWorkers, ids: int, count: int) -> np.ndarray:
+    """Of each candidate its nearest ID labels, [candidates, count], nearest first."""
+    found = np.empty((len(candidates), min(count, ids)), np.int32)
+    for block, labels in workers.spread("nearest", ((block, count) for block in _blocks(candidates))):
+        found[block.first : block.first + len(block.texts)] = labels
+    return found
+
+
+def _blocks(candidates: Candidates) -> Iterator[Block]:
+    """Of one part each; the first is the candidate of number `first` among all."""
+    for part in PARTS:
+        rows = [row for row, named in enumerate(candidates.parts) if named == part]
+        for start in range(0, len(rows), WORDS_AT_ONCE):
+            together = rows[start : start + WORDS_AT_ONCE]
+            yield Block(part, together[0], [candidates.texts[row] for row in together])
+
+
+def class_images(
+    config: LabelsBuild, found: IdImages, ids: list[str], workers: LabelWorkers, options: Mapping[str, Any]
+) -> ClassImages:
+    """p_i of METHODS.md §8 from labelled ID images. Raises CallerError if no image of a label can be read."""
+    rows, labels, places = [], [], []
+    calls = ((part, config.read, dict(options)) for part in found.slices)
+    for part, embeddings, indices in workers.spread("images", calls):
+        rows.append(embeddings)
+        labels += [part.labels[index] for index in indices]
+        places += [(part.shard.id, index) for index in indices]
+    missing = [label for number, label in enumerate(ids) if number not in set(labels)]
+    if missing:
+        raise CallerError(
+            f"--id-images: no image of the ID label {missing[0]!r} can be read ({len(missing)} such labels)"
+        )
+    order = sorted(range(len(places)), key=places.__getitem__)
+    means = class_means(np.concatenate(rows)[order], np.array(labels)[order], len(ids))
+    return ClassImages(means, {"id_images": "labelled", "images": len(labels), "unreadable": found.count - len(labels)})

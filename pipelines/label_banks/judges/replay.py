@@ -1,0 +1,142 @@
+"""Recorded answers as a judge: another build's tables, or NegRefine's own log."""
+
+import gzip
+import hashlib
+import io
+import zlib
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from ood_core.negfilter.questions import ANSWERS, question_id
+from ood_core.negfilter.recorded import PUBLISHED_PROMPTS, read_log
+from pipelines.errors import CallerError, first_line
+from pipelines.inputs.label_bank import read_words
+from pipelines.inputs.readers.parquet import DAMAGE
+from pipelines.storage import file_system
+
+OPTION = "--judge-recorded"
+NOT_RECORDED = "not recorded"
+RECORDED = pa.schema([*ANSWERS, pa.field("model", pa.string()), pa.field("prompt_version", pa.string())])
+"""Answers with whose they are; a recording must have `question` and `answer`."""
+
+
+@dataclass(frozen=True)
+class ReplayJudge:
+    """Answers as they were recorded. `recorded`: a row of `ANSWERS` a question, in the order of their ids."""
+
+    recorded: pa.Table
+    model: str
+    prompt_version: str
+
+    @classmethod
+    def load(cls, url: str, options: Mapping[str, Any]) -> "ReplayJudge":
+        """A Parquet table, a folder of them, or a log of NegRefine (`.txt`, `.txt.gz`).
+
+        `model` is `replay:` and the recorded model, or the recording's fingerprint where it names none. Of a question
+        answered twice the first answer counts, by order of the files' names, as in a store of answers; a log is read as
+        `read_log` says. Raises CallerError, naming --judge-recorded, if it cannot be read or holds answers of several
+        models.
+        """
+        try:
+            rows = pa.concat_tables([_rows(file, options) for file in _files(url, options)])
+            recorded = _once_each(rows)
+            model, prompts = _the_one(rows, "model"), _the_one(rows, "prompt_version")
+        except ValueError as error:
+            raise CallerError(f"{OPTION} {url!r} is not a recording of answers: {first_line(error)}") from error
+        return cls(recorded, f"replay:{model or _fingerprint(recorded)}", prompts or "unknown")
+
+    def answers(self, questions: Iterable[pa.Table]) -> Iterator[pa.Table]:
+        """See `Judge.answers`; a table of answers for every table of questions, in its order."""
+        known = self.recorded["question"].to_numpy()
+        for table in questions:
+            asked = table["question"].to_numpy()
+            row = np.searchsorted(known, asked)
+            row[row == len(known)] = 0
+            missing = known[row] != asked if len(known) else np.ones(len(asked), bool)
+            yield _answered(table["question"], self.recorded.take(pa.array(row, mask=missing)))
+
+
+def _answered(question: pa.ChunkedArray, found: pa.Table) -> pa.Table:
+    """The answers found, null where there was none, with the reason where one is missing."""
+    why = found["error"].fill_null(NOT_RECORDED).to_numpy()
+    error = pa.array(why, pa.string(), mask=found["answer"].is_valid().to_numpy())
+    return pa.table([question, found["answer"], found["probability_yes"], error], schema=ANSWERS)
+
+
+def _files(url: str, options: Mapping[str, Any]) -> list[str]:
+    """The file itself, or the Parquet files in the folder."""
+    files, path = file_system(url, options)
+    try:
+        if files.info(path)["type"] != "directory":
+            return [url]
+        found = sorted(entry.rsplit("/", 1)[-1] for entry in files.ls(path, detail=False))
+    except Exception as error:  # every file system has errors of its own
+        reason = "it does not exist" if isinstance(error, FileNotFoundError) else first_line(error)
+        raise CallerError(f"{OPTION} {url!r} cannot be read: {reason}") from error
+    tables = [f"{url.rstrip('/')}/{name}" for name in found if name.endswith(".parquet")]
+    if not tables:
+        raise CallerError(f"{OPTION} {url!r} holds no .parquet file")
+    return tables
+
+
+def _rows(url: str, options: Mapping[str, Any]) -> pa.Table:
+    """One file's rows of `RECORDED`. Raises ValueError naming the file if it is no recording."""
+    content = read_words(OPTION, url, dict(options))
+    try:
+        return _log(content) if url.endswith((".txt", ".txt.gz")) else _table(content)
+    except (*DAMAGE, ValueError, EOFError, zlib.error) as error:
+        raise ValueError(f"{url.rsplit('/', 1)[-1]}: {first_line(error)}") from error
+
+
+def _log(content: bytes) -> pa.Table:
+    log = gzip.decompress(content) if content.startswith(b"\x1f\x8b") else content
+    answers = read_log(log.decode("utf-8").splitlines())
+    columns: dict[str, Any] = {name: pa.nulls(len(answers)) for name in RECORDED.names}
+    columns["question"] = [question_id(*asked) for asked in answers]
+    columns["answer"] = ["yes" if yes else "no" for yes in answers.values()]
+    columns["prompt_version"] = [PUBLISHED_PROMPTS] * len(answers)
+    return pa.table(columns).cast(RECORDED)
+
+
+def _table(content: bytes) -> pa.Table:
+    held = pq.ParquetFile(io.BytesIO(content), page_checksum_verification=True)
+    absent = [name for name in ("question", "answer") if name not in held.schema_arrow.names]
+    if absent:
+        raise ValueError(f"it has no column {absent[0]!r}")
+    table = held.read([name for name in RECORDED.names if name in held.schema_arrow.names])
+    columns = [table[name] if name in table.column_names else pa.nulls(len(table)) for name in RECORDED.names]
+    rows = pa.table(columns, names=RECORDED.names).cast(RECORDED)
+    other = set(rows["answer"].unique().to_pylist()) - {"yes", "no", None}
+    if other:
+        raise ValueError(f"an answer must be yes, no or null, not {sorted(other)[0]!r}")
+    if rows["question"].null_count:
+        raise ValueError("a question must not be null")
+    return rows
+
+
+def _once_each(rows: pa.Table) -> pa.Table:
+    """A row a question, sorted: the first with an answer, if there is one."""
+    ids = rows["question"].to_numpy()
+    order = np.lexsort((rows["answer"].is_null().to_numpy(), ids))  # stable
+    _, first = np.unique(ids[order], return_index=True)
+    return rows.select(ANSWERS.names).take(order[first]).combine_chunks()
+
+
+def _the_one(rows: pa.Table, column: str) -> str | None:
+    """The one value in a column of rows, None if there is none. Raises ValueError if there are several."""
+    values = sorted(rows[column].drop_null().unique().to_pylist())
+    if len(values) > 1:
+        raise ValueError(f"it holds answers of more than one {column}: {', '.join(values[:5])}")
+    return values[0] if values else None
+
+
+def _fingerprint(recorded: pa.Table) -> str:
+    """Eight characters that answers that differ do not share."""
+    answer = recorded["answer"].fill_null("").to_pylist()
+    content = recorded["question"].to_numpy().tobytes() + "\n".join(answer).encode()
+    return f"recording-{hashlib.blake2b(content, digest_size=4).hexdigest()}"

@@ -1,0 +1,152 @@
+"""Encode and rank words, and encode the images of classes: a Ray actor around the label side of `ood_core`."""
+
+import itertools
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as compute
+
+from ood_core.criteria import Criterion, Density
+from ood_core.memory import Candidates
+from ood_core.vocabulary import Part
+from pipelines.config.scan import Read
+from pipelines.inputs.plan import Shard
+from pipelines.label_banks.corpus import Block
+from pipelines.label_banks.id_images import IMAGES_AT_ONCE, Slice
+from pipelines.memory.files import memory_of
+from pipelines.memory.workers import LearnFromEmbeddings
+from pipelines.scans.workers.decode import decode, records
+from pipelines.scans.workers.encode import FACTS, ModelSpec, facts_of
+from pipelines.scans.workers.score_embeddings import Rescoring
+
+PLAIN = ("{}",)
+"""The template of a text as it is."""
+
+
+class RankedBlock(NamedTuple):
+    """Of a block: how many candidates it had and how many survive, and those that can still be kept.
+
+    `rows` has the columns `index` (the candidate's number in its part), `selection_score` and `text`.
+    """
+
+    part: Part
+    candidates: int
+    survivors: int
+    rows: pa.Table
+
+
+class LabelWorker:
+    """A model that encodes labels under their prompts; `templates` by part, "id" among them.
+
+    Holds no state but the model and the ID labels, so a call can be repeated, on any worker. A model that cannot be
+    loaded is told by `facts`, not raised.
+    """
+
+    def __init__(self, model: ModelSpec, templates: Mapping[str, tuple[str, ...]], ids: Sequence[str]) -> None:
+        from ood_core.encoders import ModelError
+
+        self.templates, self.dim, self.label_texts = templates, 0, tuple(ids)
+        self.plain_ids: Any = None
+        try:
+            self.encoder = model.load()
+            self.id_embeddings = self.encoder.encode_ensembles(templates["id"], ids)
+            self._facts = facts_of(self.encoder)
+            self.dim = self._facts.dim
+        except ModelError as error:
+            self._facts = str(error)
+
+    def facts(self) -> str:
+        """What `describe` says of the model, as JSON."""
+        return FACTS.dump_json(self._facts).decode()
+
+    def ids(self) -> np.ndarray:
+        """Unit embeddings of the ID labels."""
+        return self.id_embeddings.cpu().numpy()
+
+    def embeddings(self, block: Block) -> tuple[Block, np.ndarray]:
+        """Unit embeddings of a block's texts."""
+        return block, self.encoder.encode_ensembles(self.templates[block.part], block.texts).cpu().numpy()
+
+    def nearest(self, block: Block, count: int) -> tuple[Block, np.ndarray]:
+        """Of each text the ID labels most similar to it, nearest first: their numbers, [texts, count]."""
+        from ood_core.labels.nearest import nearest_labels
+
+        if self.plain_ids is None:
+            self.plain_ids = self.encoder.encode_ensembles(PLAIN, self.label_texts)
+        return block, nearest_labels(self.encoder.encode_ensembles(PLAIN, block.texts), self.plain_ids, count)
+
+    def rank(self, block: Block, criterion: Criterion, bound: float, image_embeddings: Any = None) -> RankedBlock:
+        """Ranks a block by a criterion that looks at one candidate at a time; drops what is above `bound`."""
+        import torch
+
+        from ood_core.labels.ranking import rank
+
+        if isinstance(criterion, Density):
+            raise TypeError("density ranks all candidates of a part together")
+        images = None
+        if image_embeddings is not None:
+            images = torch.from_numpy(np.array(image_embeddings)).to(self.encoder.device)
+        candidates = self.encoder.encode_ensembles(self.templates[block.part], block.texts)
+        scores, survives = rank(criterion, candidates, self.id_embeddings, images)
+        rows = np.flatnonzero(survives & (scores <= bound))
+        kept = table(block.first + rows, scores[rows], block.texts, rows)
+        return RankedBlock(block.part, len(block.texts), int(survives.sum()), kept)
+
+    def features(self, block: Block) -> tuple[Block, np.ndarray | str]:
+        """A block's text features as the model gives them, not of unit length; or why they have no density."""
+        from ood_core.labels.density import check_lengths
+
+        features = self.encoder.encode_ensembles(self.templates[block.part], block.texts, normalize=False)
+        try:
+            check_lengths(features)
+        except ValueError as error:
+            return block, str(error)
+        return block, features.cpu().numpy()
+
+    def densities(self, features: np.ndarray, start: int, stop: int, neighbours: int) -> tuple[int, np.ndarray]:
+        """Mean log distances of the rows from `start` to `stop` to their nearest among all."""
+        import torch
+
+        from ood_core.labels.density import mean_log_distance
+
+        with warnings.catch_warnings():  # what Ray shares is read-only, and nothing writes to it
+            warnings.filterwarnings("ignore", "The given NumPy array is not writable", UserWarning)
+            candidates = torch.from_numpy(features).to(self.encoder.device)
+        return start, mean_log_distance(candidates[start:stop], candidates, neighbours)
+
+    def images(self, chosen: Slice, read: Read, options: Mapping[str, Any]) -> tuple[Slice, np.ndarray, list[int]]:
+        """Unit embeddings of the chosen records that are pictures, and those records' indices."""
+        import torch
+
+        embeddings, indices = [np.empty((0, self.dim), np.float32)], []
+        pictures = self._pictures(chosen, read, options)
+        while together := list(itertools.islice(pictures, IMAGES_AT_ONCE)):
+            pixels = torch.from_numpy(np.stack([picture for _, picture in together]))
+            embeddings.append(self.encoder.encode_images(pixels).cpu().numpy())
+            indices += [index for index, _ in together]
+        return chosen, np.concatenate(embeddings), indices
+
+    def learn(self, spec: Rescoring, shard: Shard, method: str) -> Candidates:
+        """What a shard of embeddings offers the memory of a method that learns."""
+        found = LearnFromEmbeddings(spec, {}).candidates(shard)
+        return memory_of(found.filter(compute.field("method") == method), self.dim)
+
+    def _pictures(self, chosen: Slice, read: Read, options: Mapping[str, Any]) -> Iterator[tuple[int, np.ndarray]]:
+        """The chosen records' pictures at the model's size; bad ones are passed over."""
+        preprocessing, last = self.encoder.preprocessing, max(chosen.labels)
+        for index, record in enumerate(records(chosen.shard, read, options)):
+            if index in chosen.labels:
+                decoded = decode(record, preprocessing, read.max_image_pixels)
+                if decoded.pixels is not None:
+                    yield index, np.frombuffer(decoded.pixels, np.uint8).reshape(*preprocessing.size, 3)
+            if index == last:
+                return
+
+
+def table(index: np.ndarray, scores: np.ndarray, texts: Sequence[str], rows: np.ndarray) -> pa.Table:
+    return pa.table(
+        {"index": index, "selection_score": scores, "text": pa.array([texts[row] for row in rows], pa.string())}
+    )

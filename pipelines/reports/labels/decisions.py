@@ -1,0 +1,144 @@
+"""What became of the candidates of a label bank, and why, from the tables that its judge left. Free of torch."""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from math import inf, isnan
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as compute
+
+from ood_core.labels import BankInfo
+from ood_core.negfilter.decisions import DECISIONS
+from ood_core.negfilter.questions import ANSWERS, QUESTIONS, question_id
+from pipelines.label_banks.judge_tables import ANSWERS_FILE, DECISION_COLUMNS, DECISIONS_FILE, QUESTIONS_FILE
+from pipelines.reports.labels.files import BankFiles
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A row of `decisions.parquet`, with the answer that decided.
+
+    `probability_yes`: that answer's; `remark`: what the decision does not say, such as why an answer is missing.
+    """
+
+    negative: str
+    spelled: str
+    part: str
+    selection_score: float | None
+    decision: str
+    id_label: str | None
+    probability_yes: float | None = None
+    remark: str | None = None
+
+    @property
+    def why(self) -> str:
+        if self.decision == "proper-noun":
+            return "proper noun"
+        if self.decision in ("same", "subcategory"):
+            return f"{self.decision} {'as' if self.decision == 'same' else 'of'} {self.id_label}"
+        return self.remark or ("no answer" if self.decision == "unjudged" else "")
+
+    def to_json(self) -> dict[str, Any]:
+        return {**{name: value for name, value in asdict(self).items() if name != "remark"}, "why": self.why}
+
+    @property
+    def rank(self) -> float:
+        """Best first."""
+        return inf if self.selection_score is None else self.selection_score
+
+
+Met = Mapping[tuple[str, str], int]
+"""How often each decision was met by each part."""
+
+
+def is_judged(files: BankFiles, info: BankInfo) -> bool:
+    """Whether the tables of a judge are there, and are this bank's."""
+    return info.judge.get("name") != "none" and files.has(DECISIONS_FILE)
+
+
+def survey(files: BankFiles, chosen: Mapping[str, int | None]) -> tuple[Met, dict[str, list[Candidate]]]:
+    """How often each decision was met, and of the `chosen` decisions the best candidates: so many, or all (None)."""
+    met: Counter[tuple[str, str]] = Counter()
+    best: dict[str, list[Candidate]] = {decision: [] for decision in chosen}
+    for table in files.tables(DECISIONS_FILE, DECISION_COLUMNS):
+        met.update(zip(table["decision"].to_pylist(), table["part"].to_pylist(), strict=True))
+        for decision, most in chosen.items():
+            rows = best_first(table.filter(compute.field("decision") == decision), most)
+            found = [*best[decision], *candidates(rows)]
+            best[decision] = sorted(found, key=lambda one: one.rank)[:most]
+    if unknown := {decision for decision, _ in met} - set(DECISIONS):
+        name = sorted(unknown, key=str)[0]
+        raise files.invalid(f"{DECISIONS_FILE} has the decision {name!r}; decisions are {', '.join(DECISIONS)}")
+    return met, best
+
+
+def best_first(rows: pa.Table, most: int | None) -> pa.Table:
+    """The rows of the lowest selection scores, in their order where scores are equal."""
+    return rows.take(np.argsort(rows["selection_score"].to_numpy(), kind="stable")[:most])
+
+
+def candidates(rows: pa.Table) -> list[Candidate]:
+    """The same as candidates; NaN is no selection score."""
+    return [Candidate(**row | {"selection_score": known(row["selection_score"])}) for row in rows.to_pylist()]
+
+
+def known(score: float | None) -> float | None:
+    return None if score is None or isnan(score) else score
+
+
+def explained(files: BankFiles, shown: Sequence[Candidate]) -> list[Candidate]:
+    """The same with their answers, of which only those asked for are held."""
+    if not files.has(ANSWERS_FILE):
+        return list(shown)
+    questions = _open_questions(files, {one.negative for one in shown if one.decision == "unjudged"})
+    deciding = [_deciding(one) for one in shown]
+    asked = [question for question in deciding if question is not None]
+    answers = _answers(files, {*asked, *(question for of_one in questions.values() for question in of_one)})
+    found = []
+    for one, question in zip(shown, deciding, strict=True):
+        if question in answers:
+            found.append(replace(one, probability_yes=answers[question]["probability_yes"]))
+        elif one.decision == "unjudged":
+            found.append(replace(one, remark=_first_error(questions.get(one.negative, {}), answers)))
+        else:
+            found.append(one)
+    return found
+
+
+def _deciding(one: Candidate) -> int | None:
+    if one.decision not in ("proper-noun", "subcategory"):
+        return None
+    return question_id(one.negative, one.id_label if one.decision == "subcategory" else None)
+
+
+def _open_questions(files: BankFiles, negatives: set[str]) -> dict[str, dict[int, str | None]]:
+    """Of each negative its questions in order, each with the ID label that it asks about."""
+    found: dict[str, dict[int, str | None]] = {}
+    if not negatives or not files.has(QUESTIONS_FILE):
+        return found
+    wanted = pa.array(negatives, pa.string())
+    columns = pa.schema([QUESTIONS.field(name) for name in ("question", "negative", "id_label")])
+    for table in files.tables(QUESTIONS_FILE, columns):
+        for row in table.filter(compute.field("negative").isin(wanted)).to_pylist():
+            found.setdefault(row["negative"], {})[row["question"]] = row["id_label"]
+    return found
+
+
+def _answers(files: BankFiles, questions: Iterable[int]) -> dict[int, dict[str, Any]]:
+    wanted, found = pa.array(questions, pa.int64()), {}
+    for table in files.tables(ANSWERS_FILE, ANSWERS) if len(wanted) else ():
+        for row in table.filter(compute.field("question").isin(wanted)).to_pylist():
+            found.setdefault(row["question"], row)
+    return found
+
+
+def _first_error(questions: Mapping[int, str | None], answers: Mapping[int, Mapping[str, Any]]) -> str | None:
+    for question, label in questions.items():
+        answer = answers.get(question)
+        if answer is not None and answer["answer"] is None:
+            asked = "proper noun?" if label is None else f"subcategory of {label}?"
+            return f"{asked} {answer['error'] or 'no answer'}"
+    return None

@@ -1,0 +1,113 @@
+"""What a scan's rows depend on, recorded in `scan.json`; a rerun that differs in it is refused."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from importlib.metadata import version
+from typing import Any
+
+import pyarrow as pa
+
+from ood_core.methods import Parameters
+from pipelines.config.scan import Rescore, Scan
+from pipelines.errors import CallerError, first_line
+from pipelines.inputs.plan import Plan, Shard, read_plan
+from pipelines.scan_directory.layout import committed
+from pipelines.scans.workers.encode import ModelFacts, ModelSpec
+from pipelines.storage import Directory
+
+SCAN_FILE, PLAN_FILE = "scan.json", "plan.parquet"
+VERSIONS = ("oodscan", "open_clip_torch", "pillow", "pyarrow", "ray", "torch")
+
+
+def asked_for(config: Scan | Rescore, methods: Mapping[str, Parameters], bank_hash: str, plan: Plan) -> dict[str, Any]:
+    """What is known before a worker is asked."""
+    parameters = {f"{name}.{key}": value for name, chosen in methods.items() for key, value in vars(chosen).items()}
+    return {
+        "method": ", ".join(methods),
+        **parameters,
+        "labels": bank_hash,
+        **config.settings(),
+        "input": plan.fingerprint,
+    }
+
+
+def of_model(spec: ModelSpec, facts: ModelFacts) -> dict[str, Any]:
+    return {
+        "model": spec.name.rpartition("/")[2] if spec.name.startswith("local-dir:") else spec.name,
+        "pretrained": spec.pretrained,
+        "weights": facts.weights,
+        "preprocessing": json.loads(json.dumps(vars(facts.preprocessing))),
+        "device": spec.device,
+        "dtype": spec.dtype,
+        "encode.block": spec.block,
+    }
+
+
+def fingerprint(identity: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
+
+
+def check_unchanged(output: Directory, identity: Mapping[str, Any], plan: Plan) -> bool:
+    """Whether a scan was begun in the directory already. Raises CallerError if that one was another scan."""
+    try:
+        recorded = dict(json.loads(output.read(SCAN_FILE))["identity"])
+    except FileNotFoundError:
+        if committed(output):
+            raise CallerError(
+                f"--output {output.url!r} holds score tables of a scan that has lost its {SCAN_FILE}"
+            ) from None
+        return False
+    except (ValueError, KeyError, TypeError) as error:
+        raise CallerError(f"--output {output.url!r} holds a {SCAN_FILE} that cannot be read: {error}") from error
+    for name, value in identity.items():
+        if name == "input" and recorded.get(name) != value:
+            difference = _changed_input(_recorded_plan(output), plan.shards)
+        elif recorded.get(name) != value:
+            difference = f"{name} was {recorded.get(name)!r} and is now {value!r}"
+        else:
+            continue
+        raise CallerError(
+            f"--output {output.url!r} holds another scan: {difference}; "
+            "use another --output, or --new-scan to start over"
+        )
+    return True
+
+
+def begin(output: Directory, config: Scan | Rescore, identity: Mapping[str, Any], plan: Plan) -> None:
+    """Record the scan before its first row."""
+    output.put(PLAN_FILE, plan.to_parquet())
+    record = {
+        "fingerprint": fingerprint(identity),
+        "identity": identity,
+        "config": config.model_dump(mode="json"),
+        "versions": {name: version(name) for name in VERSIONS},
+    }
+    output.put(SCAN_FILE, (json.dumps(record, indent=2) + "\n").encode())
+
+
+def _recorded_plan(output: Directory) -> list[Shard]:
+    try:
+        return read_plan(output.read(PLAN_FILE))
+    except (pa.ArrowException, OSError) as error:
+        raise CallerError(
+            f"--output {output.url!r} holds a {PLAN_FILE} that cannot be read: {first_line(error)}"
+        ) from error
+
+
+def _changed_input(before: list[Shard], now: list[Shard]) -> str:
+    sizes = {url: size for shard in before for url, size in zip(shard.urls, shard.sizes, strict=True)}
+    for shard in now:
+        for url, size in zip(shard.urls, shard.sizes, strict=True):
+            if url not in sizes:
+                return f"input {url!r} is new"
+            if sizes.pop(url) != size:
+                return f"input {url!r} has changed"
+    if sizes:
+        return f"input {next(iter(sizes))!r} is gone"
+    fingerprints = {shard.id: shard.fingerprint for shard in before}
+    for shard in now:
+        if shard.id in fingerprints and fingerprints[shard.id] != shard.fingerprint:
+            others = f", or another file of {shard.id}," if len(shard.urls) > 1 else ""
+            return f"input {shard.urls[0]!r}{others} has changed"
+    return "the inputs come in another order"

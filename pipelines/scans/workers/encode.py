@@ -1,0 +1,195 @@
+"""Encode and score: Ray actors around `ood_core`. torch is imported only where an actor is made."""
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+import pyarrow as pa
+from pydantic import TypeAdapter
+
+from ood_core.labels import LabelBank
+from ood_core.methods import NEEDS_LOCAL_FEATURES, Parameters, needs_texts, score_column
+from ood_core.preprocessing import Preprocessing
+from ood_core.vocabulary import CSP
+from pipelines.memory.scoring import Remembering, RememberingScorer
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from ood_core.encoders import ClipEncoder
+    from ood_core.scores import ImageScores
+
+BUNDLED = "bundled"
+BUNDLED_DIRECTORY = Path(__file__).parents[2] / "demo" / "model"
+
+
+def openclip_name(name: str) -> str:
+    """The name that OpenCLIP knows a model by; `bundled` is the small model that comes with oodscan."""
+    return f"local-dir:{BUNDLED_DIRECTORY}" if name == BUNDLED else name
+
+
+@dataclass(frozen=True)
+class ModelSpec:
+    """A model resolved: where it comes from and on what it runs. `weights`: the fingerprint it must have."""
+
+    name: str
+    pretrained: str | None = None
+    device: str = "cpu"
+    dtype: str = "float32"
+    block: int = 16
+    threads: int = 1
+    weights: str | None = None
+
+    def load(self) -> "ClipEncoder":
+        """Raises ModelError if it cannot be loaded or its weights are not those that the scan was begun with."""
+        import torch
+
+        from ood_core.encoders import ClipEncoder, ModelError
+
+        torch.set_num_threads(self.threads)
+        encoder = ClipEncoder.load(openclip_name(self.name), self.pretrained, self.device, self.dtype, self.block)
+        if self.weights not in (None, encoder.fingerprint):
+            raise ModelError(f"{self.name} has other weights on this worker than where the scan was started")
+        return encoder
+
+
+@dataclass(frozen=True)
+class ModelFacts:
+    """What a scan has to know of a model before it starts.
+
+    `local_features`: why it gives none, and `inversion`: why it cannot turn images into words; None where it can.
+    """
+
+    weights: str
+    dim: int
+    temperature: float
+    preprocessing: Preprocessing
+    local_features: str | None = None
+    inversion: str | None = None
+
+
+FACTS: TypeAdapter[ModelFacts | str] = TypeAdapter(ModelFacts | str)
+
+
+def describe(spec: ModelSpec) -> ModelFacts | str:
+    """A model's facts, or the reason why it cannot be loaded."""
+    from ood_core.encoders import ModelError
+
+    try:
+        encoder = spec.load()
+    except ModelError as error:
+        return str(error)
+    return facts_of(encoder)
+
+
+def facts_of(encoder: "ClipEncoder") -> ModelFacts:
+    from ood_core.memory.inversion import inversion_problem
+
+    return ModelFacts(
+        weights=encoder.fingerprint,
+        dim=encoder.dim,
+        temperature=encoder.temperature,
+        preprocessing=encoder.preprocessing,
+        local_features=encoder.local_features_problem(),
+        inversion=inversion_problem(encoder),
+    )
+
+
+def noun_templates(bank: LabelBank) -> tuple[str, ...]:
+    """The prompts of the bank's negative nouns, which texts made of its labels are encoded under; CSP's if unknown."""
+    return tuple(bank.info.prompts.get("noun") or CSP.noun)
+
+
+@dataclass(frozen=True)
+class ScoreSpec:
+    """What an encoding worker needs besides the model. `embeddings`: the type that they are handed on in, if any."""
+
+    bank: LabelBank
+    methods: Mapping[str, Parameters]
+    embeddings: Literal["float16", "float32"] | None = None
+    remembering: Remembering = field(default_factory=Remembering)
+
+
+class EncodeImages:
+    """Tables of decoded records to tables of scores; rows without pixels pass through with nulls."""
+
+    def __init__(self, model: ModelSpec, score: ScoreSpec) -> None:
+        self.encoder = model.load()
+        self.spec = score
+        encode = partial(self.encoder.encode_ensembles, noun_templates(score.bank))
+        encode = encode if any(map(needs_texts, score.methods.values())) else None
+        self.score = RememberingScorer(score.remembering, score.bank, score.methods, model.device, encode)
+        self.id_labels = pa.array(score.bank.texts[: score.bank.id_count])
+        self.negative_labels = pa.array(score.bank.texts[score.bank.id_count :], pa.string())
+        self.ready = time.time()
+
+    def __call__(self, records: pa.Table) -> pa.Table:
+        present = np.flatnonzero(records["pixels"].is_valid().to_numpy())
+        start = time.perf_counter()
+        embeddings, local = self._encode(records.take(present))
+        encoded = time.perf_counter()
+        keys = [key or "" for key in records["key"].take(present).to_pylist()]
+        scores, more = self.score(embeddings, local, keys)
+        scored = time.perf_counter()
+        if self.spec.embeddings:
+            more["embedding"] = _vectors(embeddings.float().cpu().numpy().astype(self.spec.embeddings))
+        each = 1 / max(1, len(present))
+        for name, seconds in (("encode_s", encoded - start), ("score_s", scored - encoded)):
+            more[name] = pa.array(np.full(len(present), seconds * each))
+        table = self._with_scores(records.drop_columns("pixels"), present, scores, more)
+        return table.append_column("encoder_ready", pa.array(np.full(len(table), self.ready)))
+
+    def _encode(self, records: pa.Table) -> "tuple[Tensor, Tensor | None]":
+        """Unit embeddings, and features of every place where a method asks for them."""
+        import torch
+
+        pixels = torch.from_numpy(self._pixels(records))
+        if NEEDS_LOCAL_FEATURES.isdisjoint(self.spec.methods):
+            found = self.encoder.encode_images(pixels), None
+        else:
+            found = self.encoder.encode_images_locally(pixels)
+        if self.encoder.device.type == "cuda":
+            torch.cuda.synchronize()
+        return found
+
+    def _pixels(self, records: pa.Table) -> np.ndarray:
+        """[images, height, width, 3] uint8, without a copy per image."""
+        height, width = self.encoder.preprocessing.size
+        shape = (len(records), height, width, 3)
+        if not len(records):
+            return np.empty(shape, np.uint8)
+        column = records["pixels"].combine_chunks()
+        _, offsets, values = column.buffers()
+        first = np.frombuffer(offsets, np.int32, 1, column.offset * 4)[0]
+        flat = np.frombuffer(values, np.uint8, int(np.prod(shape)), int(first))
+        return flat.reshape(shape).copy()  # the block that Ray shares is read-only, and torch warns of that
+
+    def _with_scores(
+        self, records: pa.Table, present: np.ndarray, scores: "ImageScores", more: Mapping[str, pa.Array]
+    ) -> pa.Table:
+        nearest = pa.array(scores.negative_label, mask=scores.negative_label < 0)
+        columns = {
+            "id_label": self.id_labels.take(pa.array(scores.id_label)),
+            "id_probability": pa.array(scores.id_probability),
+            "negative_label": self.negative_labels.take(nearest),
+            **{score_column(name): pa.array(values) for name, values in scores.scores.items()},
+            **more,
+        }
+        for name, values in columns.items():
+            records = records.append_column(name, _scattered(values, present, records))
+        return records
+
+
+def _vectors(values: np.ndarray) -> pa.Array:
+    return pa.FixedSizeListArray.from_arrays(pa.array(np.ascontiguousarray(values).reshape(-1)), values.shape[1])
+
+
+def _scattered(values: Any, present: np.ndarray, table: pa.Table) -> pa.Array:
+    """Values of the present rows at their places in the table, null elsewhere."""
+    places = np.full(len(table), -1)
+    places[present] = np.arange(len(present))
+    return values.take(pa.array(places, mask=places < 0))

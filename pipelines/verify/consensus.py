@@ -1,0 +1,99 @@
+"""Is a scan's consensus what its images say? Every step is summed up once more from the votes, and compared."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+import pyarrow as pa
+
+from ood_core.consensus.agreement import Agreement, Sums
+from ood_core.consensus.log_odds import log_odds
+from ood_core.methods import Consensus, Parameters, consensus_of, score_column
+from pipelines.config.scan import Rescore, Scan
+from pipelines.consensus.files import ANCHORS, SUMS, sums_of, votes_of
+from pipelines.consensus.workers import consented
+from pipelines.inputs.plan import Shard
+from pipelines.inputs.readers.parquet import DAMAGE
+from pipelines.scan_directory.columns import ANCHOR, SHIFT, WEIGHT
+from pipelines.scan_directory.layout import SCORES, VOTES, part_name, table_of
+from pipelines.storage import Directory
+from pipelines.verify.tables import checked
+
+
+def consensus_problems(
+    output: Directory, config: Scan | Rescore, shards: Sequence[Shard], expected: str
+) -> Iterator[str]:
+    """What the consensus of a scan lacks, or holds of another, and whether scores and sums are those of the votes."""
+    methods = config.methods()
+    chosen = consensus_of(methods)
+    if chosen is None:
+        return
+    check = _Check(output, expected, chosen, methods[chosen.base], tuple(methods))
+    agreement = check.recorded()
+    if agreement:
+        before = [replace(agreement, known=agreement.known[:step]) for step in range(agreement.steps)]
+        for shard in shards:
+            check.look_at(shard, agreement, before)
+        check.compare(agreement)
+    yield from check.problems
+
+
+@dataclass
+class _Check:
+    """Goes over the votes once: by what is recorded of the steps before, they tell what each step came to."""
+
+    output: Directory
+    expected: str
+    chosen: Consensus
+    base: Parameters
+    methods: Sequence[str]
+    problems: list[str] = field(default_factory=list)
+    sums: list[Sums] = field(default_factory=list)
+
+    def recorded(self) -> Agreement | None:
+        """All steps; None where one is missing, or the anchors."""
+        anchors = self._read(ANCHORS)
+        steps = Agreement(self.chosen, 0).steps
+        tables = [self._read(f"{SUMS}{step}.parquet") for step in range(steps)]
+        found = [sums_of(table) for table in tables if table is not None]
+        if anchors is None or len(found) < steps:
+            return None
+        return Agreement(self.chosen, len(anchors), tuple(found))
+
+    def look_at(self, shard: Shard, agreement: Agreement, before: Sequence[Agreement]) -> None:
+        """Compares a shard's scores with its votes, and adds up what these come to. `before`: each step."""
+        name = part_name(shard.id)
+        voted, columns = self._read(f"{VOTES}/{name}"), [score_column(method) for method in self.methods]
+        try:
+            scores = table_of(self.output.read(f"{SCORES}/{name}"), [*columns, ANCHOR, WEIGHT, SHIFT])
+        except (FileNotFoundError, *DAMAGE):  # which is said elsewhere
+            return
+        if voted is None:
+            return
+        base = scores[score_column(self.chosen.base)].drop_null().to_numpy()
+        votes = votes_of(voted)
+        if len(voted) != len(scores) or len(votes) != len(base):
+            self.problems.append(f"{VOTES}/{name} has not the rows of its score table")
+        elif not np.array_equal(votes.log_odds, log_odds(base, self.base)):
+            self.problems.append(f"{VOTES}/{name} is not of the scores by {self.chosen.base}")
+        elif len(votes) and not 0 <= votes.anchors.min() <= votes.anchors.max() < agreement.anchor_count:
+            self.problems.append(f"{VOTES}/{name} has votes on anchors that there are not")
+        elif not consented(scores, voted, agreement, self.methods).equals(scores):
+            self.problems.append(f"{SCORES}/{name}: score_consensus is not what the votes come to")
+        else:
+            parts = [one.sums(votes) for one in before]
+            self.sums = [known + part for known, part in zip(self.sums, parts, strict=True)] if self.sums else parts
+
+    def compare(self, agreement: Agreement) -> None:
+        """Of all shards, if there was nothing wrong with one of them."""
+        if self.problems:
+            return
+        for step, (recorded, found) in enumerate(zip(agreement.known, self.sums, strict=True)):
+            same = recorded.totals == found.totals and recorded.largest == found.largest
+            if not same or not np.array_equal(recorded.anchors, found.anchors):
+                self.problems.append(f"{SUMS}{step}.parquet is not what the votes come to")
+
+    def _read(self, name: str) -> pa.Table | None:
+        table, found = checked(self.output, name, self.expected)
+        self.problems += found
+        return table

@@ -1,0 +1,87 @@
+import io
+import random
+from typing import NoReturn
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipelines.errors import ReadError
+from pipelines.inputs.readers.range_file import ATTEMPTS, fetch, open_range
+from tests.pipelines.flaky_files import break_every_other, holding
+
+CONTENT = random.Random(0).randbytes(50_000)
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 51_000), st.integers(0, 9000)), max_size=12),
+    st.integers(0, 2**32),
+    st.sampled_from([1, 100, 4096, 2**20]),
+)
+def test_reads_over_a_flaky_connection_give_the_files_bytes(
+    reads: list[tuple[int, int]], seed: int, chunk_bytes: int
+) -> None:
+    draw = random.Random(seed)
+
+    def fault(request: int, answer: bytes) -> bytes:
+        """Half of the requests go wrong, never all attempts at one."""
+        kind = draw.randrange(4) if request % 3 else 3
+        if kind == 0:
+            raise OSError("timed out")
+        return answer[: draw.randrange(len(answer))] if kind == 1 else answer
+
+    file = open_range(holding(CONTENT, fault), "/file", len(CONTENT), 0, chunk_bytes)
+    for offset, count in reads:
+        assert file.seek(offset) == offset
+        assert file.read(count) == CONTENT[offset : offset + count]
+
+
+def test_the_whole_file_comes_through_a_flaky_connection() -> None:
+    files = holding(CONTENT, break_every_other)
+    assert open_range(files, "/file", len(CONTENT), 0, 1000).read() == CONTENT
+
+
+@pytest.mark.parametrize("whence", [io.SEEK_SET, io.SEEK_CUR, io.SEEK_END])
+def test_seeking_is_as_in_any_file(whence: int) -> None:
+    file, plain = open_range(holding(CONTENT, lambda _, answer: answer), "/file", 50_000), io.BytesIO(CONTENT)
+    for other in (file, plain):
+        other.read(7)
+        other.seek(-10 if whence == io.SEEK_END else 20, whence)
+    assert file.tell() == plain.tell()
+    assert file.read(5) == plain.read(5)
+
+
+@pytest.mark.parametrize("failures", range(ATTEMPTS))
+def test_a_request_is_repeated_until_it_succeeds(failures: int) -> None:
+    def fault(request: int, answer: bytes) -> bytes:
+        if request <= failures:
+            raise TimeoutError
+        return answer
+
+    files = holding(CONTENT, fault)
+    assert fetch(files, "/file", 10, 20, first_wait_s=0) == CONTENT[10:30]
+    assert files.requests == failures + 1
+
+
+def test_after_the_last_attempt_the_error_says_what_went_wrong() -> None:
+    files = holding(CONTENT, lambda _, answer: answer[:-1])
+    with pytest.raises(ReadError, match="^/file cannot be read, 6 attempts: 19 of 20 bytes at 10 came$"):
+        fetch(files, "/file", 10, 20, first_wait_s=0)
+    assert files.requests == 6
+
+
+@pytest.mark.parametrize("kind", [FileNotFoundError, PermissionError])
+def test_what_waiting_cannot_mend_is_not_repeated(kind: type[OSError]) -> None:
+    def fault(_request: int, _answer: bytes) -> NoReturn:
+        raise kind("no")
+
+    files = holding(CONTENT, fault)
+    with pytest.raises(ReadError, match="^/file cannot be read: no$"):
+        fetch(files, "/file", 0, 1)
+    assert files.requests == 1
+
+
+def test_a_file_that_has_become_shorter_than_planned_is_a_read_error() -> None:
+    file = open_range(holding(CONTENT, lambda _, answer: answer), "/file", 60_000, 0)
+    with pytest.raises(ReadError, match="6 attempts: 848 of 8192 bytes at 49152 came"):
+        file.read()

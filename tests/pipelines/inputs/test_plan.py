@@ -1,0 +1,251 @@
+import io
+import os
+import re
+from pathlib import Path
+
+import fsspec
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from pipelines.config.scan import Read
+from pipelines.errors import CallerError
+from pipelines.inputs.plan import Plan, kind_of, plan, read_plan
+from pipelines.storage import file_system
+
+
+def files(root: Path, *names: str) -> Path:
+    for name in names:
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_bytes(name.encode())
+    return root
+
+
+def planned(*inputs: str | Path, **read) -> Plan:
+    return plan([str(given) for given in inputs], Read(**read), {})
+
+
+def keys(found: Plan) -> list[list[str]]:
+    return [shard.keys for shard in found.shards]
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [
+        ("a.tar", "tar"),
+        ("A.TAR", "tar"),
+        ("x/a.parquet", "parquet"),
+        ("a.JPeG", "images"),
+        ("a.tif", "images"),
+        ("a.tar.gz", None),
+        ("a.txt", None),
+        ("jpg", None),
+        ("x.jpg/notes", None),
+    ],
+)
+def test_a_files_suffix_says_what_it_is(name: str, kind: str | None) -> None:
+    assert kind_of(f"s3://bucket/{name}") == kind
+
+
+def test_a_folder_gives_tars_and_tables_each_by_itself_and_images_in_slices(tmp_path: Path) -> None:
+    files(tmp_path, "b.tar", "a.tar", "deep/er/1.jpg", "2.png", "deep/3.webp")
+    found = planned(tmp_path, images_per_shard=2)
+    assert [shard.kind for shard in found.shards] == ["tar", "tar", "images", "images"]
+    assert keys(found) == [["a.tar"], ["b.tar"], ["2.png", "deep/3.webp"], ["deep/er/1.jpg"]]
+    assert found.shards[2].sizes == [5, 11]
+    assert found.shards[2].size == 16
+
+
+def test_what_is_no_input_is_passed_over_and_counted_by_suffix(tmp_path: Path) -> None:
+    files(tmp_path, "a.jpg", "b.md", "c.MD", "LICENSE", "d/e.csv")
+    assert planned(tmp_path).passed_over == {".md": 2, "no suffix": 1, ".csv": 1}
+
+
+@pytest.mark.parametrize(
+    ("pattern", "expected"),
+    [
+        ("*.jpg", ["a.jpg", "b.jpg"]),
+        ("?.jpg", ["a.jpg", "b.jpg"]),
+        ("[b-z].jpg", ["b.jpg"]),
+        ("**/*.jpg", ["a.jpg", "b.jpg", "one/c.jpg", "one/two/d.jpg"]),
+        ("*", ["a.jpg", "b.jpg", "one/c.jpg", "one/two/d.jpg"]),
+        ("o*/*.jpg", ["one/c.jpg"]),
+        ("one/*", ["c.jpg", "two/d.jpg"]),
+    ],
+)
+def test_a_pattern_gives_its_matches_and_all_below_the_folders_it_matches(
+    tmp_path: Path, pattern: str, expected: list[str]
+) -> None:
+    files(tmp_path, "a.jpg", "b.jpg", "one/c.jpg", "one/two/d.jpg")
+    assert keys(planned(tmp_path / pattern)) == [expected]
+
+
+STRANGE = ["a b.jpg", "#1.jpg", "100%.jpg", "%20.jpg", "[1].jpg", "a*b.jpg", "ü猫.jpg", "~.jpg", "a;b&c.jpg", "'\".jpg"]
+
+
+@pytest.mark.parametrize("name", STRANGE)
+def test_a_strange_name_is_planned_and_readable_again(tmp_path: Path, name: str) -> None:
+    root = files(tmp_path / "some [x] #folder", name)
+    for given in (root, root / name):
+        (shard,) = planned(given).shards
+        assert shard.keys == [name]
+        opened, path = file_system(shard.urls[0], {})
+        assert opened.cat_file(path) == name.encode()
+
+
+def test_a_list_keeps_its_order_and_takes_relative_and_absolute_paths(tmp_path: Path) -> None:
+    files(tmp_path, "data/b.jpg", "data/a.jpg", "other/c.png", "data/t.tar")
+    lines = ["b.jpg", "", "  a.jpg  ", str(tmp_path / "other/c.png"), "a.jpg", "t.tar"]
+    (tmp_path / "data/list.txt").write_text("\ufeff" + "\r\n".join(lines), encoding="utf-8")
+    found = planned(tmp_path / "data/list.txt")
+    assert keys(found) == [["t.tar"], ["b.jpg", "a.jpg", str(tmp_path / "other/c.png")]]
+
+
+def test_a_list_in_the_working_directory_names_files_beside_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    files(tmp_path, "a.jpg")
+    (tmp_path / "list.txt").write_text("a.jpg\n")
+    monkeypatch.chdir(tmp_path)
+    assert planned("list.txt").shards[0].urls == [f"file://{tmp_path}/a.jpg"]
+
+
+def test_a_list_over_two_file_systems_gives_slices_of_one_each(tmp_path: Path) -> None:
+    files(tmp_path, "a.jpg", "b.jpg")
+    fsspec.filesystem("memory").pipe_file("/mixed/c.jpg", b"c")
+    (tmp_path / "list.txt").write_text("a.jpg\nmemory://mixed/c.jpg\nb.jpg")
+    assert keys(planned(tmp_path / "list.txt")) == [["a.jpg"], ["memory://mixed/c.jpg"], ["b.jpg"]]
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        (b"gone.jpg", "line 2: 'gone.jpg' does not exist"),
+        (b"notes.md", "line 2: 'notes.md' is not a .tar, .parquet or image file"),
+        (b"folder.jpg", "line 2: 'folder.jpg' is not a file"),
+        (b"\xff.jpg", "is not UTF-8 text: invalid start byte at byte 6"),
+    ],
+)
+def test_a_wrong_line_of_a_list_is_named(tmp_path: Path, line: bytes, message: str) -> None:
+    files(tmp_path, "a.jpg", "notes.md", "folder.jpg/x.jpg")
+    (tmp_path / "list.txt").write_bytes(b"a.jpg\n" + line + b"\n")
+    with pytest.raises(CallerError) as raised:
+        planned(tmp_path / "list.txt")
+    assert str(raised.value) in (
+        f"--input '{tmp_path}/list.txt', {message}",
+        f"--input '{tmp_path}/list.txt' {message}",
+    )
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ("gone", "does not exist or holds no files"),
+        ("empty", "does not exist or holds no files"),
+        ("*.bmp", "does not exist or holds no files"),
+        ("text", "holds no tar, Parquet or image file"),
+        ("text/a.md", "is not a .tar, .parquet, .txt (a list) or image file"),
+        ("gone.txt", "does not exist or holds no files"),
+        ("empty.txt", "holds no tar, Parquet or image file"),
+        ("nosuch://x", "cannot be opened: Protocol not known: nosuch"),
+    ],
+)
+def test_an_input_with_nothing_to_read_is_the_callers_mistake(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, given: str, message: str
+) -> None:
+    files(tmp_path, "text/a.md")
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "empty.txt").touch()
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(CallerError) as raised:
+        planned(given)
+    assert given in str(raised.value)
+    assert message in str(raised.value)
+
+
+def test_a_name_that_is_not_utf8_is_refused_and_shown(tmp_path: Path) -> None:
+    (tmp_path / os.fsdecode(b"a\xff.jpg")).touch()
+    with pytest.raises(CallerError, match=r"a\\udcff.jpg': the file's name is not UTF-8"):
+        planned(tmp_path)
+
+
+def test_a_file_named_by_several_inputs_is_planned_once(tmp_path: Path) -> None:
+    files(tmp_path, "a.tar", "b.tar", "c.jpg", "notes.md")
+    found = planned(tmp_path / "a.tar", tmp_path, tmp_path / "*.tar", tmp_path, tmp_path / "c.jpg")
+    assert keys(found) == [["a.tar"], ["b.tar"], ["c.jpg"]]
+    assert found.passed_over == {".md": 1}
+
+
+def test_shard_ids_tell_what_they_are_and_fit_a_file_name(tmp_path: Path) -> None:
+    files(tmp_path, "x/train 01.tar", "y/train#01.tar", "Katzenbilder ü/a.jpg", "l" * 200 + ".tar", "v1.2.parquet")
+    ids = [shard.id for shard in planned(tmp_path / "x", tmp_path / "y", tmp_path).shards]
+    assert ids == [
+        "000000-train_01",
+        "000001-train_01",
+        "000002-" + "l" * 60,
+        "000003-v1.2",
+        "000004-Katzenbilder_",
+    ]
+    assert ids == [shard.id for shard in planned(tmp_path / "x", tmp_path / "y", tmp_path).shards]
+    assert all(re.fullmatch(r"[A-Za-z0-9_.-]+", shard) for shard in ids)
+
+
+@pytest.mark.parametrize("count", [1, 3, 4, 5, 8])
+def test_slices_hold_every_image_once_in_order(tmp_path: Path, count: int) -> None:
+    files(tmp_path, *[f"{number}.jpg" for number in range(count)])
+    found = planned(tmp_path, images_per_shard=4)
+    assert [len(shard.keys) for shard in found.shards] == {1: [1], 3: [3], 4: [4], 5: [4, 1], 8: [4, 4]}[count]
+    assert [key for of_shard in keys(found) for key in of_shard] == [f"{number}.jpg" for number in range(count)]
+
+
+def test_the_fingerprint_stays_until_a_file_changes(tmp_path: Path) -> None:
+    files(tmp_path, "a.jpg", "b.jpg")
+    before = planned(tmp_path).fingerprint
+    assert planned(tmp_path).fingerprint == before
+    os.utime(tmp_path / "a.jpg", (1, 1))
+    touched = planned(tmp_path).fingerprint
+    (tmp_path / "b.jpg").write_bytes(b"more than before")
+    assert len({before, touched, planned(tmp_path).fingerprint}) == 3
+
+
+def test_a_file_of_the_same_size_rewritten_in_memory_changes_the_fingerprint() -> None:
+    memory = fsspec.filesystem("memory")
+    memory.pipe_file("/changing/a.jpg", b"one")
+    before = plan(["memory://changing"], Read(), {}).fingerprint
+    memory.pipe_file("/changing/a.jpg", b"two")
+    assert plan(["memory://changing"], Read(), {}).fingerprint != before
+
+
+def test_a_plan_survives_its_parquet_file(tmp_path: Path) -> None:
+    found = planned(files(tmp_path, "ü b.jpg", "a.tar", "c.png"))
+    assert read_plan(found.to_parquet()) == found.shards
+    assert Plan(read_plan(found.to_parquet()), {}).fingerprint == found.fingerprint
+
+
+def test_files_in_memory_are_planned_like_files_on_disk() -> None:
+    memory = fsspec.filesystem("memory")
+    for name in ("t.tar", "sub/a.jpg", "b.jpg"):
+        memory.pipe_file(f"/planned/{name}", b"x")
+    found = plan(["memory://planned"], Read(), {})
+    assert keys(found) == [["t.tar"], ["b.jpg", "sub/a.jpg"]]
+    assert found.shards[0].urls == ["memory:///planned/t.tar"]
+    assert keys(plan(["memory://planned/*.jpg"], Read(), {})) == [["b.jpg"]]
+
+
+def table(path: Path, **columns) -> None:
+    buffer = io.BytesIO()
+    pq.write_table(pa.table(columns), buffer)
+    path.write_bytes(buffer.getvalue())
+
+
+def test_a_table_without_the_image_column_is_refused_and_the_options_named(tmp_path: Path) -> None:
+    (tmp_path / "a.parquet").write_bytes(b"damaged: a matter for the scan")
+    table(tmp_path / "b.parquet", picture=[b""], name=["n"])
+    with pytest.raises(CallerError, match="b.parquet': no image column .* among picture, name; name them with"):
+        planned(tmp_path)
+    assert len(planned(tmp_path, image_column="picture", key_column="name").shards) == 2
+    with pytest.raises(CallerError, match="no key column 'nme' among picture, name"):
+        planned(tmp_path, image_column="picture", key_column="nme")
+
+
+def test_a_metadata_file_of_macos_is_passed_over() -> None:
+    assert kind_of("folder/._photo.jpg") is None
+    assert kind_of("folder/photo.jpg") == "images"

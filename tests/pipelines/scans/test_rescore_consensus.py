@@ -1,0 +1,358 @@
+"""Rescorings by consensus: equal to the plain functions however they are cut, resumed, checked, and refused."""
+
+import json
+import shutil
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as compute
+import pyarrow.parquet as pq
+import pytest
+import torch
+
+import pipelines.consensus.step
+from ood_core.consensus.dataset import consensus
+from ood_core.consensus.log_odds import log_odds
+from ood_core.labels import BankInfo, LabelBank
+from ood_core.methods import AdaNeg, Consensus, NegLabel
+from ood_core.scores import score_dataset
+from pipelines.config.scan import ReadEmbeddings, Rescore, ScorePool
+from pipelines.consensus.step import Steps
+from pipelines.errors import CallerError
+from pipelines.evaluation.evaluate import evaluate
+from pipelines.scan_directory.layout import table_of
+from pipelines.scans.rescore import Run, rescore
+from pipelines.storage import Directory
+from pipelines.verify.verify import verify
+from tests.conftest import Storage
+
+ROWS, DIM, LABELS, IDS, BAD = 300, 16, 24, 6, (7, 131)
+OURS = ("score_neglabel", "score_consensus", "anchor", "consensus_weight", "consensus_shift")
+
+
+def unit(values: np.ndarray) -> np.ndarray:
+    return (values / np.linalg.norm(values, axis=1, keepdims=True)).astype(np.float32)
+
+
+def images(rows: int = ROWS) -> pa.Table:
+    """In a few kinds, two rows of them bad, with columns of their own that are called like ours."""
+    random = np.random.default_rng(0)
+    kinds = unit(random.normal(size=(12, DIM)))
+    values = unit(kinds[random.integers(len(kinds), size=rows)] + 0.2 * random.normal(size=(rows, DIM)))
+    cells: list[Any] = values.tolist()
+    for row in BAD:
+        if row < rows:
+            cells[row] = None
+    keys = [f"image {row}" for row in range(rows)]
+    embeddings = pa.array(cells, pa.list_(pa.float32(), DIM))
+    return pa.table({"key": keys, "embedding": embeddings, "anchor": keys, "consensus_weight": list(range(rows))})
+
+
+def good_images() -> tuple[list[str], torch.Tensor]:
+    """Keys and embeddings."""
+    given = images()
+    good = given.filter(given["embedding"].is_valid())
+    values = good["embedding"].combine_chunks().flatten().to_numpy().reshape(-1, DIM)
+    return good["key"].to_pylist(), torch.from_numpy(values.copy())
+
+
+def good_rows(output: Path) -> pa.Table:
+    return pq.read_table(output / "scores").filter(compute.field("status") == "ok")
+
+
+def bank() -> LabelBank:
+    random, texts = np.random.default_rng(1), [f"label {number}" for number in range(LABELS)]
+    labels = unit(random.normal(size=(LABELS, DIM)))
+    info = BankInfo(temperature=0.1)
+    return LabelBank(texts, ["noun"] * LABELS, IDS, labels, np.full(LABELS, np.nan), [None] * LABELS, info)
+
+
+@pytest.fixture(scope="module")
+def place(ray_session: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A bank, embeddings, and a rescoring of them that nothing has disturbed."""
+    place = tmp_path_factory.mktemp("consensus")
+    bank().save(place / "bank")
+    (place / "images").mkdir()
+    pq.write_table(images(), place / "images/all.parquet")
+    run(place, "whole")
+    return place
+
+
+def asked(place: Path, output: str, **changes: Any) -> Rescore:
+    settled: dict[str, Any] = {
+        "embeddings": (str(place / "images"),),
+        "method": ("neglabel", "consensus"),
+        "param": {"neglabel.groups": 3, "consensus.rounds": 3},
+        "read": ReadEmbeddings(rows_per_shard=60),
+        "score": ScorePool(workers=1, cpus=1),
+    }
+    return Rescore(labels=str(place / "bank"), output=str(place / output), **settled | changes)
+
+
+def run(place: Path, output: str, **changes: Any) -> dict[str, Any]:
+    return rescore(Run.prepare(asked(place, output, **changes), {}))
+
+
+def files_of(output: Path) -> dict[str, bytes]:
+    """Scores and all that they were made with."""
+    found = [*output.glob("scores/*"), *output.glob("consensus/**/*.parquet")]
+    return {str(path.relative_to(output)): path.read_bytes() for path in found}
+
+
+def by_key(output: Path) -> pa.Table:
+    return pq.read_table(output / "scores").sort_by("key")
+
+
+def test_a_rescoring_finds_what_the_plain_functions_find(place: Path) -> None:
+    keys, embeddings = good_images()
+    methods = {"neglabel": NegLabel(3), "consensus": Consensus(rounds=3)}
+    expected = score_dataset(bank(), methods, embeddings, keys).scores
+    found = good_rows(place / "whole")
+    assert found["key"].to_pylist() == keys
+    for name, scores in expected.items():
+        np.testing.assert_array_equal(found[f"score_{name}"].to_numpy(), scores)
+    whole = consensus(embeddings, keys, log_odds(expected["neglabel"], NegLabel(3)), Consensus(rounds=3))
+    np.testing.assert_array_equal(found["anchor"].to_numpy(), whole.anchor)
+    np.testing.assert_array_equal(found["consensus_weight"].to_numpy(), whole.weight)
+    np.testing.assert_array_equal(found["consensus_shift"].to_numpy(), whole.shift)
+    assert whole.agreement > 0.3
+    assert np.abs(whole.shift).max() > 0.1
+
+
+def test_consensus_over_sequential_order_is_that_of_the_plain_functions(place: Path) -> None:
+    param = {"consensus.base": "adaneg", "adaneg.batch_size": 50, "adaneg.groups": 3}
+    run(place, "in order", method=("adaneg", "consensus"), order="sequential", param=param)
+    assert verify(str(place / "in order"), {}).problems == []
+    keys, embeddings = good_images()
+    methods = {"adaneg": AdaNeg(order="sequential", batch_size=50, groups=3), "consensus": Consensus(base="adaneg")}
+    expected = score_dataset(bank(), methods, embeddings, keys).scores
+    found = good_rows(place / "in order")
+    for name, scores in expected.items():
+        np.testing.assert_array_equal(found[f"score_{name}"].to_numpy(), scores)
+
+
+def test_bad_rows_have_no_consensus_and_foreign_columns_keep_their_values(place: Path) -> None:
+    found = pq.read_table(place / "whole/scores")
+    names = found.column_names
+    assert names[names.index("negative_label") + 1 :] == [*OURS, "input_anchor", "input_consensus_weight"]
+    for name in OURS:
+        assert np.flatnonzero(found[name].is_null().to_numpy()).tolist() == list(BAD)
+    assert found["input_anchor"].to_pylist() == found["key"].to_pylist()
+
+
+def test_summary_says_how_far_the_images_agree(place: Path) -> None:
+    summary = json.loads((place / "whole/summary.json").read_text())
+    said = summary["learned"]["consensus"]
+    assert said["base"] == "neglabel"
+    assert said["images"] == ROWS - len(BAD)
+    assert said["anchors"] == len(pq.read_table(place / "whole/consensus/anchors.parquet")) == 19
+    assert 0.3 < said["agreement"] < 1
+    weights = pq.read_table(place / "whole/scores")["consensus_weight"].drop_null().to_numpy()
+    assert summary["quantiles"]["consensus_weight"]["0.5"] == pytest.approx(np.quantile(weights, 0.5))
+    assert summary["below_zero"] == {}
+    assert set(summary["last_run"]["consensus"]) == {"anchors_s", "votes_s", "rounds_s", "scores_s"}
+    assert sorted(path.name for path in (place / "whole").iterdir()) == [
+        "_SUCCESS", "consensus", "plan.parquet", "scan.json", "scores", "summary.json",
+    ]  # fmt: skip
+    assert verify(str(place / "whole"), {}).problems == []
+
+
+def test_order_files_shards_and_workers_do_not_change_a_bit(place: Path) -> None:
+    shuffled = images().take(np.random.default_rng(2).permutation(ROWS))
+    (place / "shuffled").mkdir()
+    for number, (start, end) in enumerate([(0, 1), (1, 120), (120, ROWS)]):
+        pq.write_table(shuffled.slice(start, end - start), place / f"shuffled/{number}.parquet")
+    read, score = ReadEmbeddings(rows_per_shard=37), ScorePool(workers=2, cpus=0.5)
+    run(place, "split", embeddings=(str(place / "shuffled"),), read=read, score=score)
+    assert verify(str(place / "split"), {}).problems == []
+    found, expected = by_key(place / "split"), by_key(place / "whole")
+    for name in ("key", *OURS):
+        assert found[name].equals(expected[name]), name
+
+
+@pytest.mark.parametrize(
+    "lost",
+    [
+        ("scores/part-000001-*",),
+        ("scores/part-000001-*", "consensus/votes/part-000002-*", "consensus/sums-5.parquet"),
+        ("scores/*", "consensus/anchors.parquet"),
+    ],
+    ids=["scores", "votes and sums", "anchors"],
+)
+def test_what_is_lost_is_made_again_with_the_same_bytes(place: Path, tmp_path: Path, lost: Sequence[str]) -> None:
+    output = Path(shutil.copytree(place / "whole", tmp_path / "whole"))
+    for pattern in lost:
+        gone = list(output.glob(pattern))
+        assert gone
+        for path in gone:
+            path.unlink()
+    rescore(Run.prepare(asked(place, str(output)), {}))
+    assert files_of(output) == files_of(place / "whole")
+
+
+def test_a_run_cut_short_after_a_round_goes_on_from_there(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    done = Steps._agreement
+
+    def cut_short(steps: Steps, anchors: int) -> Any:
+        monkeypatch.setattr(pipelines.consensus.step.ConsensusFiles, "put_sums", third)
+        return done(steps, anchors)
+
+    put = pipelines.consensus.step.ConsensusFiles.put_sums
+
+    def third(files: Any, step: int, sums: Any) -> None:
+        if step == 3:
+            raise KeyboardInterrupt
+        put(files, step, sums)
+
+    monkeypatch.setattr(Steps, "_agreement", cut_short)
+    with pytest.raises(KeyboardInterrupt):
+        run(place, "cut")
+    monkeypatch.undo()
+    assert sorted(path.name for path in (place / "cut/consensus").glob("sums-*")) == [
+        f"sums-{step}.parquet" for step in range(3)
+    ]
+    assert not list((place / "cut").glob("scores/*"))
+
+    def never(*_: Any) -> None:
+        raise AssertionError("this was done already")
+
+    monkeypatch.setattr(pipelines.consensus.step, "vote", never)
+    monkeypatch.setattr(pipelines.consensus.step, "sample", never)
+    run(place, "cut")
+    assert files_of(place / "cut") == files_of(place / "whole")
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"method": ("mcm", "consensus"), "param": {}}, "--param consensus.base=neglabel: no --method 'neglabel'"),
+        ({"param": {"consensus.base": "consensus"}}, "consensus.base=consensus: base must be another method"),
+        ({"param": {"consensus.base": "nonsense"}}, "base must be another method, not 'nonsense'"),
+        ({"param": {"consensus.max_anchors": 8}}, "consensus.max_anchors=8: max_anchors must be at least 16, not 8"),
+        ({"param": {"consensus.reach": 0}}, "consensus.reach=0: reach must be above 0, not 0"),
+        ({"order": "streaming"}, "--order streaming: none of the methods neglabel, consensus learns"),
+    ],
+)
+def test_mistakes_are_named(place: Path, changes: dict[str, Any], said: str) -> None:
+    with pytest.raises(CallerError, match=said):
+        Run.prepare(asked(place, "mistake", **changes), {})
+
+
+def test_too_few_images_are_named_before_and_after_they_are_read(place: Path) -> None:
+    for rows, folder in ((15, "few"), (16, "fewer good")):
+        (place / folder).mkdir()
+        pq.write_table(images(rows), place / folder / "some.parquet")
+    with pytest.raises(CallerError, match="needs 16 images at least, .* of the input's 15 can be scored"):
+        Run.prepare(asked(place, "mistake", embeddings=(str(place / "few"),)), {})
+    with pytest.raises(CallerError, match="needs 16 images at least, .* of the input's 15 can be scored"):
+        run(place, "mistake", embeddings=(str(place / "fewer good"),), max_bad_fraction=0.5)
+
+
+def test_other_parameters_are_another_scan(place: Path) -> None:
+    with pytest.raises(CallerError, match=r"consensus.caution was 0.25 and is now 0"):
+        Run.prepare(asked(place, "whole", param={**asked(place, "").param, "consensus.caution": 0.0}), {})
+
+
+def rewritten(path: Path, change: Callable[[pa.Table], pa.Table]) -> None:
+    table = pq.read_table(path)
+    pq.write_table(change(table).replace_schema_metadata(table.schema.metadata), path)
+
+
+def with_column(name: str, change: Callable[[np.ndarray], Any]) -> Callable[[pa.Table], pa.Table]:
+    def changed(table: pa.Table) -> pa.Table:
+        column = table[name]
+        values = pa.array(change(column.to_numpy().copy()), column.type, from_pandas=True)
+        return table.set_column(table.column_names.index(name), name, values)
+
+    return changed
+
+
+def nudged(values: np.ndarray) -> np.ndarray:
+    values[3] = np.nextafter(values[3], 9)
+    return values
+
+
+def one_more(values: np.ndarray) -> np.ndarray:
+    values[3] += 1
+    return values
+
+
+PART = "part-000001-all.parquet"
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "problem"),
+    [
+        (f"consensus/votes/{PART}", None, f"consensus/votes/{PART} is missing"),
+        ("consensus/sums-2.parquet", None, "consensus/sums-2.parquet is missing"),
+        ("consensus/anchors.parquet", None, "consensus/anchors.parquet is missing"),
+        (
+            "consensus/sums-4.parquet",
+            with_column("value_0", one_more),
+            "consensus/sums-4.parquet is not what the votes come to",
+        ),
+        (
+            f"scores/{PART}",
+            with_column("score_consensus", nudged),
+            f"scores/{PART}: score_consensus is not what the votes come to",
+        ),
+        (
+            f"consensus/votes/{PART}",
+            with_column("log_odds", nudged),
+            f"consensus/votes/{PART} is not of the scores by neglabel",
+        ),
+        (
+            f"consensus/votes/{PART}",
+            lambda table: table.slice(1),
+            f"consensus/votes/{PART} has not the rows of its score table",
+        ),
+        (
+            f"consensus/votes/{PART}",
+            lambda table: table.replace_schema_metadata({"oodscan.fingerprint": "another"}),
+            f"consensus/votes/{PART} carries the fingerprint of another scan",
+        ),
+    ],
+)
+def test_verify_finds_what_is_not_so(
+    place: Path, tmp_path: Path, name: str, change: Callable[[pa.Table], pa.Table] | None, problem: str
+) -> None:
+    output = Path(shutil.copytree(place / "whole", tmp_path / "whole"))
+    if change is None:
+        (output / name).unlink()
+    elif "another scan" in problem:
+        pq.write_table(change(pq.read_table(output / name)), output / name)
+    else:
+        rewritten(output / name, change)
+    assert problem in verify(str(output), {}).problems
+
+
+def test_consensus_is_evaluated_within_one_scan_only(place: Path) -> None:
+    one, other = (str(place / f"whole/scores/part-00000{number}-*.parquet") for number in (0, 1))
+    assert "consensus" in evaluate([one], {"other": [other]}, {}).results
+    foreign = Path(shutil.copytree(place / "whole", place / "foreign"))
+    for path in (foreign / "scores").iterdir():
+        table = pq.read_table(path)
+        pq.write_table(table.replace_schema_metadata({"oodscan.fingerprint": "another"}), path)
+    found = evaluate([one], {"other": [str(foreign)]}, {})
+    assert list(found.results) == ["neglabel"]
+    assert found.incomparable == ["consensus"]
+    assert found.to_json()["incomparable"] == ["consensus"]
+    with pytest.raises(CallerError, match="--method consensus: its scores are relative to their scan"):
+        evaluate([one], {"other": [str(foreign)]}, {}, ["consensus"])
+
+
+@pytest.mark.parametrize("storage", ["moto"], indirect=True)
+def test_a_rescoring_in_s3_goes_on_where_something_is_lost(place: Path, storage: Storage) -> None:
+    chosen = asked(place, "").model_copy(update={"output": f"{storage.root}/scan"})
+    rescore(Run.prepare(chosen, storage.options))
+    output = Directory(chosen.output, storage.options)
+    output.remove("consensus/anchors.parquet")
+    output.remove(f"scores/{PART}")
+    rescore(Run.prepare(chosen, storage.options))
+    assert verify(chosen.output, storage.options).problems == []
+    assert output.names("first-pass") == []
+    name = "consensus/anchors.parquet"
+    assert table_of(output.read(name)).equals(table_of((place / "whole" / name).read_bytes()))

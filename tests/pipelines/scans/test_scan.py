@@ -1,0 +1,212 @@
+"""The scan, end to end on Ray, on every kind of storage."""
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import torch
+
+from ood_core.encoders import ClipEncoder
+from ood_core.labels import LabelBank
+from ood_core.scores import ImageScorer
+from pipelines.config.scan import EncodePool, Pool, Read, Scan
+from pipelines.errors import CallerError
+from pipelines.scans.scan import Run, scan
+from pipelines.scans.workers.decode import decode, records
+from pipelines.storage import Directory
+from pipelines.verify.verify import verify
+from tests.conftest import DEMO, Storage
+
+ONE_WORKER = EncodePool(workers=1)
+BAD = {"empty-file": 1, "missing-image": 1, "truncated-image": 1, "unreadable-image": 1}
+
+
+def config(inputs: list[str], bank: Path | str, output: str, **changes: Any) -> Scan:
+    settled = {"max_bad_fraction": 0.05, "read": Read(images_per_shard=12), "encode": ONE_WORKER, **changes}
+    return Scan(input=tuple(inputs), labels=str(bank), output=output, **settled)
+
+
+def scanned(chosen: Scan, options: dict[str, str] | None = None) -> dict[str, Any]:
+    return scan(Run.prepare(chosen, options or {}))
+
+
+def score_files(output: str, options: dict[str, str] | None = None) -> dict[str, bytes]:
+    directory = Directory(output, options or {})
+    return {name: directory.read(f"scores/{name}") for name in directory.names("scores")}
+
+
+@pytest.fixture(scope="module")
+def reference(dataset: Path, bank_directory: Path, ray_session: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An uninterrupted scan on local disk, with embeddings."""
+    output = tmp_path_factory.mktemp("reference") / "scan"
+    scanned(config([str(dataset)], bank_directory, str(output), embeddings=True))
+    return output
+
+
+def rows_by_plain_functions(run: Run) -> list[dict[str, Any]]:
+    """What the scan should find: read, decode, encode and score, one image after the other in this process."""
+    encoder = ClipEncoder.load(f"local-dir:{DEMO / 'model'}")
+    score = ImageScorer(run.bank, run.methods)
+    rows = []
+    for shard in run.plan.shards:
+        for index, record in enumerate(records(shard, run.config.read, {})):
+            decoded = decode(record, encoder.preprocessing, run.config.read.max_image_pixels)
+            row = {"shard": shard.id, "index": index, "key": record.key, "status": decoded.status}
+            if decoded.pixels:
+                pixels = torch.frombuffer(bytearray(decoded.pixels), dtype=torch.uint8).view(1, 64, 64, 3)
+                found = score(encoder.encode_images(pixels))
+                row |= {f"score_{name}": values[0] for name, values in found.scores.items()}
+                row["id_label"] = run.bank.texts[found.id_label[0]]
+            rows.append(row)
+    return rows
+
+
+def test_a_distributed_scan_finds_what_the_plain_functions_find(
+    reference: Path, dataset: Path, bank_directory: Path, tmp_path: Path
+) -> None:
+    run = Run.prepare(config([str(dataset)], bank_directory, str(tmp_path)), {})
+    found = pq.read_table(reference / "scores").sort_by([("shard", "ascending"), ("index", "ascending")])
+    expected = rows_by_plain_functions(run)
+    columns = list(max(expected, key=len))
+    assert found.select(columns).to_pylist() == [{**dict.fromkeys(columns), **row} for row in expected]
+
+
+def test_every_record_has_a_row_in_input_order_and_bad_ones_say_why(reference: Path) -> None:
+    summary = json.loads((reference / "summary.json").read_text())
+    assert summary["records"] == 130
+    assert summary["statuses"] == {**BAD, "ok": 126}
+    table = pq.read_table(reference / "scores" / "part-000003-folder.parquet")
+    assert table["key"].to_pylist() == [f"folder/{index:02d}.webp" for index in range(12)]
+    assert table["status"].to_pylist()[3] == "empty-file"
+    assert table["score_neglabel"].to_pylist()[3] is None
+    assert table["error"].to_pylist()[7].startswith("not a picture of the formats JPEG, ")
+
+
+def test_the_score_table_keeps_its_contract(reference: Path) -> None:
+    schema = pq.read_schema(reference / "scores" / "part-000000-shard-0.parquet")
+    assert schema.names == [
+        "shard", "index", "key", "status", "error", "width", "height",
+        "id_label", "id_probability", "negative_label", "score_neglabel", "score_mcm",
+    ]  # fmt: skip
+    assert schema.field("score_neglabel").type == pa.float64()
+    assert len(schema.metadata[b"oodscan.fingerprint"]) == 64
+
+
+def test_the_scan_directory_says_how_it_was_made_and_what_it_cost(reference: Path) -> None:
+    record = json.loads((reference / "scan.json").read_text())
+    assert record["identity"]["neglabel.groups"] == 100
+    assert record["versions"]["ray"]
+    performance = json.loads((reference / "summary.json").read_text())["last_run"]
+    assert performance["limited_by"] in ("decode", "encode")
+    assert set(performance["stages"]) == {"read", "decode", "encode", "score"}
+    assert (reference / "_SUCCESS").exists()
+
+
+def test_embeddings_are_stored_for_every_scored_image(reference: Path, bank_directory: Path) -> None:
+    table = pq.read_table(reference / "embeddings")
+    values = np.stack(table["embedding"].to_numpy()).astype(np.float32)
+    assert values.shape == (126, LabelBank.load(bank_directory).dim)
+    np.testing.assert_allclose(np.linalg.norm(values, axis=1), 1, atol=1e-3)
+
+
+def test_a_whole_scan_passes_verification_even_when_its_input_is_read_again(reference: Path) -> None:
+    found = verify(str(reference), {}, reread=True)
+    assert found.problems == []
+    assert (found.shards, found.records) == (6, 130)
+
+
+def test_workers_and_batches_do_not_change_a_byte(
+    reference: Path, dataset: Path, bank_directory: Path, tmp_path: Path
+) -> None:
+    changes = {"encode": EncodePool(workers=2, batch_size=17), "decode": Pool(workers=1)}
+    scanned(config([str(dataset)], bank_directory, str(tmp_path / "scan"), embeddings=True, **changes))
+    assert score_files(str(tmp_path / "scan")) == score_files(str(reference))
+
+
+def test_a_rerun_scans_what_is_missing_and_nothing_else(
+    reference: Path, dataset: Path, bank_directory: Path, tmp_path: Path
+) -> None:
+    output = Path(shutil.copytree(reference, tmp_path / "scan"))
+    chosen = config([str(dataset)], bank_directory, str(output), embeddings=True)
+    removed = sorted((output / "scores").iterdir())[1:3]
+    for part in removed:
+        part.unlink()
+    summary = scanned(chosen)
+    assert summary["last_run"]["images"] == 40 + 20
+    assert summary["statuses"] == {**BAD, "ok": 126}
+    assert score_files(str(output)) == score_files(str(reference))
+
+
+def test_a_finished_scan_is_not_begun_again(reference: Path, dataset: Path, bank_directory: Path) -> None:
+    before = {path: path.stat().st_mtime_ns for path in (reference / "scores").iterdir()}
+    summary = scanned(config([str(dataset)], bank_directory, str(reference), embeddings=True))
+    assert summary["last_run"] == {"images": 0}
+    assert {path: path.stat().st_mtime_ns for path in (reference / "scores").iterdir()} == before
+
+
+def test_a_stricter_error_budget_takes_the_success_mark_of_a_finished_scan_away(
+    reference: Path, dataset: Path, bank_directory: Path, tmp_path: Path
+) -> None:
+    output = shutil.copytree(reference, tmp_path / "scan")
+    chosen = config([str(dataset)], bank_directory, str(output), embeddings=True, max_bad_fraction=0.01)
+    assert not scanned(chosen)["within_error_budget"]
+    assert not (output / "_SUCCESS").exists()
+    assert json.loads((output / "summary.json").read_text())["last_run"]["images"] == 130
+    assert verify(str(output), {}).problems == []
+
+
+@pytest.mark.parametrize(
+    ("changes", "difference"),
+    [
+        ({"param": {"neglabel.groups": 50}}, "neglabel.groups was 100 and is now 50"),
+        ({"method": ("mcm",)}, "method was 'neglabel, mcm' and is now 'mcm'"),
+        ({"embeddings": False}, "embeddings was True and is now False"),
+        ({"read": Read(images_per_shard=12, max_image_pixels=99)}, "read.max_image_pixels was 100000000 and is now 99"),
+        ({"read": Read(images_per_shard=30)}, "read.images_per_shard was 12 and is now 30"),
+    ],
+)
+def test_another_config_on_the_same_output_is_refused_by_name(
+    reference: Path, dataset: Path, bank_directory: Path, changes: dict[str, Any], difference: str
+) -> None:
+    chosen = config([str(dataset)], bank_directory, str(reference), **{"embeddings": True, **changes})
+    with pytest.raises(CallerError, match="holds another scan") as refused:
+        scanned(chosen)
+    assert difference in str(refused.value)
+
+
+def test_the_same_scan_runs_on_local_disk_and_on_s3(
+    storage: Storage, reference: Path, dataset: Path, bank_directory: Path, ray_session: None
+) -> None:
+    source = storage.upload(dataset, "input")
+    bank = storage.upload(bank_directory, "bank")
+    output = f"{storage.root}/scan"
+    pools = {"encode": EncodePool(workers=1, batch_size=300, cpus=1), "decode": Pool(workers=2)}
+    summary = scanned(config([source], bank, output, embeddings=True, **pools), storage.options)
+    assert summary["statuses"] == {**BAD, "ok": 126}
+    assert verify(output, storage.options, reread=True).problems == []
+    found, expected = score_files(output, storage.options), score_files(str(reference))
+    for name, content in expected.items():
+        here = pq.read_table(pa.BufferReader(found[name])).replace_schema_metadata(None)
+        assert here.equals(pq.read_table(pa.BufferReader(content)).replace_schema_metadata(None))
+    recorded = Directory(output, storage.options).read("scan.json").decode()
+    assert "SKtest" not in recorded
+    assert "endpoint" not in recorded
+
+
+def test_a_mixed_input_with_too_many_bad_images_is_scanned_and_leaves_no_success_mark(
+    dataset: Path, bank_directory: Path, tmp_path: Path, ray_session: None
+) -> None:
+    listed = tmp_path / "list.txt"
+    listed.write_text(f"{dataset}/folder/00.webp\n{dataset}/folder/03.webp\n")
+    inputs = [str(dataset / "shard-?.tar"), str(dataset / "table.parquet"), str(listed)]
+    summary = scanned(config(inputs, bank_directory, str(tmp_path / "scan"), max_bad_fraction=0.01))
+    assert summary["statuses"] == {"empty-file": 1, "missing-image": 1, "ok": 100}
+    assert summary["bad_fraction"] == pytest.approx(2 / 102)
+    assert not summary["within_error_budget"]
+    assert not (tmp_path / "scan" / "_SUCCESS").exists()
+    assert verify(str(tmp_path / "scan"), {}).problems == []

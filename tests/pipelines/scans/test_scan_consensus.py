@@ -1,0 +1,103 @@
+"""Scans by consensus: over scores that are there after one pass, or after two; equal to the plain functions."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as compute
+import pyarrow.parquet as pq
+import pytest
+import torch
+
+from ood_core.scores import score_dataset
+from pipelines.config.scan import EncodePool, Memory, Read, Scan
+from pipelines.scans.scan import Run, scan
+from pipelines.verify.verify import verify
+
+METHODS = ("consensus", "adaneg", "neglabel")
+PARAMETERS = {"adaneg.gap": 0, "adaneg.memory_length": 4, "neglabel.groups": 5}
+OVER_ADANEG = {**PARAMETERS, "consensus.base": "adaneg"}
+
+
+def asked(dataset: Path, bank: Path, output: Path, **changes: Any) -> Scan:
+    settled: dict[str, Any] = {"method": METHODS, "param": OVER_ADANEG, "encode": EncodePool(workers=1), **changes}
+    return Scan(
+        input=(str(dataset),),
+        labels=str(bank),
+        output=str(output),
+        read=Read(images_per_shard=12),
+        max_bad_fraction=0.05,
+        **settled,
+    )
+
+
+def scanned(chosen: Scan) -> dict[str, Any]:
+    return scan(Run.prepare(chosen, {}))
+
+
+def good_rows(output: Path, columns: Sequence[str]) -> pa.Table:
+    rows = pq.read_table(output / "scores").sort_by([("shard", "ascending"), ("index", "ascending")])
+    return rows.filter(compute.field("status") == "ok").select(columns)
+
+
+@pytest.fixture(scope="module")
+def reference(dataset: Path, bank_directory: Path, ray_session: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A scan in two passes, and consensus over what they came to."""
+    output = tmp_path_factory.mktemp("reference") / "scan"
+    scanned(asked(dataset, bank_directory, output, embeddings=True))
+    return output
+
+
+def test_consensus_over_two_passes_is_that_of_the_plain_functions(
+    reference: Path, dataset: Path, bank_directory: Path, encoded_dataset: tuple[list[str], torch.Tensor]
+) -> None:
+    run = Run.prepare(asked(dataset, bank_directory, reference, embeddings=True), {})
+    keys, embeddings = encoded_dataset
+    expected = score_dataset(run.bank, run.methods, embeddings, keys).scores
+    found = good_rows(reference, ["key", *(f"score_{name}" for name in METHODS)])
+    assert found["key"].to_pylist() == keys
+    for name in METHODS:
+        np.testing.assert_array_equal(found[f"score_{name}"].to_numpy(), expected[name])
+    assert abs(np.corrcoef(expected["consensus"], expected["adaneg"])[0, 1]) < 0.999
+
+
+def test_the_scan_directory_keeps_votes_and_embeddings_and_drops_the_passes(reference: Path) -> None:
+    assert sorted(path.name for path in reference.iterdir()) == [
+        "_SUCCESS", "consensus", "embeddings", "memory", "plan.parquet", "scan.json", "scores", "summary.json",
+    ]  # fmt: skip
+    table = pq.read_schema(min((reference / "scores").iterdir()))
+    assert table.names[table.names.index("negative_label") + 1 :] == [
+        "score_consensus", "score_adaneg", "score_neglabel", "anchor", "consensus_weight", "consensus_shift",
+        "memory_version",
+    ]  # fmt: skip
+    assert pq.read_schema(min((reference / "embeddings").iterdir())).field("embedding").type.value_type == pa.float16()
+    assert verify(str(reference), {}, reread=True).problems == []
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"method": ("neglabel", "consensus"), "param": {"neglabel.groups": 5}},
+        {"order": "streaming", "memory": Memory(max_staleness=1)},
+    ],
+    ids=["one pass", "streaming order"],
+)
+def test_consensus_over_one_pass_moves_every_score_by_what_it_says(
+    dataset: Path, bank_directory: Path, ray_session: None, tmp_path: Path, changes: dict[str, Any]
+) -> None:
+    summary = scanned(asked(dataset, bank_directory, tmp_path, **changes))
+    assert summary["last_run"]["images"] == 130
+    assert summary["learned"]["consensus"]["images"] == 126
+    assert verify(str(tmp_path), {}).problems == []
+    assert not list(tmp_path.glob("*-pass"))
+    base = summary["learned"]["consensus"]["base"]
+    found = good_rows(tmp_path, [f"score_{base}", "score_consensus", "consensus_shift", "consensus_weight"])
+    share = found[f"score_{base}"].to_numpy() / (1.1 if base == "adaneg" else 1)
+    odds = np.log(share / (1 - share))
+    standard = (odds - odds.mean()) / odds.std()
+    moved = found["consensus_shift"].to_numpy()
+    np.testing.assert_allclose(found["score_consensus"].to_numpy(), standard + moved, atol=1e-9)
+    assert found["consensus_weight"].to_numpy().max() > 0
+    assert np.abs(moved).max() > 0.01
