@@ -29,6 +29,26 @@ def file_system(url: str, options: Mapping[str, Any]) -> tuple[fsspec.AbstractFi
         raise CallerError(f"{url!r} cannot be opened: {error}") from error
 
 
+@contextmanager
+def storage_errors(what: str, failed: str = "cannot be read") -> Iterator[None]:
+    """Turns whatever a file system raises into a CallerError: "`what` cannot be read: it does not exist".
+
+    For files that the caller names. A CallerError passes through as it is.
+    """
+    try:
+        yield
+    except CallerError:
+        raise
+    except Exception as error:  # every file system has errors of its own
+        reason = "it does not exist" if isinstance(error, FileNotFoundError) else first_line(error)
+        raise CallerError(f"{what} {failed}: {reason}") from error
+
+
+def absolute(url: str) -> str:
+    """A local path as workers see it, which may stand in another directory; any other URL as it is."""
+    return str(Path(url.removeprefix("file://")).absolute()) if split_protocol(url)[0] in LOCAL else url
+
+
 @dataclass(frozen=True)
 class Directory:
     """A directory at a URL. Credentials in `options` stay out of its printed form."""
@@ -37,8 +57,7 @@ class Directory:
     options: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
     def __post_init__(self) -> None:
-        if split_protocol(self.url)[0] in LOCAL:  # workers may stand elsewhere
-            object.__setattr__(self, "url", str(Path(self.url.removeprefix("file://")).absolute()))
+        object.__setattr__(self, "url", absolute(self.url))
 
     def _open(self, name: str) -> tuple[fsspec.AbstractFileSystem, str]:
         files, path = file_system(self.url, self.options)
@@ -116,11 +135,9 @@ class Directory:
     def check_writable(self, option: str) -> None:
         """Raises CallerError, naming the option, if nothing can be written here."""
         probe = f".write-check-{uuid.uuid4().hex[:8]}"
-        try:
+        with storage_errors(f"{option} {self.url!r}", "cannot be written to"):
             self.put(probe, b"")
             self.remove(probe)
-        except Exception as error:  # every file system has errors of its own
-            raise CallerError(f"{option} {self.url!r} cannot be written to: {first_line(error)}") from error
 
 
 def _sync_directory(directory: Path) -> None:

@@ -19,7 +19,7 @@ from typing import Any
 
 from infra.benchmarks.scan_speed import DRAWING_SETTING, scan
 from infra.benchmarks.workloads import Workload, drawings, machine, parser, say
-from pipelines.scans.workers.encode import BUNDLED_DIRECTORY
+from pipelines.runtime.model import BUNDLED_DIRECTORY
 
 MODEL = "oodscan-bundled"
 PREPRO_WORKERS = (1, 2, 4)

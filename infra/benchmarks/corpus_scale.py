@@ -18,8 +18,9 @@ from infra.benchmarks.hash_model import HashModel
 from infra.benchmarks.peak_memory import peak
 from infra.benchmarks.workloads import DEMO_LABELS, machine, parser, say
 from ood_core.vocabulary import ADJECTIVE_FILES, NOUN_FILES, wordnet_corpus
-from pipelines.config.scan import LabelsBuild
-from pipelines.label_banks.build import Build, build
+from pipelines.config.labels import LabelsBuild
+from pipelines.label_banks.build import build
+from pipelines.label_banks.request import Build
 
 SHARE = 0.15
 

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from ood_core.preprocessing import Preprocessing
-from pipelines.scans.workers.encode import ModelSpec
+from pipelines.runtime.model import ModelSpec
 
 DIM = 64
 """Bytes of the longest hash."""

@@ -37,7 +37,9 @@ AT = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
 
 def scanned(options: Namespace, directory: Path) -> tuple[Path, dict[str, Any]]:
     """A rescoring in streaming order: where it is, and what it says of itself."""
-    from pipelines.config.scan import Memory, ReadEmbeddings, Rescore, ScorePool
+    from pipelines.config.memory import Memory
+    from pipelines.config.pools import ScorePool
+    from pipelines.config.rescore import ReadEmbeddings, Rescore
     from pipelines.scans.rescore import Run, rescore
 
     output = directory / "memory-traffic"

@@ -29,7 +29,7 @@ from ood_core.methods import InterNeg, Parameters
 from ood_core.scores import score_dataset
 from ood_core.vocabulary import CSP, WORDNET_FILES, id_labels, superclass_phrase, wordnet_corpus
 from pipelines.label_banks.corpus import PARTS
-from pipelines.scans.workers.encode import BUNDLED_DIRECTORY
+from pipelines.runtime.model import BUNDLED_DIRECTORY
 
 DEMO, MODEL = DEMO_LABELS.parent, f"local-dir:{BUNDLED_DIRECTORY}"
 HALVES = 4

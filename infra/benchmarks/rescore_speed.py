@@ -68,7 +68,8 @@ def data(options: argparse.Namespace, per_file: int) -> Path:
 
 def rescored(options: argparse.Namespace, directory: Path, rows_per_shard: int) -> dict[str, Any]:
     """One rescoring in a Ray session that is there: its wall clock, and what it says of itself."""
-    from pipelines.config.scan import ReadEmbeddings, Rescore, ScorePool
+    from pipelines.config.pools import ScorePool
+    from pipelines.config.rescore import ReadEmbeddings, Rescore
     from pipelines.scans.rescore import Run, rescore
 
     config = Rescore(

@@ -29,7 +29,7 @@ from torch import Tensor
 from infra.benchmarks.workloads import SEED, machine, say
 from ood_core.encoders import ClipEncoder
 from ood_core.vocabulary import CSP, NEGLABEL, NOUN_FILES, fill, wordnet_corpus
-from pipelines.scans.workers.encode import BUNDLED_DIRECTORY
+from pipelines.runtime.model import BUNDLED_DIRECTORY
 
 PROMPTS = {"neglabel": NEGLABEL.noun, "csp": CSP.noun}
 

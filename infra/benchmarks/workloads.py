@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from infra.benchmarks import make_data
-from pipelines.scans.workers.encode import BUNDLED_DIRECTORY
+from pipelines.runtime.model import BUNDLED_DIRECTORY
 
 OODSCAN = Path(sys.executable).with_name("oodscan")
 DEMO_LABELS = make_data.REPOSITORY / "pipelines" / "demo" / "id_labels.txt"

@@ -26,8 +26,13 @@ from ood_core.methods import MCM, AdaNeg, Consensus, Debiased, InterNeg, NegLabe
 from ood_core.metrics import auroc, metrics
 from ood_core.scores import score_dataset
 from ood_core.vocabulary import CSP
-from pipelines.config.scan import LabelsBuild, Memory, ReadEmbeddings, Rescore, ScorePool, load
-from pipelines.label_banks.build import Build, build
+from pipelines.config.labels import LabelsBuild
+from pipelines.config.load import load
+from pipelines.config.memory import Memory
+from pipelines.config.pools import ScorePool
+from pipelines.config.rescore import ReadEmbeddings, Rescore
+from pipelines.label_banks.build import build
+from pipelines.label_banks.request import Build
 from pipelines.runtime.cluster import cluster
 from pipelines.scans.rescore import Run, rescore
 

@@ -6,7 +6,7 @@ import typer
 
 from pipelines.commands.labels import Format
 from pipelines.commands.options import AsJson, StorageOptions
-from pipelines.config.scan import parse_storage_options
+from pipelines.config.load import parse_storage_options
 
 anchors_app = typer.Typer(
     no_args_is_help=True, help="Anchors: the kinds of images that consensus has found, and which do not belong."

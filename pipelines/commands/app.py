@@ -28,7 +28,9 @@ from pipelines.commands.options import (
     say,
     table_of,
 )  # fmt: skip
-from pipelines.config.scan import Rescore, Scan, load, parse_storage_options, parse_values
+from pipelines.config.load import load, parse_storage_options, parse_values
+from pipelines.config.rescore import Rescore
+from pipelines.config.scan import Scan
 from pipelines.errors import BUDGET_EXCEEDED, CALLER_MISTAKE, VERIFICATION_FAILED, CallerError
 
 app = typer.Typer(

@@ -20,7 +20,8 @@ from pipelines.commands.options import (
     table_of,
 )  # fmt: skip
 from pipelines.config.judges import Asking
-from pipelines.config.scan import LabelsBuild, load, parse_storage_options
+from pipelines.config.labels import LabelsBuild
+from pipelines.config.load import load, parse_storage_options
 from pipelines.errors import BUDGET_EXCEEDED
 
 labels_app = typer.Typer(
@@ -139,7 +140,8 @@ def labels_build(
         model=given_of(name=model, pretrained=pretrained, device=device, dtype=dtype),
         encode=given_of(workers=encode_workers, threads=encode_threads),
     )  # fmt: skip
-    from pipelines.label_banks.build import Build, build, unjudged_fraction
+    from pipelines.label_banks.build import build, unjudged_fraction
+    from pipelines.label_banks.request import Build
 
     asked = Build.prepare(load(LabelsBuild, config, given), parse_storage_options(storage_options))
     bank = build(asked, address, say)

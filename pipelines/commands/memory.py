@@ -6,7 +6,7 @@ import typer
 
 from pipelines.commands.labels import Format
 from pipelines.commands.options import AsJson, StorageOptions
-from pipelines.config.scan import parse_storage_options
+from pipelines.config.load import parse_storage_options
 
 memory_app = typer.Typer(no_args_is_help=True, help="Memories: what methods that learn have remembered of the images.")
 

@@ -14,18 +14,17 @@ import pyarrow as pa
 from ood_core.consensus.agreement import Agreement
 from ood_core.consensus.anchors import Sample, anchor_count
 from ood_core.methods import MIN_ANCHORS, Consensus, Parameters, consensus_of
-from pipelines.config.scan import ScorePool
+from pipelines.config.pools import ScorePool
 from pipelines.consensus.files import ANCHORS, ConsensusFiles, sums_of
 from pipelines.consensus.workers import Consenting, sample, sampled, score, sum_up, vote
 from pipelines.errors import CallerError
 from pipelines.inputs.plan import Shard, blocks_of
-from pipelines.runtime.pools import by_tasks
+from pipelines.runtime.pools import by_tasks, unpacked
 from pipelines.runtime.progress import Say
 from pipelines.scan_directory.commit import Committer
 from pipelines.scan_directory.finish import counting
 from pipelines.scan_directory.layout import FIRST_PASS, SCORES, VOTES
 from pipelines.scan_directory.summary import Clock, Tally
-from pipelines.scans.workers.score_sequential import unpacked
 from pipelines.storage import Directory
 
 OnCommit = Callable[[str, pa.Table], None]

@@ -14,15 +14,14 @@ from ood_core.consensus.agreement import Agreement
 from ood_core.consensus.anchors import Sample
 from ood_core.consensus.log_odds import log_odds
 from ood_core.methods import Consensus, Parameters, score_column
-from pipelines.config.scan import ReadEmbeddings
+from pipelines.config.rescore import ReadEmbeddings
 from pipelines.consensus.files import ConsensusFiles, sums_table, votes_of, votes_table
 from pipelines.inputs.embedding_plan import read_rows
 from pipelines.inputs.plan import Shard, shards_of
 from pipelines.inputs.readers.embeddings import Rows
-from pipelines.scan_directory.columns import ANCHOR, SHIFT, WEIGHT
+from pipelines.runtime.pools import packed
+from pipelines.scan_directory.columns import ANCHOR, EMBEDDING, SHIFT, WEIGHT, halved, placed, with_end
 from pipelines.scan_directory.layout import FIRST_PASS, part_name, table_of
-from pipelines.scans.workers.score_embeddings import EMBEDDING, halved, placed, with_end
-from pipelines.scans.workers.score_sequential import packed
 from pipelines.storage import Directory
 
 

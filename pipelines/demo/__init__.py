@@ -5,12 +5,16 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 
-from pipelines.config.scan import EncodePool, LabelsBuild, Model, Pool, Scan
+from pipelines.config.labels import LabelsBuild
+from pipelines.config.model import Model
+from pipelines.config.pools import EncodePool, Pool
+from pipelines.config.scan import Scan
 from pipelines.evaluation.evaluate import Evaluation, evaluate
-from pipelines.label_banks.build import Build, build
+from pipelines.label_banks.build import build
+from pipelines.label_banks.request import Build
 from pipelines.runtime.cluster import cluster
+from pipelines.runtime.model import BUNDLED
 from pipelines.scans.scan import Run, scan
-from pipelines.scans.workers.encode import BUNDLED
 
 HERE = Path(__file__).parent
 SHARDS = HERE / "shards"

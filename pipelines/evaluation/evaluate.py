@@ -11,7 +11,7 @@ import numpy as np
 
 from ood_core.methods import METHODS, score_column
 from ood_core.metrics import Metrics, metrics
-from pipelines.config.scan import parse_texts
+from pipelines.config.load import parse_texts
 from pipelines.errors import CallerError
 from pipelines.evaluation.score_sets import Scores, pooled_scores
 

@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
-from pipelines.config.scan import ReadEmbeddings
+from pipelines.config.rescore import ReadEmbeddings
 from pipelines.errors import CallerError, ReadError, first_line
 from pipelines.inputs.listing import REQUESTS_AT_ONCE, Accepted, File, Kind, expand, suffix_of
 from pipelines.inputs.plan import Plan, Shard, content_hash, shard_id

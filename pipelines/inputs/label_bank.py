@@ -2,16 +2,20 @@
 
 import io
 from collections.abc import Iterable, Mapping
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from ood_core.labels import LabelBank
 from ood_core.labels.bank import INFO_FILE, LABELS_FILE
 from ood_core.methods import NEEDS_NEGATIVES
-from pipelines.config.scan import Model
+from ood_core.vocabulary import CSP
+from pipelines.config.model import Model
 from pipelines.errors import CallerError, first_line
 from pipelines.inputs.readers.range_file import open_range
-from pipelines.scans.workers.encode import ModelFacts, ModelSpec
+from pipelines.runtime.model import ModelFacts, ModelSpec
 from pipelines.storage import Directory, file_system
+
+if TYPE_CHECKING:
+    pass
 
 
 def load_bank(directory: Directory, called: str = "--labels") -> LabelBank:
@@ -79,3 +83,8 @@ def check_bank_fits(bank: LabelBank, labels: str, spec: ModelSpec, facts: ModelF
             f"--labels {labels!r} was made with {bank.info.model!r}, whose weights are not those of --model "
             f"{spec.name!r}; build the label bank with the model that scans"
         )
+
+
+def noun_templates(bank: LabelBank) -> tuple[str, ...]:
+    """The prompts of the bank's negative nouns, which texts made of its labels are encoded under; CSP's if unknown."""
+    return tuple(bank.info.prompts.get("noun") or CSP.noun)

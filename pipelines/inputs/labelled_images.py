@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import pyarrow.parquet as pq
 
-from pipelines.config.scan import LabelsBuild
+from pipelines.config.labels import LabelsBuild
 from pipelines.errors import CallerError, ReadError, first_line
 from pipelines.inputs.label_bank import open_words
 from pipelines.inputs.listing import File, expand, kind_of

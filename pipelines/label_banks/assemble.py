@@ -12,10 +12,10 @@ from ood_core.vocabulary import Part
 from pipelines.label_banks.answers import WHOSE
 from pipelines.label_banks.criteria import ClassImages
 from pipelines.label_banks.negfilter import Candidates
-from pipelines.scans.workers.encode import ModelFacts, ModelSpec
+from pipelines.runtime.model import ModelFacts, ModelSpec
 
 if TYPE_CHECKING:
-    from pipelines.label_banks.build import Build
+    from pipelines.label_banks.request import Build
 
 STAYING = (None, "kept", "unjudged")
 """Verdicts of the candidates that become negative labels."""

@@ -15,7 +15,7 @@ from ood_core.criteria import ConjugatedPool, Criterion, Density, Intermodal, Ne
 from ood_core.labels.class_images import class_means
 from ood_core.labels.selection import Lowest, shares
 from ood_core.vocabulary import Part
-from pipelines.config.scan import LabelsBuild
+from pipelines.config.labels import LabelsBuild
 from pipelines.errors import CallerError
 from pipelines.label_banks.corpus import PARTS, WORDS_AT_ONCE, Block, Corpus
 from pipelines.label_banks.id_images import IdImages

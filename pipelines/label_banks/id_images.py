@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
-from pipelines.config.scan import LabelsBuild
+from pipelines.config.labels import LabelsBuild
 from pipelines.errors import CallerError, first_line
 from pipelines.inputs.labelled_images import Labelled, labelled
 from pipelines.inputs.listing import REQUESTS_AT_ONCE

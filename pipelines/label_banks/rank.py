@@ -14,12 +14,13 @@ from ood_core.memory import Candidates
 from ood_core.vocabulary import Part
 from pipelines.config.scan import Read
 from pipelines.inputs.plan import Shard
+from pipelines.inputs.records import records
 from pipelines.label_banks.corpus import Block
 from pipelines.label_banks.id_images import IMAGES_AT_ONCE, Slice
 from pipelines.memory.files import memory_of
 from pipelines.memory.workers import LearnFromEmbeddings
-from pipelines.scans.workers.decode import decode, records
-from pipelines.scans.workers.encode import FACTS, ModelSpec, facts_of
+from pipelines.runtime.model import FACTS, ModelSpec, facts_of
+from pipelines.scans.workers.decode import decode
 from pipelines.scans.workers.score_embeddings import Rescoring
 
 PLAIN = ("{}",)

@@ -11,7 +11,8 @@ from ood_core.labels.class_images import known_class_means
 from ood_core.memory import MemoryBank
 from ood_core.memory.rows import interneg_capacities
 from ood_core.methods import InterNeg
-from pipelines.config.scan import LabelsBuild, ReadEmbeddings
+from pipelines.config.labels import LabelsBuild
+from pipelines.config.rescore import ReadEmbeddings
 from pipelines.errors import CallerError
 from pipelines.inputs.embedding_plan import plan_embeddings
 from pipelines.label_banks.corpus import Corpus

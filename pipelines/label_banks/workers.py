@@ -9,10 +9,11 @@ import ray
 from ray.util.actor_pool import ActorPool
 
 from ood_core.criteria import Criterion
-from pipelines.config.scan import EncodePool
+from pipelines.config.pools import EncodePool
 from pipelines.label_banks.rank import LabelWorker
-from pipelines.runtime.cluster import Cluster, fitted_alone, remembered
-from pipelines.scans.workers.encode import FACTS, ModelFacts, ModelSpec
+from pipelines.runtime.cluster import Cluster
+from pipelines.runtime.model import FACTS, ModelFacts, ModelSpec, remembered
+from pipelines.runtime.pools import fitted_alone
 
 RETRIES = 3
 """How often a worker that died is started again; what it was asked is asked again, and has the same answer."""

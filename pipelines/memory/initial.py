@@ -11,7 +11,7 @@ import pyarrow as pa
 from ood_core.labels import LabelBank
 from ood_core.memory import Candidates
 from ood_core.methods import Parameters, is_sequential, memory_parameters, order_of
-from pipelines.config.scan import Memory
+from pipelines.config.memory import Memory
 from pipelines.errors import CallerError, first_line
 from pipelines.inputs.readers.parquet import DAMAGE
 from pipelines.memory.files import CARRIED, EXTRA_NEGATIVES, MemoryFiles, by_method

@@ -14,8 +14,10 @@ from ood_core.labels import LabelBank
 from ood_core.memory import Candidates
 from ood_core.memory.rows import adaneg_capacities, interneg_capacities
 from ood_core.methods import AdaNeg, InterNeg, Parameters, is_sequential, order_of
-from pipelines.config.scan import Memory as MemoryConfig
-from pipelines.config.scan import Rescore, Scan, ScorePool
+from pipelines.config.memory import Memory as MemoryConfig
+from pipelines.config.pools import ScorePool
+from pipelines.config.rescore import Rescore
+from pipelines.config.scan import Scan
 from pipelines.errors import CallerError
 from pipelines.inputs.plan import Shard
 from pipelines.memory.actor import MemorySpec

@@ -12,8 +12,9 @@ from pipelines.inputs.plan import Shard, shards_of
 from pipelines.memory.actor import MemorySpec
 from pipelines.memory.client import Memory
 from pipelines.memory.files import memory_table
-from pipelines.scans.workers.encode import ModelSpec
-from pipelines.scans.workers.score_embeddings import Rescoring, with_end
+from pipelines.runtime.model import ModelSpec
+from pipelines.scan_directory.columns import with_end
+from pipelines.scans.workers.score_embeddings import Rescoring
 
 if TYPE_CHECKING:
     from ood_core.scores import ImageBatch, Labels

@@ -1,6 +1,13 @@
 """Columns that stages hand on and that never reach a score table, but for `VERSION`."""
 
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
 import pyarrow as pa
+
+if TYPE_CHECKING:
+    pass
+
 
 TIMES = ("read_s", "decode_s", "encode_s", "score_s")
 TELEMETRY = (*TIMES, "encoder_ready")
@@ -19,3 +26,34 @@ def offers_type(dim: int) -> pa.DataType:
     embedding = pa.list_(pa.float32(), dim)
     fields = {"method": pa.string(), "row": pa.int64(), "priority": pa.float64(), "embedding": embedding}
     return pa.list_(pa.struct(list(fields.items())))
+
+
+END_OF_SHARD = "end-of-shard"
+"""Status of the row that follows a shard's last record; its `index` is their number. It never reaches a score table."""
+
+
+EMBEDDING, OURS = "embedding", ("score_", "is_ood_")
+"""What only our own columns are called, or begin with: whoever reads a score table takes them for that."""
+
+
+def with_end(table: pa.Table, shard: str, count: int) -> pa.Table:
+    """The table with the shard's end row behind it."""
+    end = pa.table({"shard": [shard], "index": [count], "status": [END_OF_SHARD]})
+    return pa.concat_tables([table, end], promote_options="default")
+
+
+def halved(embeddings: pa.ChunkedArray) -> pa.Array:
+    """Embeddings in float16, null where there is none."""
+    whole = embeddings.combine_chunks()
+    ok, values = np.flatnonzero(whole.is_valid().to_numpy(False)), whole.flatten().to_numpy()
+    half = pa.FixedSizeListArray.from_arrays(pa.array(values.astype(np.float16)), whole.type.list_size)
+    return placed(half, ok, len(whole))
+
+
+def placed(values: Any, ok: np.ndarray, count: int) -> Any:
+    """Values of the good rows at their places, null elsewhere."""
+    if len(ok) == count:
+        return values
+    places = np.full(count, -1)
+    places[ok] = np.arange(len(ok))
+    return values.take(pa.array(places, mask=places < 0))

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import pyarrow as pa
 
-from pipelines.scan_directory.columns import OFFERS, TELEMETRY
+from pipelines.scan_directory.columns import END_OF_SHARD, OFFERS, TELEMETRY
 from pipelines.scan_directory.layout import (
     CANDIDATES,
     EMBEDDINGS,
@@ -16,7 +16,6 @@ from pipelines.scan_directory.layout import (
     parquet_of,
     part_name,
 )
-from pipelines.scans.workers.decode import END_OF_SHARD
 from pipelines.storage import Directory
 
 

@@ -9,11 +9,12 @@ from typing import Any
 import pyarrow as pa
 
 from ood_core.methods import Parameters
-from pipelines.config.scan import Rescore, Scan
+from pipelines.config.rescore import Rescore
+from pipelines.config.scan import Scan
 from pipelines.errors import CallerError, first_line
 from pipelines.inputs.plan import Plan, Shard, read_plan
+from pipelines.runtime.model import ModelFacts, ModelSpec
 from pipelines.scan_directory.layout import committed
-from pipelines.scans.workers.encode import ModelFacts, ModelSpec
 from pipelines.storage import Directory
 
 SCAN_FILE, PLAN_FILE = "scan.json", "plan.parquet"

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 from ood_core.labels import LabelBank
 from ood_core.methods import Parameters
-from pipelines.config.scan import Rescore, Scan
+from pipelines.config.rescore import Rescore
+from pipelines.config.scan import Scan
 from pipelines.errors import CallerError, first_line
 from pipelines.inputs.label_bank import load_bank
 from pipelines.scan_directory.identity import PLAN_FILE, SCAN_FILE

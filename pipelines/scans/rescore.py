@@ -10,14 +10,15 @@ import pyarrow as pa
 
 from ood_core.labels import LabelBank
 from ood_core.methods import NEEDS_LOCAL_FEATURES, Consensus, Parameters, of_images
-from pipelines.config.scan import EncodePool, Rescore, ScorePool
+from pipelines.config.pools import EncodePool, ScorePool
+from pipelines.config.rescore import Rescore
 from pipelines.consensus.files import ConsensusFiles
 from pipelines.consensus.step import Steps, check_base, check_images, scored
 from pipelines.consensus.step import described as consensus_described
 from pipelines.consensus.workers import Consenting, Tables
 from pipelines.errors import CallerError
 from pipelines.inputs.embedding_plan import plan_embeddings
-from pipelines.inputs.label_bank import check_bank_fits, check_negatives, load_bank
+from pipelines.inputs.label_bank import check_bank_fits, check_negatives, load_bank, noun_templates
 from pipelines.inputs.plan import Plan, Shard
 from pipelines.memory.files import Memories, MemoryFiles
 from pipelines.memory.initial import Carried, carried_by
@@ -32,15 +33,15 @@ from pipelines.memory.step import (
     keeping,
     learners_of,
 )
-from pipelines.runtime.pools import over
+from pipelines.runtime.model import ModelSpec
+from pipelines.runtime.pools import over, unpacked
 from pipelines.scan_directory.commit import Committer
 from pipelines.scan_directory.finish import SUCCESS_FILE, Say, clear, every_few_seconds, finish, tallied
 from pipelines.scan_directory.identity import asked_for, begin, check_unchanged, fingerprint, of_model
 from pipelines.scan_directory.layout import FIRST_PASS, committed
 from pipelines.scan_directory.summary import Clock, Tally
-from pipelines.scans.workers.encode import ModelSpec, noun_templates
 from pipelines.scans.workers.score_embeddings import Rescoring, ScoreEmbeddings
-from pipelines.scans.workers.score_sequential import ScoreInOrder, unpacked
+from pipelines.scans.workers.score_sequential import ScoreInOrder
 from pipelines.scans.workers.texts import AskedTexts, Texts, check_inversion, check_texts
 from pipelines.storage import Directory
 
@@ -129,7 +130,8 @@ class Work:
     @classmethod
     def begun(cls, run: Run, found: "Cluster") -> "Work":
         """Records the rescoring, unless an earlier run has. Raises CallerError for what only workers can find."""
-        from pipelines.runtime.cluster import device_of, fitted_scorers, model_facts, model_spec
+        from pipelines.runtime.model import device_of, model_facts, model_spec
+        from pipelines.runtime.pools import fitted_scorers
 
         device = device_of(run.config.model, found)
         pool = fitted_scorers(run.config.score, device, found)

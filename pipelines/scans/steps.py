@@ -13,19 +13,21 @@ import ray.data
 from ray.data import ActorPoolStrategy
 
 from ood_core.methods import NEEDS_LOCAL_FEATURES, Consensus, Parameters, of_images
-from pipelines.config.scan import EncodePool, Pool, ReadEmbeddings, ScorePool
+from pipelines.config.pools import EncodePool, Pool, ScorePool
+from pipelines.config.rescore import ReadEmbeddings
 from pipelines.consensus.files import ConsensusFiles
 from pipelines.consensus.step import Steps, scored
 from pipelines.consensus.workers import Consenting, FirstPass
 from pipelines.errors import CallerError
 from pipelines.inputs.embedding_plan import plan_embeddings
-from pipelines.inputs.label_bank import check_bank_fits
+from pipelines.inputs.label_bank import check_bank_fits, noun_templates
 from pipelines.inputs.plan import Shard, blocks_of
 from pipelines.memory.files import MemoryFiles
 from pipelines.memory.scoring import Remembering
 from pipelines.memory.step import Keeper, Learners, Learning, adapts, keeping, learners_of
-from pipelines.runtime.cluster import Cluster, fitted, fitted_scorers, limit_read_ahead, model_facts, model_spec, tables
-from pipelines.runtime.pools import mapped
+from pipelines.runtime.cluster import Cluster
+from pipelines.runtime.model import ModelFacts, ModelSpec, model_facts, model_spec
+from pipelines.runtime.pools import fitted, fitted_scorers, limit_read_ahead, mapped, tables
 from pipelines.runtime.progress import Say
 from pipelines.scan_directory.commit import Committer
 from pipelines.scan_directory.finish import counting, every_few_seconds
@@ -33,7 +35,7 @@ from pipelines.scan_directory.identity import begin, check_unchanged, fingerprin
 from pipelines.scan_directory.layout import FIRST_PASS, SCORES, SECOND_PASS, committed
 from pipelines.scan_directory.summary import Clock, Tally
 from pipelines.scans.workers.decode import DecodeShards
-from pipelines.scans.workers.encode import EncodeImages, ModelFacts, ModelSpec, ScoreSpec, noun_templates
+from pipelines.scans.workers.encode import EncodeImages, ScoreSpec
 from pipelines.scans.workers.score_embeddings import Rescoring
 from pipelines.scans.workers.score_learned import FinishShards, SecondPass
 from pipelines.scans.workers.texts import Texts, check_inversion

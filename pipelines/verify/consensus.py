@@ -9,7 +9,8 @@ import pyarrow as pa
 from ood_core.consensus.agreement import Agreement, Sums
 from ood_core.consensus.log_odds import log_odds
 from ood_core.methods import Consensus, Parameters, consensus_of, score_column
-from pipelines.config.scan import Rescore, Scan
+from pipelines.config.rescore import Rescore
+from pipelines.config.scan import Scan
 from pipelines.consensus.files import ANCHORS, SUMS, sums_of, votes_of
 from pipelines.consensus.workers import consented
 from pipelines.inputs.plan import Shard

@@ -7,7 +7,8 @@ import pyarrow as pa
 from ood_core.memory import MemoryBank
 from ood_core.memory.rows import adaneg_capacities, interneg_capacities
 from ood_core.methods import AdaNeg, InterNeg
-from pipelines.config.scan import Rescore, Scan
+from pipelines.config.rescore import Rescore
+from pipelines.config.scan import Scan
 from pipelines.inputs.plan import Shard
 from pipelines.memory.files import CARRIED, EXTRA_NEGATIVES, MemoryFiles, by_method, memory_table
 from pipelines.memory.step import VERDICTS, adapts, is_in_order, learners_of

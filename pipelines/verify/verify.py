@@ -10,15 +10,16 @@ import numpy as np
 import pyarrow as pa
 
 from ood_core.methods import score_column
-from pipelines.config.scan import Rescore, Scan
+from pipelines.config.rescore import Rescore
+from pipelines.config.scan import Scan
 from pipelines.errors import CallerError, ReadError, first_line
 from pipelines.inputs.embedding_plan import read_rows
 from pipelines.inputs.plan import Plan, Shard, read_plan
 from pipelines.inputs.readers.record import STATUSES
+from pipelines.inputs.records import records
 from pipelines.scan_directory.finish import SUCCESS_FILE, SUMMARY_FILE
 from pipelines.scan_directory.identity import PLAN_FILE, SCAN_FILE, fingerprint
 from pipelines.scan_directory.layout import EMBEDDINGS, RECORDS_KEY, SCORES, part_name
-from pipelines.scans.workers.decode import records
 from pipelines.storage import Directory
 from pipelines.verify.consensus import consensus_problems
 from pipelines.verify.memory import memory_problems

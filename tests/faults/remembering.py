@@ -9,7 +9,8 @@ from typing import Any
 
 import psutil
 
-from pipelines.config.scan import EncodePool, Read, Scan
+from pipelines.config.pools import EncodePool
+from pipelines.config.scan import Read, Scan
 from pipelines.scans.scan import Run, scan
 
 METHODS = ("neglabel", "adaneg", "interneg", "consensus")

@@ -14,7 +14,7 @@ import s3fs
 
 from pipelines.config.scan import Read
 from pipelines.inputs.plan import plan
-from pipelines.scans.workers.decode import records
+from pipelines.inputs.records import records
 from tests.pipelines.cutting_proxy import cutting
 
 IMAGES = {f"{number:03d}": random.Random(number).randbytes(20_000) for number in range(60)}

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from ood_core.labels import LabelBank
-from pipelines.config.scan import ReadEmbeddings, Rescore
+from pipelines.config.rescore import ReadEmbeddings, Rescore
 from pipelines.scans.rescore import Run, rescore
 from pipelines.verify.verify import verify
 

@@ -13,7 +13,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from pipelines.config.scan import EncodePool, Read, Scan
+from pipelines.config.pools import EncodePool
+from pipelines.config.scan import Read, Scan
 from pipelines.scans.scan import Run, scan
 from pipelines.verify.verify import verify
 

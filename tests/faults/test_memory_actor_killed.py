@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 import ray
 import ray.util
 
-from pipelines.config.scan import Memory
+from pipelines.config.memory import Memory
 from pipelines.verify.verify import verify
 from tests.faults.remembering import (
     LOOKING_S,

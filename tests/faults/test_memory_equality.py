@@ -11,7 +11,8 @@ import pyarrow.parquet as pq
 import pytest
 import ray.data
 
-from pipelines.config.scan import EncodePool, Memory, Pool
+from pipelines.config.memory import Memory
+from pipelines.config.pools import EncodePool, Pool
 from pipelines.runtime.cluster import cluster
 from pipelines.scan_directory.summary import Clock, Tally
 from pipelines.scans.scan import Run, scan

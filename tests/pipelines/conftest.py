@@ -7,7 +7,8 @@ import torch
 from ood_core.encoders import ClipEncoder
 from pipelines.config.scan import Read
 from pipelines.inputs.plan import plan
-from pipelines.scans.workers.decode import decode, records
+from pipelines.inputs.records import records
+from pipelines.scans.workers.decode import decode
 from tests.conftest import DEMO
 
 hypothesis.settings.register_profile("oodscan", database=None, deadline=None, derandomize=True)

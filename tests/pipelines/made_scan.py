@@ -7,14 +7,14 @@ import numpy as np
 import pyarrow as pa
 
 from ood_core.preprocessing import Preprocessing
-from pipelines.config.scan import Model, Scan
+from pipelines.config.model import Model
+from pipelines.config.scan import Scan
 from pipelines.inputs.plan import Shard, plan
-from pipelines.scan_directory.columns import TELEMETRY
+from pipelines.runtime.model import ModelFacts, ModelSpec
+from pipelines.scan_directory.columns import END_OF_SHARD, TELEMETRY
 from pipelines.scan_directory.commit import Committer
 from pipelines.scan_directory.identity import asked_for, begin, fingerprint, of_model
 from pipelines.scan_directory.summary import Tally
-from pipelines.scans.workers.decode import END_OF_SHARD
-from pipelines.scans.workers.encode import ModelFacts, ModelSpec
 from pipelines.storage import Directory
 
 FACTS = ModelFacts("weights", 4, 0.01, Preprocessing((8, 8)))

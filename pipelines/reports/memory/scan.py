@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from ood_core.methods import is_sequential
-from pipelines.config.scan import Rescore, Scan
+from pipelines.config.rescore import Rescore
+from pipelines.config.scan import Scan
 from pipelines.errors import CallerError
 from pipelines.memory.actor import Meters
 from pipelines.memory.step import Learners, is_in_order, learners_of

@@ -19,15 +19,9 @@ from ood_core.preprocessing import Preprocessing
 from pipelines.config.scan import Read
 from pipelines.errors import first_line
 from pipelines.inputs.plan import Shard, shards_of
-from pipelines.inputs.readers.images import read_images
-from pipelines.inputs.readers.parquet import Columns, read_parquet
-from pipelines.inputs.readers.range_file import open_range
 from pipelines.inputs.readers.record import Record
-from pipelines.inputs.readers.tar import read_tar
-from pipelines.storage import file_system
-
-END_OF_SHARD = "end-of-shard"
-"""Status of the row that follows a shard's last record; its `index` is their number. It never reaches a score table."""
+from pipelines.inputs.records import records
+from pipelines.scan_directory.columns import END_OF_SHARD
 
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF")
 BROKEN = (OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error, IndexError, KeyError, TypeError)
@@ -93,19 +87,6 @@ class DecodeShards:
             yield {"shard": shard.id, "index": index, "key": record.key, **vars(decoded), **times}
             index, start = index + 1, time.perf_counter()
         yield {"shard": shard.id, "index": index, "status": END_OF_SHARD}
-
-
-def records(shard: Shard, read: Read, options: Mapping[str, Any]) -> Iterator[Record]:
-    """A shard's records in order. Raises ReadError if the storage fails for good."""
-    files, path = file_system(shard.urls[0], options)
-    if shard.kind == "images":
-        paths = [file_system(url, options)[1] for url in shard.urls]
-        yield from read_images(files, paths, shard.keys, shard.sizes, read.max_image_bytes)
-    elif shard.kind == "tar":
-        yield from read_tar(open_range(files, path, shard.size), shard.size, read.max_image_bytes)
-    else:
-        columns = Columns(read.image_column, read.key_column)
-        yield from read_parquet(open_range(files, path, shard.size), columns, read.max_image_bytes)
 
 
 def decode(record: Record, preprocessing: Preprocessing, max_pixels: int) -> Decoded:

@@ -4,104 +4,21 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import pyarrow as pa
-from pydantic import TypeAdapter
 
 from ood_core.labels import LabelBank
 from ood_core.methods import NEEDS_LOCAL_FEATURES, Parameters, needs_texts, score_column
-from ood_core.preprocessing import Preprocessing
-from ood_core.vocabulary import CSP
+from pipelines.inputs.label_bank import noun_templates
 from pipelines.memory.scoring import Remembering, RememberingScorer
+from pipelines.runtime.model import ModelSpec
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from ood_core.encoders import ClipEncoder
     from ood_core.scores import ImageScores
-
-BUNDLED = "bundled"
-BUNDLED_DIRECTORY = Path(__file__).parents[2] / "demo" / "model"
-
-
-def openclip_name(name: str) -> str:
-    """The name that OpenCLIP knows a model by; `bundled` is the small model that comes with oodscan."""
-    return f"local-dir:{BUNDLED_DIRECTORY}" if name == BUNDLED else name
-
-
-@dataclass(frozen=True)
-class ModelSpec:
-    """A model resolved: where it comes from and on what it runs. `weights`: the fingerprint it must have."""
-
-    name: str
-    pretrained: str | None = None
-    device: str = "cpu"
-    dtype: str = "float32"
-    block: int = 16
-    threads: int = 1
-    weights: str | None = None
-
-    def load(self) -> "ClipEncoder":
-        """Raises ModelError if it cannot be loaded or its weights are not those that the scan was begun with."""
-        import torch
-
-        from ood_core.encoders import ClipEncoder, ModelError
-
-        torch.set_num_threads(self.threads)
-        encoder = ClipEncoder.load(openclip_name(self.name), self.pretrained, self.device, self.dtype, self.block)
-        if self.weights not in (None, encoder.fingerprint):
-            raise ModelError(f"{self.name} has other weights on this worker than where the scan was started")
-        return encoder
-
-
-@dataclass(frozen=True)
-class ModelFacts:
-    """What a scan has to know of a model before it starts.
-
-    `local_features`: why it gives none, and `inversion`: why it cannot turn images into words; None where it can.
-    """
-
-    weights: str
-    dim: int
-    temperature: float
-    preprocessing: Preprocessing
-    local_features: str | None = None
-    inversion: str | None = None
-
-
-FACTS: TypeAdapter[ModelFacts | str] = TypeAdapter(ModelFacts | str)
-
-
-def describe(spec: ModelSpec) -> ModelFacts | str:
-    """A model's facts, or the reason why it cannot be loaded."""
-    from ood_core.encoders import ModelError
-
-    try:
-        encoder = spec.load()
-    except ModelError as error:
-        return str(error)
-    return facts_of(encoder)
-
-
-def facts_of(encoder: "ClipEncoder") -> ModelFacts:
-    from ood_core.memory.inversion import inversion_problem
-
-    return ModelFacts(
-        weights=encoder.fingerprint,
-        dim=encoder.dim,
-        temperature=encoder.temperature,
-        preprocessing=encoder.preprocessing,
-        local_features=encoder.local_features_problem(),
-        inversion=inversion_problem(encoder),
-    )
-
-
-def noun_templates(bank: LabelBank) -> tuple[str, ...]:
-    """The prompts of the bank's negative nouns, which texts made of its labels are encoded under; CSP's if unknown."""
-    return tuple(bank.info.prompts.get("noun") or CSP.noun)
 
 
 @dataclass(frozen=True)

@@ -11,21 +11,29 @@ import pyarrow as pa
 
 from ood_core.labels import LabelBank
 from ood_core.methods import Parameters, score_column
-from pipelines.config.scan import ReadEmbeddings
+from pipelines.config.rescore import ReadEmbeddings
 from pipelines.inputs.embedding_plan import read_rows
 from pipelines.inputs.plan import Shard, shards_of
 from pipelines.inputs.readers.embeddings import Rows
 from pipelines.memory.scoring import Remembering, RememberingScorer
-from pipelines.scan_directory.columns import ANCHOR, OFFERS, SHIFT, TELEMETRY, TIMES, VERSION, WEIGHT
-from pipelines.scans.workers.decode import END_OF_SHARD
+from pipelines.scan_directory.columns import (
+    ANCHOR,
+    EMBEDDING,
+    OFFERS,
+    OURS,
+    SHIFT,
+    TELEMETRY,
+    TIMES,
+    VERSION,
+    WEIGHT,
+    placed,
+    with_end,
+)
 from pipelines.scans.workers.texts import Texts
 
 if TYPE_CHECKING:
     from ood_core.scores import ImageScores
     from ood_core.scores.batch import EncodeWords
-
-EMBEDDING, OURS = "embedding", ("score_", "is_ood_")
-"""What only our own columns are called, or begin with: whoever reads a score table takes them for that."""
 
 
 @dataclass(frozen=True)
@@ -147,26 +155,3 @@ def with_telemetry(table: pa.Table, ready: float, seconds: Mapping[str, float]) 
     for name in TIMES:
         table = table.append_column(name, pa.array(np.full(len(table), seconds.get(name, 0.0))))
     return table.append_column("encoder_ready", pa.array(np.full(len(table), ready)))
-
-
-def with_end(table: pa.Table, shard: str, count: int) -> pa.Table:
-    """The table with the shard's end row behind it."""
-    end = pa.table({"shard": [shard], "index": [count], "status": [END_OF_SHARD]})
-    return pa.concat_tables([table, end], promote_options="default")
-
-
-def halved(embeddings: pa.ChunkedArray) -> pa.Array:
-    """Embeddings in float16, null where there is none."""
-    whole = embeddings.combine_chunks()
-    ok, values = np.flatnonzero(whole.is_valid().to_numpy(False)), whole.flatten().to_numpy()
-    half = pa.FixedSizeListArray.from_arrays(pa.array(values.astype(np.float16)), whole.type.list_size)
-    return placed(half, ok, len(whole))
-
-
-def placed(values: Any, ok: np.ndarray, count: int) -> Any:
-    """Values of the good rows at their places, null elsewhere."""
-    if len(ok) == count:
-        return values
-    places = np.full(count, -1)
-    places[ok] = np.arange(len(ok))
-    return values.take(pa.array(places, mask=places < 0))

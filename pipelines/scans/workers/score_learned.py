@@ -9,8 +9,8 @@ import pyarrow as pa
 from ood_core.labels import LabelBank
 from ood_core.methods import Parameters, score_column
 from pipelines.memory.scoring import Remembering, RememberingScorer
+from pipelines.scan_directory.columns import EMBEDDING, halved, placed, with_end
 from pipelines.scan_directory.layout import FIRST_PASS, part_name, table_of
-from pipelines.scans.workers.score_embeddings import EMBEDDING, halved, placed, with_end
 from pipelines.storage import Directory
 
 

@@ -10,7 +10,9 @@ import pyarrow as pa
 from ood_core.methods import InterNeg
 from pipelines.inputs.plan import shards_of
 from pipelines.inputs.readers.embeddings import Rows
-from pipelines.scans.workers.score_embeddings import Rescoring, ScoreColumns, with_end, with_telemetry
+from pipelines.runtime.pools import packed
+from pipelines.scan_directory.columns import with_end
+from pipelines.scans.workers.score_embeddings import Rescoring, ScoreColumns, with_telemetry
 
 if TYPE_CHECKING:
     from ood_core.scores import ImageScores
@@ -67,18 +69,3 @@ class ScoreInOrder:
                 first, start = first + len(rows), start + len(ok)
             whole = pa.concat_tables(tables, promote_options="default")
             yield packed(with_end(with_telemetry(whole, self.ready, {}), shard, first))
-
-
-def packed(table: pa.Table) -> pa.Table:
-    """A table as one cell. Ray would bring what comes of one task to one schema, and fail where columns of the input
-    have one name and two types."""
-    sink = pa.BufferOutputStream()
-    with pa.ipc.new_stream(sink, table.schema) as stream:
-        stream.write_table(table)
-    return pa.table({"table": pa.array([sink.getvalue().to_pybytes()], pa.large_binary())})
-
-
-def unpacked(cells: pa.Table) -> Iterator[pa.Table]:
-    """The inverse of `packed`."""
-    for cell in cells["table"].to_pylist():
-        yield pa.ipc.open_stream(cell).read_all()

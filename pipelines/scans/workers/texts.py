@@ -14,12 +14,13 @@ from fsspec.core import split_protocol
 from ood_core.labels import LabelBank
 from ood_core.methods import InterNeg, Parameters, needs_texts
 from ood_core.vocabulary import CSP
-from pipelines.config.scan import Model, Rescore
+from pipelines.config.model import Model
+from pipelines.config.rescore import Rescore
 from pipelines.errors import CallerError, first_line
 from pipelines.inputs.label_bank import model_of
 from pipelines.inputs.readers.embeddings import UNIT_TOLERANCE, list_type
 from pipelines.inputs.readers.parquet import DAMAGE
-from pipelines.scans.workers.encode import ModelFacts, ModelSpec
+from pipelines.runtime.model import ModelFacts, ModelSpec
 from pipelines.storage import LOCAL, file_system
 
 if TYPE_CHECKING:

@@ -12,9 +12,12 @@ import pytest
 
 from ood_core.labels import LabelBank
 from pipelines.commands.app import main
-from pipelines.config.scan import LabelsBuild, Model, Scan
+from pipelines.config.labels import LabelsBuild
+from pipelines.config.model import Model
+from pipelines.config.scan import Scan
 from pipelines.errors import CallerError
-from pipelines.label_banks.build import Build, build
+from pipelines.label_banks.build import build
+from pipelines.label_banks.request import Build
 from pipelines.scans.scan import Run, scan
 
 

@@ -4,7 +4,9 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from pipelines.config.scan import Scan, load, method_parameters, parse_storage_options, parse_values
+from pipelines.config.load import load, parse_storage_options, parse_values
+from pipelines.config.methods import method_parameters
+from pipelines.config.scan import Scan
 from pipelines.errors import CallerError
 
 LEAST = {"input": ["a.tar"], "labels": "bank", "output": "out"}

@@ -12,7 +12,8 @@ from typer.testing import CliRunner
 
 from ood_core.methods import METHODS
 from pipelines.commands.app import app
-from pipelines.config.scan import Scan, load
+from pipelines.config.load import load
+from pipelines.config.scan import Scan
 from pipelines.demo import evaluated
 from pipelines.inputs.readers.record import STATUSES
 from tests.conftest import DEMO, REPOSITORY

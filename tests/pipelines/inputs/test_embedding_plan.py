@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from pipelines.config.scan import ReadEmbeddings
+from pipelines.config.rescore import ReadEmbeddings
 from pipelines.errors import CallerError
 from pipelines.inputs.embedding_plan import plan_embeddings, read_rows
 from pipelines.inputs.plan import Plan

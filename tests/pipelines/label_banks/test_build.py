@@ -7,8 +7,11 @@ import pytest
 
 from ood_core.encoders import ClipEncoder
 from ood_core.labels import LabelBank
-from pipelines.config.scan import EncodePool, LabelsBuild, Model
-from pipelines.label_banks.build import Build, build
+from pipelines.config.labels import LabelsBuild
+from pipelines.config.model import Model
+from pipelines.config.pools import EncodePool
+from pipelines.label_banks.build import build
+from pipelines.label_banks.request import Build
 from tests.conftest import DEMO
 
 NOUNS = [f"noun {number}" for number in range(4200)]  # more than one worker is given at once

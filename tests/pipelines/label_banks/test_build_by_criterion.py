@@ -16,8 +16,10 @@ from ood_core.encoders import ClipEncoder
 from ood_core.labels import LabelBank
 from ood_core.vocabulary import superclass_phrase
 from pipelines.config.judges import NoJudge
-from pipelines.config.scan import LabelsBuild, Model
-from pipelines.label_banks.build import Build, build
+from pipelines.config.labels import LabelsBuild
+from pipelines.config.model import Model
+from pipelines.label_banks.build import build
+from pipelines.label_banks.request import Build
 from tests.conftest import DEMO, encoded, picture
 
 IDS = ["cat", "dog", "horse"]

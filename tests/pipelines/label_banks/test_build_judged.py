@@ -14,9 +14,11 @@ import ray
 
 from ood_core.labels import LabelBank
 from pipelines.commands.app import app
-from pipelines.config.scan import LabelsBuild, load
+from pipelines.config.labels import LabelsBuild
+from pipelines.config.load import load
 from pipelines.errors import CallerError
-from pipelines.label_banks.build import Build, build, unjudged_fraction
+from pipelines.label_banks.build import build, unjudged_fraction
+from pipelines.label_banks.request import Build
 from tests.pipelines.label_banks.judges.openai_server import Request, fails, says, serving
 
 WORDS = ["Paris", "collie", "hammer", "adam's peak", "Siamese cat", "DOG", "oak 7", "river"]

@@ -13,7 +13,7 @@ import pytest
 
 from ood_core.criteria import CRITERIA, ConjugatedPool, Criterion, Density, Intermodal, NegMining
 from ood_core.vocabulary import superclass_phrase
-from pipelines.config.scan import LabelsBuild
+from pipelines.config.labels import LabelsBuild
 from pipelines.errors import CallerError
 from pipelines.label_banks.corpus import Corpus, Sources, survey
 from pipelines.label_banks.criteria import ClassImages, Selection, class_images, select
@@ -21,8 +21,8 @@ from pipelines.label_banks.id_images import find
 from pipelines.label_banks.rank import LabelWorker
 from pipelines.label_banks.unlabelled_images import first_pass_images
 from pipelines.label_banks.workers import LabelWorkers
+from pipelines.runtime.model import FACTS, ModelFacts, ModelSpec
 from pipelines.runtime.progress import counting
-from pipelines.scans.workers.encode import FACTS, ModelFacts, ModelSpec
 from tests.conftest import encoded, picture
 
 IDS = ["cat", "dog", "horse"]

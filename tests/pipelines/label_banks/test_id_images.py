@@ -8,10 +8,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from pipelines.config.scan import LabelsBuild
+from pipelines.config.labels import LabelsBuild
 from pipelines.errors import CallerError
+from pipelines.inputs.records import records
 from pipelines.label_banks.id_images import IdImages, find, numbers
-from pipelines.scans.workers.decode import records
 from tests.conftest import Storage, encoded, picture, write_tar
 
 IDS = ["cat", "polar bear"]

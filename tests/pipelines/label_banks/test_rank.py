@@ -12,7 +12,7 @@ from pipelines.inputs.plan import plan
 from pipelines.label_banks.corpus import Block
 from pipelines.label_banks.id_images import Slice
 from pipelines.label_banks.rank import LabelWorker
-from pipelines.scans.workers.encode import FACTS, ModelSpec, describe
+from pipelines.runtime.model import FACTS, ModelSpec, describe
 
 BUNDLED = ModelSpec("bundled")
 NOUNS = Block("noun", 5, ["cat", "hammer", "dog", "bridge"])

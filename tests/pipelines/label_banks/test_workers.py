@@ -7,11 +7,11 @@ import pytest
 import ray
 
 from ood_core.criteria import NegMining
-from pipelines.config.scan import EncodePool
+from pipelines.config.pools import EncodePool
 from pipelines.label_banks.corpus import Block
 from pipelines.label_banks.workers import LabelWorkers, label_workers
 from pipelines.runtime.cluster import Cluster
-from pipelines.scans.workers.encode import ModelSpec
+from pipelines.runtime.model import ModelSpec
 
 BLOCKS = [Block("noun", 4 * number, [f"word {number} {index}" for index in range(4)]) for number in range(12)]
 

@@ -13,7 +13,8 @@ import pytest
 from typer.testing import CliRunner
 
 from pipelines.commands.app import app
-from pipelines.config.scan import Model, Scan
+from pipelines.config.model import Model
+from pipelines.config.scan import Scan
 from pipelines.errors import CallerError
 
 

@@ -3,10 +3,12 @@
 import pytest
 import ray.data
 
-from pipelines.config.scan import EncodePool, Model, Pool
+from pipelines.config.model import Model
+from pipelines.config.pools import EncodePool, Pool
 from pipelines.errors import CallerError
-from pipelines.runtime.cluster import Cluster, fitted, fitted_alone, limit_read_ahead, model_spec
-from pipelines.scans.workers.encode import ModelSpec
+from pipelines.runtime.cluster import Cluster
+from pipelines.runtime.model import ModelSpec, model_spec
+from pipelines.runtime.pools import fitted, fitted_alone, limit_read_ahead
 
 
 @pytest.mark.parametrize(

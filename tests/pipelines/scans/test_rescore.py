@@ -17,7 +17,9 @@ from ood_core.encoders import ClipEncoder
 from ood_core.labels import BankInfo, LabelBank
 from ood_core.memory.inversion import Inverter
 from ood_core.scores import ImageScores, score_dataset
-from pipelines.config.scan import Model, ReadEmbeddings, Rescore, ScorePool
+from pipelines.config.model import Model
+from pipelines.config.pools import ScorePool
+from pipelines.config.rescore import ReadEmbeddings, Rescore
 from pipelines.errors import CallerError
 from pipelines.runtime.cluster import cluster
 from pipelines.scans.rescore import Run, rescore

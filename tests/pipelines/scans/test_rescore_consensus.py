@@ -19,7 +19,8 @@ from ood_core.consensus.log_odds import log_odds
 from ood_core.labels import BankInfo, LabelBank
 from ood_core.methods import AdaNeg, Consensus, NegLabel
 from ood_core.scores import score_dataset
-from pipelines.config.scan import ReadEmbeddings, Rescore, ScorePool
+from pipelines.config.pools import ScorePool
+from pipelines.config.rescore import ReadEmbeddings, Rescore
 from pipelines.consensus.step import Steps
 from pipelines.errors import CallerError
 from pipelines.evaluation.evaluate import evaluate

@@ -11,7 +11,9 @@ import pytest
 
 from ood_core.labels import BankInfo, LabelBank
 from ood_core.memory import MemoryBank
-from pipelines.config.scan import Memory, ReadEmbeddings, Rescore, ScorePool
+from pipelines.config.memory import Memory
+from pipelines.config.pools import ScorePool
+from pipelines.config.rescore import ReadEmbeddings, Rescore
 from pipelines.errors import CallerError
 from pipelines.memory.files import memory_of, memory_table
 from pipelines.scans.rescore import Run, rescore

@@ -14,10 +14,12 @@ import torch
 from ood_core.encoders import ClipEncoder
 from ood_core.labels import LabelBank
 from ood_core.scores import ImageScorer
-from pipelines.config.scan import EncodePool, Pool, Read, Scan
+from pipelines.config.pools import EncodePool, Pool
+from pipelines.config.scan import Read, Scan
 from pipelines.errors import CallerError
+from pipelines.inputs.records import records
 from pipelines.scans.scan import Run, scan
-from pipelines.scans.workers.decode import decode, records
+from pipelines.scans.workers.decode import decode
 from pipelines.storage import Directory
 from pipelines.verify.verify import verify
 from tests.conftest import DEMO, Storage

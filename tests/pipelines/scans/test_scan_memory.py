@@ -12,7 +12,9 @@ import pytest
 import torch
 
 from ood_core.scores import score_dataset
-from pipelines.config.scan import EncodePool, Memory, Read, Scan
+from pipelines.config.memory import Memory
+from pipelines.config.pools import EncodePool
+from pipelines.config.scan import Read, Scan
 from pipelines.scans.scan import Run, scan
 from pipelines.storage import Directory
 from pipelines.verify.verify import verify

@@ -14,12 +14,15 @@ from ood_core.methods import GLMCM, MCM
 from ood_core.preprocessing import Preprocessing
 from ood_core.scores import ImageScorer
 from ood_core.vocabulary import CSP
-from pipelines.config.scan import EncodePool, Model, Scan
+from pipelines.config.model import Model
+from pipelines.config.pools import EncodePool
+from pipelines.config.scan import Scan
 from pipelines.errors import CallerError
+from pipelines.inputs.records import records
+from pipelines.runtime.model import ModelFacts, ModelSpec
 from pipelines.scans.scan import Run, scan
 from pipelines.scans.steps import check_local_features
-from pipelines.scans.workers.decode import decode, records
-from pipelines.scans.workers.encode import ModelFacts, ModelSpec
+from pipelines.scans.workers.decode import decode
 from tests.ood_core.conftest import write_model
 
 

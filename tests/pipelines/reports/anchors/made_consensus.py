@@ -14,9 +14,9 @@ from ood_core.labels import LabelBank
 from ood_core.methods import Consensus, NegLabel
 from pipelines.consensus.files import ConsensusFiles, votes_of, votes_table
 from pipelines.inputs.plan import plan
+from pipelines.scan_directory.columns import placed
 from pipelines.scan_directory.identity import asked_for, begin, fingerprint, of_model
 from pipelines.scan_directory.layout import FINGERPRINT_KEY, RECORDS_KEY, SCORES, VOTES, parquet_of, part_name
-from pipelines.scans.workers.score_embeddings import placed
 from pipelines.storage import Directory
 from tests.pipelines.made_scan import FACTS, SPEC
 from tests.pipelines.reports.shown import configured

@@ -14,7 +14,8 @@ from typer.testing import CliRunner
 
 from ood_core.labels import LabelBank
 from pipelines.commands.app import app
-from pipelines.config.scan import ReadEmbeddings, Rescore, ScorePool
+from pipelines.config.pools import ScorePool
+from pipelines.config.rescore import ReadEmbeddings, Rescore
 from pipelines.scans.rescore import Run, rescore
 
 IMAGES, SHARDS = 300, 7

@@ -14,7 +14,7 @@ import pytest
 
 from ood_core.labels import LabelBank
 from ood_core.memory import Candidates
-from pipelines.config.scan import Memory
+from pipelines.config.memory import Memory
 from pipelines.inputs.plan import plan
 from pipelines.memory.files import CARRIED, EXTRA_NEGATIVES, MemoryFiles, memory_table
 from pipelines.reports.memory.show import show

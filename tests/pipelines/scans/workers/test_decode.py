@@ -13,7 +13,8 @@ from ood_core.preprocessing import Preprocessing
 from pipelines.config.scan import Read
 from pipelines.inputs.plan import Shard, plan
 from pipelines.inputs.readers.record import Record
-from pipelines.scans.workers.decode import END_OF_SHARD, ROWS_AT_ONCE, SCHEMA, Decoded, DecodeShards, decode
+from pipelines.scan_directory.columns import END_OF_SHARD
+from pipelines.scans.workers.decode import ROWS_AT_ONCE, SCHEMA, Decoded, DecodeShards, decode
 
 SMALL = Preprocessing((8, 8))
 NOISE = np.random.default_rng(0).integers(0, 256, (20, 24, 3), np.uint8)

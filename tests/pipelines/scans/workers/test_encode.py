@@ -16,8 +16,10 @@ from ood_core.scores import ImageScorer
 from ood_core.vocabulary import CSP, NEGLABEL
 from pipelines.config.scan import Read
 from pipelines.inputs.plan import plan
-from pipelines.scans.workers.decode import END_OF_SHARD, DecodeShards
-from pipelines.scans.workers.encode import EncodeImages, ModelFacts, ModelSpec, ScoreSpec, describe
+from pipelines.runtime.model import ModelFacts, ModelSpec, describe
+from pipelines.scan_directory.columns import END_OF_SHARD
+from pipelines.scans.workers.decode import DecodeShards
+from pipelines.scans.workers.encode import EncodeImages, ScoreSpec
 from tests.conftest import DEMO
 from tests.ood_core.conftest import write_model
 

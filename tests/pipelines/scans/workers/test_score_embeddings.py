@@ -9,16 +9,18 @@ import torch
 from ood_core.labels import LabelBank
 from ood_core.methods import AdaNeg, Parameters
 from ood_core.scores import score_dataset
-from pipelines.config.scan import ReadEmbeddings, method_parameters
+from pipelines.config.methods import method_parameters
+from pipelines.config.rescore import ReadEmbeddings
 from pipelines.inputs.embedding_plan import plan_embeddings
 from pipelines.inputs.plan import SCHEMA, Plan
 from pipelines.inputs.readers import row_groups
 from pipelines.memory.files import memory_of, memory_table
 from pipelines.memory.workers import CountVerdicts, LearnFromEmbeddings
+from pipelines.runtime.pools import packed, unpacked
+from pipelines.scan_directory.columns import END_OF_SHARD
 from pipelines.scan_directory.commit import Committer
-from pipelines.scans.workers.decode import END_OF_SHARD
 from pipelines.scans.workers.score_embeddings import Rescoring, ScoreEmbeddings
-from pipelines.scans.workers.score_sequential import ScoreInOrder, packed, unpacked
+from pipelines.scans.workers.score_sequential import ScoreInOrder
 from pipelines.scans.workers.texts import Texts
 from pipelines.storage import Directory
 

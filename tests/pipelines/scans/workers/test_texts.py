@@ -8,9 +8,11 @@ import pytest
 from ood_core.labels import BankInfo, LabelBank
 from ood_core.methods import InterNeg, NegRefine, Parameters
 from ood_core.preprocessing import Preprocessing
-from pipelines.config.scan import Model, Rescore, method_parameters
+from pipelines.config.methods import method_parameters
+from pipelines.config.model import Model
+from pipelines.config.rescore import Rescore
 from pipelines.errors import CallerError
-from pipelines.scans.workers.encode import ModelFacts, ModelSpec
+from pipelines.runtime.model import ModelFacts, ModelSpec
 from pipelines.scans.workers.texts import AskedTexts, Texts, check_inversion, check_texts, read_texts
 
 EMBEDDING = [[0.6, 0.8, 0.0]]

@@ -1,0 +1,83 @@
+"""TODO"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import ValidationError
+
+from pipelines.config.base import Section
+from pipelines.config.judges import option_of
+from pipelines.errors import CallerError, first_line
+
+
+def load(section: type[Section], file: Path | None, overrides: Mapping[str, Any]) -> Any:
+    """A section from a YAML file with the command line's values laid over it. Raises CallerError."""
+    values = _read_yaml(file) if file else {}
+    merged = _merged(values, overrides)
+    try:
+        return section.model_validate(merged)
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = [*map(str, first["loc"])]
+        judges = len(place) > 2 and place[0] == "judge"  # and then the judge's name and its field
+        name = ".".join([place[0], *place[2:]] if judges else place)
+        option = option_of(place[2]) if judges else f"--{name.replace('_', '-')}"
+        if first["type"] == "missing":
+            raise CallerError(
+                f"{option} is missing; give it on the command line or as `{name}:` in the YAML"
+            ) from error
+        raise CallerError(f"{option if judges else name} = {first['input']!r}: {_reason(first)}") from error
+
+
+def parse_values(option: str, given: Sequence[str]) -> dict[str, Any]:
+    """`NAME=VALUE` pairs; a value is read as YAML reads it (numbers, true), or else is text."""
+    values: dict[str, Any] = {}
+    for name, text in parse_texts(option, given).items():
+        try:
+            values[name] = yaml.safe_load(text)
+        except yaml.YAMLError:
+            values[name] = text
+    return values
+
+
+def parse_storage_options(given: Sequence[str]) -> dict[str, Any]:
+    """`NAME=VALUE` pairs for a file system; a value is text, but for `true` and `false`."""
+    if not all(name and equals for name, equals, _ in (assignment.partition("=") for assignment in given)):
+        raise CallerError("--storage-options takes NAME=VALUE pairs (what was given may be a secret and is not shown)")
+    options = parse_texts("--storage-options", given)
+    return {name: {"true": True, "false": False}.get(value, value) for name, value in options.items()}
+
+
+def parse_texts(option: str, given: Sequence[str]) -> dict[str, str]:
+    """`NAME=VALUE` pairs. Raises CallerError for what is not of that form."""
+    values: dict[str, str] = {}
+    for assignment in given:
+        name, equals, value = assignment.partition("=")
+        if not equals or not name:
+            raise CallerError(f"{option} {assignment!r} is not of the form NAME=VALUE")
+        values[name] = value
+    return values
+
+
+def _read_yaml(file: Path) -> dict[str, Any]:
+    try:
+        values = yaml.safe_load(file.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise CallerError(f"CONFIG {str(file)!r} cannot be read: {first_line(error)}") from error
+    if not isinstance(values, dict):
+        raise CallerError(f"CONFIG {str(file)!r} must hold `name: value` lines")
+    return values
+
+
+def _merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    merged = dict(base)
+    for name, value in over.items():
+        inner = merged.get(name)
+        merged[name] = _merged(inner, value) if isinstance(inner, dict) and isinstance(value, dict) else value
+    return merged
+
+
+def _reason(error: Any) -> str:
+    return error["msg"].removeprefix("Value error, ")

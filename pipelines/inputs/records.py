@@ -1,0 +1,26 @@
+"""The records of a shard of images, in order, whatever kind of file it is."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from pipelines.config.scan import Read
+from pipelines.inputs.plan import Shard
+from pipelines.inputs.readers.images import read_images
+from pipelines.inputs.readers.parquet import Columns, read_parquet
+from pipelines.inputs.readers.range_file import open_range
+from pipelines.inputs.readers.record import Record
+from pipelines.inputs.readers.tar import read_tar
+from pipelines.storage import file_system
+
+
+def records(shard: Shard, read: Read, options: Mapping[str, Any]) -> Iterator[Record]:
+    """A shard's records in order. Raises ReadError if the storage fails for good."""
+    files, path = file_system(shard.urls[0], options)
+    if shard.kind == "images":
+        paths = [file_system(url, options)[1] for url in shard.urls]
+        yield from read_images(files, paths, shard.keys, shard.sizes, read.max_image_bytes)
+    elif shard.kind == "tar":
+        yield from read_tar(open_range(files, path, shard.size), shard.size, read.max_image_bytes)
+    else:
+        columns = Columns(read.image_column, read.key_column)
+        yield from read_parquet(open_range(files, path, shard.size), columns, read.max_image_bytes)
