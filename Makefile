@@ -4,7 +4,7 @@ BIN := .venv/bin
 UV := $(BIN)/uv
 VLLM_BIN := .venv-vllm/bin
 
-.PHONY: install install-vllm demo test test-faults test-vllm check format requirements clean
+.PHONY: install install-vllm demo test test-faults test-vllm check format docs requirements clean
 
 install: .venv/installed
 
@@ -48,6 +48,11 @@ format: install
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
+# The reference is written from the code; a warning, such as a link to a page that is not there, fails the build.
+docs: install
+	$(BIN)/python -m infra.docs.reference
+	$(BIN)/zensical build --strict --clean
+
 # Pinned requirements, hashes and no index URLs. torch is held to what vLLM's CPU build needs, so that one set serves all.
 COMPILE = $(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header
 requirements: install
@@ -58,4 +63,4 @@ requirements: install
 	echo uv | $(COMPILE) -o requirements/uv.txt -
 
 clean:
-	rm -rf .venv .venv-vllm scans
+	rm -rf .venv .venv-vllm scans site .cache

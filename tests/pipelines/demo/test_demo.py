@@ -6,16 +6,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
-import yaml
-from typer.testing import CliRunner
 
-from ood_core.methods import METHODS
-from pipelines.commands.app import app
-from pipelines.config.load import load
-from pipelines.config.scan import Scan
+from ood_core.methods import METHODS, score_column
 from pipelines.demo import evaluated
-from pipelines.inputs.readers.record import STATUSES
 from tests.conftest import DEMO, REPOSITORY
 
 README = (REPOSITORY / "README.md").read_text()
@@ -60,38 +55,8 @@ def test_the_readme_shows_what_the_demo_prints(demo: tuple[Path, str]) -> None:
         assert float(in_readme) == pytest.approx(float(now), abs=0.02 * max(1.0, float(now)))
 
 
-def test_the_readme_lists_every_status_and_method() -> None:
-    assert re.findall(
-        r"^\| `([a-z-]+)` \| .* \|$", README.partition("| status |")[2].partition("\n\n")[0], re.M
-    ) == list(STATUSES)
-    for name in METHODS:
-        assert f"\n| `{name}`" in README
-
-
-def test_every_option_in_the_readme_exists() -> None:
-    help_texts = "".join(
-        CliRunner().invoke(app, [*command.split(), "--help"], env={"COLUMNS": "200"}, catch_exceptions=False).stdout
-        for command in (
-            "scan",
-            "rescore",
-            "labels build",
-            "labels show",
-            "labels diff",
-            "memory show",
-            "anchors show",
-            "plan",
-            "evaluate",
-            "verify",
-            "demo",
-        )
-    )
-    ours = "\n".join(line for line in README.splitlines() if "infra." not in line)  # scripts have options of their own
-    ours = re.sub("`uv [^`]*`", "", ours)
-    options = set(re.findall(r"--[a-z]+(?:-[a-z]+)*", ours))
-    assert {option for option in options if option not in help_texts} == set()
-
-
-def test_the_example_config_is_valid() -> None:
-    file = REPOSITORY / "infra" / "deploy" / "scan.yaml"
-    chosen = load(Scan, file, {})
-    assert chosen.methods()["neglabel"].groups == yaml.safe_load(file.read_text())["param"]["neglabel.groups"]
+def test_the_documentation_explains_every_column_of_a_score_table(demo: tuple[Path, str]) -> None:
+    page = (REPOSITORY / "docs" / "reference" / "score-tables.md").read_text()
+    explained = set(re.findall(r"`([a-z_]+)`", page)) | {score_column(name) for name in METHODS}
+    table = next((demo[0] / "scan" / "scores").iterdir())
+    assert set(pq.read_schema(table).names) - explained == set()
