@@ -1,26 +1,49 @@
+"""Configurations and Python that people copy."""
+
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import yaml
 
+from pipelines.config.base import Section
 from pipelines.config.labels import LabelsBuild
 from pipelines.config.load import load
+from pipelines.config.rescore import Rescore
 from pipelines.config.scan import Scan
 from tests.conftest import REPOSITORY
-from tests.docs.pages import PAGES, blocks
+from tests.docs.pages import PAGES, README, blocks
 
-EXAMPLE = REPOSITORY / "infra" / "deploy" / "scan.yaml"
+DEPLOY = REPOSITORY / "infra" / "deploy"
+EXAMPLES: dict[str, type[Section]] = {"scan.yaml": Scan, "rescore.yaml": Rescore, "labels.yaml": LabelsBuild}
 
 
-def test_the_example_config_is_valid() -> None:
-    chosen = load(Scan, EXAMPLE, {})
-    assert chosen.methods()["neglabel"].groups == yaml.safe_load(EXAMPLE.read_text())["param"]["neglabel.groups"]
+def test_every_example_config_is_tested() -> None:
+    assert {file.name for file in DEPLOY.iterdir()} == set(EXAMPLES)
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_an_example_config_is_valid(name: str) -> None:
+    chosen = load(EXAMPLES[name], DEPLOY / name, {})
+    if isinstance(chosen, Scan | Rescore):
+        assert list(chosen.methods()) == yaml.safe_load((DEPLOY / name).read_text())["method"]
 
 
 @pytest.mark.parametrize("page", [page for page in PAGES if blocks(page, "yaml")], ids=lambda page: page.name)
 def test_the_yaml_in_the_documentation_is_valid(page: Path) -> None:
     for code in blocks(page, "yaml"):
-        if code.startswith("--8<--"):
-            continue
-        values = yaml.safe_load(code)
-        LabelsBuild.model_validate({"id_labels": "labels.txt", "output": "bank", **values})
+        if not code.startswith("--8<--"):
+            LabelsBuild.model_validate({"id_labels": "labels.txt", "output": "bank", **yaml.safe_load(code)})
+
+
+def test_the_readme_shows_how_to_read_the_result(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = {"key": ["cat", "screenshot"], "score_neglabel": [0.9, 0.1], "negative_label": ["dog", "screen"]}
+    (tmp_path / "scans/first/scores").mkdir(parents=True)
+    pq.write_table(pa.table(rows), tmp_path / "scans/first/scores/part-000000-animals.parquet")
+    monkeypatch.chdir(tmp_path)
+    exec(blocks(README, "python")[-1], {})  # noqa: S102
+    shown = capsys.readouterr().out
+    assert shown.index("screenshot") < shown.index("cat")
