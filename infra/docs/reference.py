@@ -38,7 +38,11 @@ def pages() -> dict[str, str]:
 
 def commands_page() -> str:
     """Every command with its arguments and options, in the order of `oodscan --help`."""
-    parts = [f"# Commands\n\n{GENERATED}"]
+    root: Any = typer.main.get_command(app)
+    general = [(code(*one.opts, *one.secondary_opts), sentence(one.help)) for one in root.params]
+    parts = [
+        f"# Commands\n\n{GENERATED}\n{paragraphs(root.help)}\n\n{table(('option', ''), general) if general else ''}"
+    ]
     for path, command in leaf_commands():
         arguments = "".join(f" {one.metavar or one.name.upper()}" for one in command.params if not is_option(one))
         types = get_type_hints(command.callback)
