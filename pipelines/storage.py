@@ -3,7 +3,7 @@
 import contextlib
 import os
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -131,6 +131,17 @@ class Directory:
         files, path = self._open(name)
         with contextlib.suppress(FileNotFoundError):
             files.rm(path, recursive=True)
+
+    def remove_files(self, names: Sequence[str]) -> None:
+        """Remove these files, and local folders that hold nothing else any more."""
+        if not names:
+            return
+        files, root = self._open("")
+        paths = [f"{root.rstrip('/')}/{name}" for name in names]
+        files.rm(paths)
+        for folder in {path.rpartition("/")[0] for path in paths} - {root} if self.is_local else ():
+            with contextlib.suppress(OSError):  # not empty
+                Path(folder).rmdir()
 
     def check_writable(self, option: str) -> None:
         """Raises CallerError, naming the option, if nothing can be written here."""

@@ -21,12 +21,12 @@ from infra.benchmarks.workloads import SEED, say
 from ood_core.consensus.dataset import consensus
 from ood_core.criteria import ConjugatedPool, Density, NegMining
 from ood_core.labels import LabelBank
-from ood_core.methods import LEARNS, MCM, AdaNeg, Consensus, Debiased, InterNeg, NegLabel, NegRefine, Parameters
+from ood_core.methods import MCM, AdaNeg, Consensus, Debiased, ImageMethod, InterNeg, NegLabel, NegRefine
 from ood_core.metrics import auroc
 
 FRACTIONS, MIXED = (0.005, 0.02, 0.1, 0.5), 5
 CRITERIA = {"neglabel": NegMining(), "csp": ConjugatedPool(), "density": Density()}
-BASES: Mapping[str, tuple[str, str, Parameters]] = {
+BASES: Mapping[str, tuple[str, str, ImageMethod]] = {
     "NegLabel": ("neglabel", "neglabel", NegLabel()),
     "CSP": ("csp", "neglabel", NegLabel()),
     "NegRefine": ("csp", "negrefine", NegRefine()),
@@ -57,7 +57,7 @@ def measured(
     """Of every draw its base, fraction and kind; the base's AUROC, what each of `WEIGHTS` adds, and the agreement."""
     for base, (criterion, method, parameters) in BASES.items():
         score = partial(drawings.scores, banks[criterion], method, parameters)
-        known = None if method in LEARNS else score(np.arange(len(drawings.keys)))
+        known = None if parameters.learning_order else score(np.arange(len(drawings.keys)))
         for mix in mixes:
             for fraction, places, inside in draws(drawings, mix, seeds):
                 scores = score(places) if known is None else known[places]

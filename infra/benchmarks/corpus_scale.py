@@ -20,7 +20,7 @@ from infra.benchmarks.workloads import DEMO_LABELS, machine, parser, say
 from ood_core.vocabulary import ADJECTIVE_FILES, NOUN_FILES, wordnet_corpus
 from pipelines.config.labels import LabelsBuild
 from pipelines.label_banks.build import build
-from pipelines.label_banks.request import Build
+from pipelines.label_banks.request import LabelBankRequest
 
 SHARE = 0.15
 
@@ -43,7 +43,9 @@ def run(words: Path, share: float, output: Path) -> None:
     )  # the judge is WordNet's
     begun, lines = time.monotonic(), []
     bank = build(
-        Build.prepare(config, {}), say=lambda line: lines.append((time.monotonic() - begun, line)), model=HashModel()
+        LabelBankRequest.prepare(config, {}),
+        say=lambda line: lines.append((time.monotonic() - begun, line)),
+        model=HashModel(),
     )
     told = {"seconds": time.monotonic() - begun, "counts": bank.info.counts, "said": lines}
     (output / "run.json").write_text(json.dumps(told))

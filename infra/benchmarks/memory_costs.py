@@ -12,8 +12,8 @@ from ray.cloudpickle.cloudpickle import dumps, loads
 
 from infra.benchmarks.memory_load import Cluster, Count, Simulation
 from ood_core.memory import Candidates, MemoryBank
-from pipelines.memory.actor import Heard, MemoryActor, MemorySpec
-from pipelines.memory.client import Answer, Memory
+from pipelines.memory.actor import Cursor, MemoryActor, MemorySpec
+from pipelines.memory.client import Answer, MemoryClient
 from pipelines.memory.files import MemoryFiles, memory_table
 from pipelines.storage import Directory
 
@@ -69,7 +69,7 @@ def done(of: Cluster) -> np.ndarray:
     the memory is left with exactly the best of all images."""
     rng, popularity, dim = np.random.default_rng(of.seed), of.popularity(), 1
     actors = LocalActors(spec_of(of, of.rows, "streaming", dim))
-    workers = [Memory(spec_of(of, of.rows, "streaming", dim), actors) for _ in range(of.workers)]
+    workers = [MemoryClient(spec_of(of, of.rows, "streaming", dim), actors) for _ in range(of.workers)]
     best, held = (MemoryBank(np.full(of.rows, of.keep), dim) for _ in range(2))
     for turn in range(of.images // of.batch):
         actors.now, worker, count = turn * of.turn_s, workers[turn % of.workers], rng.binomial(of.batch, of.confident)
@@ -125,7 +125,7 @@ def offer_costs(of: Cluster, order: str) -> tuple[LocalActors, Costs]:
     actor = actors.actors[0]
 
     def offer(images: Candidates) -> bytes:
-        return dumps(actor.offer({METHOD: images}, Heard(actor.life, NEVER)))
+        return dumps(actor.offer({METHOD: images}, Cursor(actor.incarnation, NEVER)))
 
     def call(blob: bytes) -> bytes:
         return offer(loads(blob))
@@ -134,15 +134,15 @@ def offer_costs(of: Cluster, order: str) -> tuple[LocalActors, Costs]:
     blobs = [dumps(images_of(count, dim, 1.0)) for count in (1, MANY)]
     alone = least_us(call, blobs[:1] * OFTEN)
     refused = least_us(offer, [images_of(MANY, dim, 1.0)] * OFTEN) / MANY
-    nothing = least_us(lambda _: dumps(actor.offer({}, Heard(actor.life, NEVER))), range(OFTEN))
-    told = least_us(lambda _: dumps(actor.offer({}, Heard())), range(OFTEN)) - nothing
+    nothing = least_us(lambda _: dumps(actor.offer({}, Cursor(actor.incarnation, NEVER))), range(OFTEN))
+    told = least_us(lambda _: dumps(actor.offer({}, Cursor())), range(OFTEN)) - nothing
     return actors, {
         f"{order}: call of one image, without Ray, µs": alone,
         f"{order}: image read and refused, µs": (least_us(call, blobs[1:] * TIMES) - alone) / MANY,
         f"{order}: image entered, µs": min(entered[of.keep :]) / MANY - refused,
         f"{order}: image, bytes": len(blobs[1]) / MANY,
         f"{order}: bound told, µs": told / MANY,
-        f"{order}: bound told, bytes": len(dumps(actor.offer({}, Heard()))) / MANY,
+        f"{order}: bound told, bytes": len(dumps(actor.offer({}, Cursor()))) / MANY,
     }
 
 
@@ -161,10 +161,10 @@ def commit_costs(of: Cluster) -> Costs:
 def publication_costs(of: Cluster, actors: LocalActors) -> Costs:
     """Of an actor's publications, and of the workers that fetch them. `actors`: with MANY full rows."""
     actor, rows, images = actors.actors[0], (np.arange(MANY) * 2).tolist(), MANY * of.keep
-    workers = [Memory(actor.spec, actors) for _ in range(TIMES)]
+    workers = [MemoryClient(actor.spec, actors) for _ in range(TIMES)]
     bounds, bank = actor.live[METHOD].bounds(), actor.live[METHOD]
 
-    def refresh(worker: Memory) -> None:
+    def refresh(worker: MemoryClient) -> None:
         worker.refresh()
         worker.view(METHOD)
 

@@ -26,7 +26,7 @@ from infra.benchmarks.workloads import SEED, machine, parser, say
 from ood_core.memory import Candidates
 from ood_core.memory.gap import Thresholds
 from ood_core.methods import AdaNeg
-from pipelines.memory.actor import Heard, MemoryActor, MemorySpec
+from pipelines.memory.actor import Cursor, MemoryActor, MemorySpec
 from pipelines.memory.files import MemoryFiles
 from pipelines.storage import Directory
 
@@ -40,7 +40,7 @@ def scanned(options: Namespace, directory: Path) -> tuple[Path, dict[str, Any]]:
     from pipelines.config.memory import Memory
     from pipelines.config.pools import ScorePool
     from pipelines.config.rescore import ReadEmbeddings, Rescore
-    from pipelines.scans.rescore import Run, rescore
+    from pipelines.scans.rescore import rescore
 
     output = directory / "memory-traffic"
     config = Rescore(
@@ -55,7 +55,7 @@ def scanned(options: Namespace, directory: Path) -> tuple[Path, dict[str, Any]]:
         score=ScorePool(workers=options.workers),
     )
     start = time.perf_counter()
-    summary = rescore(Run.prepare(config, {}, new_scan=True), say=say)
+    summary = rescore(config, new_scan=True, say=say)
     return output, summary["last_run"] | {"wall_s": time.perf_counter() - start}
 
 
@@ -110,11 +110,11 @@ def published(options: Namespace) -> dict[str, float]:
     def offered(count: int, first: int, priorities: np.ndarray, where: np.ndarray) -> None:
         vectors = rng.normal(size=(count, options.dim)).astype(np.float32)
         keys = [f"{number:012d}" for number in range(first, first + count)]
-        actor.offer({"adaneg": Candidates(where, priorities, keys, vectors)}, Heard())
+        actor.offer({"adaneg": Candidates(where, priorities, keys, vectors)}, Cursor())
         now[0] += 60
 
     offered(rows * k, 0, rng.uniform(1, 2, rows * k), np.repeat(np.arange(rows), k))
-    full, seen = _timed(lambda: actor.published(Heard()))
+    full, seen = _timed(lambda: actor.published(Cursor()))
     offered(BATCH, rows * k, rng.uniform(0, 1, BATCH), rng.choice(rows, BATCH, replace=False))
     delta, (_, (change, *_)) = _timed(lambda: actor.published(seen[0]))
     stored, snapshot = _timed(lambda: files.put_snapshot({"adaneg": actor.live["adaneg"].snapshot()}, ["all"]))

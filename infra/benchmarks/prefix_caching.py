@@ -26,7 +26,7 @@ from infra.tiny_llm.make import make_tiny_llm
 from ood_core.negfilter.questions import SYSTEM, questions
 from ood_core.vocabulary import NOUN_FILES, wordnet_corpus
 from pipelines.config.judges import Vllm
-from pipelines.label_banks.judges.vllm import VllmJudge, fitted
+from pipelines.label_banks.judges.vllm import VllmJudge, fit_engines
 from pipelines.label_banks.judges.vllm_engine import Engine
 
 LABELS = ("dog", "guitar", "city", "tool")
@@ -39,7 +39,7 @@ BLOCK = 1024
 @cache
 def engine(model: Path, prefix_caching: bool) -> Engine:
     judge = VllmJudge(Vllm(model=str(model), dtype="float32", prefix_caching=prefix_caching))
-    return Engine(judge._spec(fitted(judge.config, 1, 0)))
+    return Engine(judge._spec(fit_engines(judge.config, 1, 0)))
 
 
 def padded(asked: Engine, tokens: int) -> tuple[Any, int]:

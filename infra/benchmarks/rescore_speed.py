@@ -6,7 +6,7 @@ labels.
 
 Start-up is what the same rescoring takes with `LEAST` images a file, in the same Ray session, right before: planning,
 both pools of workers, which import torch and take in the bank, the first shards' files. `images_per_s` leaves it out,
-`images_per_s_with_start_up` does not; Ray's own start is in neither. `second_pass_images_per_s` is what `summary.json`
+`images_per_s_with_start_up` does not; Ray's own start is in neither. `steady_images_per_s` is what `summary.json`
 says: images by the time from the first scorer being ready on.
 
 The bare product (`bare_product.py`): as many processes of one thread, in turn with the rescoring, multiply float32
@@ -70,7 +70,7 @@ def rescored(options: argparse.Namespace, directory: Path, rows_per_shard: int) 
     """One rescoring in a Ray session that is there: its wall clock, and what it says of itself."""
     from pipelines.config.pools import ScorePool
     from pipelines.config.rescore import ReadEmbeddings, Rescore
-    from pipelines.scans.rescore import Run, rescore
+    from pipelines.scans.rescore import rescore
 
     config = Rescore(
         embeddings=(str(directory / "embeddings"),),
@@ -81,7 +81,7 @@ def rescored(options: argparse.Namespace, directory: Path, rows_per_shard: int) 
         score=ScorePool(workers=options.workers),
     )
     start = time.perf_counter()
-    summary = rescore(Run.prepare(config, {}, new_scan=True))
+    summary = rescore(config, new_scan=True)
     wall_s = time.perf_counter() - start
     if summary["statuses"] != {"ok": summary["records"]}:
         raise RuntimeError(f"rows went wrong: {summary['statuses']}")
@@ -98,8 +98,8 @@ def one_repeat(options: argparse.Namespace, least: Path, whole: Path) -> dict[st
         "wall_s": run["wall_s"],
         "images_per_s": rate,
         "images_per_s_with_start_up": run["images"] / run["wall_s"],
-        "second_pass_images_per_s": run["steady_images_per_s"],
-        "second_pass_busy_s": {name: stage["busy_s"] for name, stage in run["stages"].items()},
+        "steady_images_per_s": run["steady_images_per_s"],
+        "busy_s": {name: stage["busy_s"] for name, stage in run["stages"].items()},
         "product_images_per_s": product,
         "ratio_to_one_product": rate / product,
         "ratio_to_two_products": 2 * rate / product,
@@ -120,7 +120,7 @@ def main() -> None:
         for number in range(options.repeats):
             runs.append(one_repeat(options, least, whole))
             say(f"{number + 1} of {options.repeats}: {runs[-1]}")
-    medians = {name: statistics.median(run[name] for run in runs) for name in runs[0] if name != "second_pass_busy_s"}
+    medians = {name: statistics.median(run[name] for run in runs) for name in runs[0] if name != "busy_s"}
     sizes = {"sizes": {name: value for name, value in vars(options).items() if name != "scratch"}}
     print(
         json.dumps({"machine": host, **sizes, "ray_start_s": ray_start_s, "medians": medians, "runs": runs}, indent=2)

@@ -1,7 +1,7 @@
-"""Images/s of `oodscan scan --method adaneg`, in two passes or in streaming order, against `--method neglabel`.
+"""Images/s of `oodscan scan --method adaneg`, in transductive or in streaming order, against `--method neglabel`.
 
 The same drawings, bundled model and encode pool, in turn, each in a process of its own. `steady` is from the first
-encoder being ready to the last row of the last pass, the start of the second pass's workers included; `wall` is the
+encoder being ready to the last row of the last step, the start of the score step's workers included; `wall` is the
 whole command.
 
 python -m infra.benchmarks.two_passes [--drawing-count 20000] [--repeats 3] [--scratch DIR]
@@ -36,7 +36,7 @@ def scan(workload: Workload, output: Path, name: str) -> dict[str, Any]:
     return {
         "steady_images_per_s": run["steady_images_per_s"],
         "wall_s": wall_s,
-        "second_pass_s": run.get("second_pass_s"),
+        "steps_s": run["steps_s"],
         "memory": run.get("memory"),
         "limited_by": run["limited_by"],
     }

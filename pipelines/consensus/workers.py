@@ -1,7 +1,7 @@
-"""The steps of consensus over shards, as Ray tasks: sample for anchors, vote, sum up, and score."""
+"""Ray tasks of consensus over shards: sample for anchors, vote, sum up, and score."""
 
 import itertools
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import reduce
 from operator import add
@@ -13,69 +13,54 @@ import pyarrow as pa
 from ood_core.consensus.agreement import Agreement
 from ood_core.consensus.anchors import Sample
 from ood_core.consensus.log_odds import log_odds
-from ood_core.methods import Consensus, Parameters, score_column
-from pipelines.config.rescore import ReadEmbeddings
+from ood_core.methods import Consensus, ImageMethod, score_column
 from pipelines.consensus.files import ConsensusFiles, sums_table, votes_of, votes_table
-from pipelines.inputs.embedding_plan import read_rows
-from pipelines.inputs.plan import Shard, shards_of
-from pipelines.inputs.readers.embeddings import Rows
-from pipelines.runtime.pools import packed
-from pipelines.scan_directory.columns import ANCHOR, EMBEDDING, SHIFT, WEIGHT, halved, placed, with_end
-from pipelines.scan_directory.layout import FIRST_PASS, part_name, table_of
-from pipelines.storage import Directory
+from pipelines.inputs.plan import shards_of
+from pipelines.inputs.readers.embeddings import EmbeddingRows
+from pipelines.inputs.stored_embeddings import EmbeddingSource
+from pipelines.runtime.spread import as_cell
+from pipelines.scan_directory.columns import (
+    ANCHOR,
+    EMBEDDING,
+    SHIFT,
+    WEIGHT,
+    half_precision,
+    scattered,
+    with_end_of_shard,
+    with_scores,
+)
+from pipelines.scan_directory.layout import read_table, shard_file
 
 
 @dataclass(frozen=True)
-class Tables:
-    """Embeddings as `rescore` is given them."""
+class ConsensusSpec:
+    """What the tasks of consensus need.
 
-    read: ReadEmbeddings
-    dim: int
-    options: Mapping[str, Any]
-
-    def rows(self, shard: Shard) -> Iterator[Rows]:
-        return read_rows(shard, self.read, self.dim, self.options)
-
-
-@dataclass(frozen=True)
-class FirstPass:
-    """Embeddings as a scan's first pass has left them."""
-
-    output: Directory
-    dim: int
-
-    def rows(self, shard: Shard) -> Iterator[Rows]:
-        table = table_of(self.output.read(f"{FIRST_PASS}/{part_name(shard.id)}"), ["key", EMBEDDING])
-        ok = table[EMBEDDING].is_valid().to_numpy()
-        vectors = np.zeros((len(table), self.dim), np.float32)
-        vectors[ok] = table[EMBEDDING].combine_chunks().flatten().to_numpy().reshape(-1, self.dim)
-        rows = Rows.of(table["key"].to_pylist(), vectors)
-        rows.blame(~ok, "missing-embedding")
-        yield rows
-
-
-@dataclass(frozen=True)
-class Consenting:
-    """What tasks need. `rows`: the folder of the rows that have the base method's scores; `methods`: all that were
-    asked for, in their order; `keep_embeddings`: those that the rows hold."""
+    `base`: the parameters of the method whose scores are smoothed; `scores`: the folder of the rows that hold them;
+    `methods`: all that were asked for, in their order; `keep_embeddings`: those that the rows hold.
+    """
 
     files: ConsensusFiles
     parameters: Consensus
-    base: Parameters
-    embeddings: Tables | FirstPass
-    rows: str
+    base: ImageMethod
+    embeddings: EmbeddingSource
+    scores: str
     methods: Sequence[str]
     keep_embeddings: bool
     device: str
     threads: int
 
     def table(self, shard: str, columns: Sequence[str] | None = None) -> pa.Table:
-        return table_of(self.files.output.read(f"{self.rows}/{part_name(shard)}"), columns)
+        """The rows of a shard with their scores, or some of their columns."""
+        return read_table(self.files.output, shard_file(self.scores, shard), columns)
 
 
-def sample(embeddings: Tables | FirstPass, images: int, block: pa.Table) -> Iterator[pa.Table]:
-    """One row for each shard: what of it may be in the sample, and how many good images it has."""
-    for shard in shards_of(block):
+def sample(embeddings: EmbeddingSource, images: int, shards: pa.Table) -> Iterator[pa.Table]:
+    """One row for each shard: how many good images it has, and which of them may be in the sample for the anchors.
+
+    `images`: how many the whole scan has.
+    """
+    for shard in shards_of(shards):
         good, parts = 0, [Sample.of([], np.empty((0, embeddings.dim), np.float32), images)]
         for rows in embeddings.rows(shard):
             ok = np.flatnonzero(rows.statuses == "ok")
@@ -87,80 +72,75 @@ def sample(embeddings: Tables | FirstPass, images: int, block: pa.Table) -> Iter
         yield pa.table([pa.array([good]), *as_bytes], names=["images", "hashes", "embeddings"])
 
 
-def sampled(row: dict[str, Any], dim: int) -> Sample:
-    """The sample of a row of `sample`."""
+def sample_of(row: dict[str, Any], dim: int) -> Sample:
+    """The sample that a row of `sample` holds."""
     embeddings = np.frombuffer(row["embeddings"], np.float32).reshape(-1, dim)
     return Sample(np.frombuffer(row["hashes"], np.uint64), embeddings)
 
 
-def vote(consenting: Consenting, anchors: Any, block: pa.Table) -> Iterator[pa.Table]:
-    """The votes of shards, with a row for each record, and each shard's end row. `anchors`: in Ray's object store."""
+def vote(spec: ConsensusSpec, anchors: Any, shards: pa.Table) -> Iterator[pa.Table]:
+    """The votes of each shard, with a row for every record and its end row. `anchors`: in Ray's object store."""
     import ray
     import torch
 
     from ood_core.consensus.voting import Voting
 
-    torch.set_num_threads(consenting.threads)
-    voting = Voting(ray.get(anchors), consenting.parameters, consenting.device)
-    column = score_column(consenting.parameters.base)
-    nothing = Rows.of([], np.empty((0, consenting.embeddings.dim), np.float32))
-    for shard in shards_of(block):
-        scores = consenting.table(shard.id, [column])[column].to_numpy()
+    torch.set_num_threads(spec.threads)
+    voting = Voting(ray.get(anchors), spec.parameters, spec.device)
+    column = score_column(spec.parameters.base)
+    nothing = EmbeddingRows.of([], np.empty((0, spec.embeddings.dim), np.float32))
+    for shard in shards_of(shards):
+        scores = spec.table(shard.id, [column])[column].to_numpy()
         tables, count = [], 0
-        for rows in itertools.chain([nothing], consenting.embeddings.rows(shard)):
+        for rows in itertools.chain([nothing], spec.embeddings.rows(shard)):
             ok = np.flatnonzero(rows.statuses == "ok")
-            base = log_odds(scores[count + ok], consenting.base)
+            base = log_odds(scores[count + ok], spec.base)
             votes = votes_table(voting(torch.from_numpy(rows.vectors[ok]), base))
-            known = {name: placed(votes[name].combine_chunks(), ok, len(rows)) for name in votes.column_names}
+            columns = {name: scattered(votes[name].combine_chunks(), ok, len(rows)) for name in votes.column_names}
             index = pa.array(np.arange(count, count + len(rows)))
-            tables.append(pa.table({"shard": pa.array([shard.id] * len(rows), pa.string()), "index": index, **known}))
+            tables.append(pa.table({"shard": pa.array([shard.id] * len(rows), pa.string()), "index": index, **columns}))
             count += len(rows)
-        said = pa.concat_tables(tables)
-        yield with_end(said.append_column("status", pa.nulls(len(said), pa.string())), shard.id, count)
+        voted = pa.concat_tables(tables)
+        voted = voted.append_column("status", pa.nulls(len(voted), pa.string()))
+        yield with_end_of_shard(voted, shard.id, count)
 
 
-def sum_up(files: ConsensusFiles, agreement: Any, block: pa.Table) -> Iterator[pa.Table]:
-    """The sums of the next step over a group of shards. `agreement`: in Ray's object store."""
+def sum_up(files: ConsensusFiles, agreement: Any, shards: pa.Table) -> Iterator[pa.Table]:
+    """The sums of the next round over a group of shards, as one cell. `agreement`: in Ray's object store."""
     import ray
 
     known: Agreement = ray.get(agreement)
-    parts = (known.sums(votes_of(files.votes(shard))) for shard in block["id"].to_pylist())
-    yield packed(sums_table(reduce(add, parts)))
+    parts = (known.sums(votes_of(files.votes(shard))) for shard in shards["id"].to_pylist())
+    yield as_cell(sums_table(reduce(add, parts)))
 
 
-def score(consenting: Consenting, agreement: Any, block: pa.Table) -> Iterator[pa.Table]:
-    """Score tables of shards, each with its end row."""
+def score(spec: ConsensusSpec, agreement: Any, shards: pa.Table) -> Iterator[pa.Table]:
+    """The score table of each shard, with its end row. `agreement`: in Ray's object store."""
     import ray
 
     known: Agreement = ray.get(agreement)
-    for shard in block["id"].to_pylist():
-        table = consented(consenting.table(shard), consenting.files.votes(shard), known, consenting.methods)
-        yield with_end(_kept(table, consenting.keep_embeddings), shard, len(table))
+    for shard in shards["id"].to_pylist():
+        table = with_consensus(spec.table(shard), spec.files.votes(shard), known, spec.methods)
+        yield with_end_of_shard(_with_kept_embeddings(table, spec.keep_embeddings), shard, len(table))
 
 
-def consented(rows: pa.Table, voted: pa.Table, known: Agreement, methods: Sequence[str]) -> pa.Table:
-    """The rows with the columns of consensus, scores in the order of the methods."""
+def with_consensus(rows: pa.Table, voted: pa.Table, known: Agreement, methods: Sequence[str]) -> pa.Table:
+    """The rows with the score by consensus and its columns. `voted`: their votes, one row a record."""
     ok = np.flatnonzero(voted["log_odds"].is_valid().to_numpy())
     votes = votes_of(voted)
-    found = known.scores(votes)
-    columns = {
-        score_column("consensus"): found.score,
-        ANCHOR: votes.anchors[:, 0],
-        WEIGHT: found.weight,
-        SHIFT: found.shift,
-    }
-    ours = {name: placed(pa.array(values), ok, len(rows)) for name, values in columns.items()}
-    scores = [score_column(name) for name in methods]
-    names = rows.column_names
-    first = min(names.index(name) for name in scores if name in names)
-    others = [name for name in names if name not in scores]
-    every = [*others[:first], *scores, ANCHOR, WEIGHT, SHIFT, *others[first:]]
-    return pa.table({name: ours[name] if name in ours else rows[name] for name in every})
+    smoothed = known.scores(votes)
+    beside = {ANCHOR: votes.anchors[:, 0], WEIGHT: smoothed.weight, SHIFT: smoothed.shift}
+    return with_scores(
+        rows,
+        methods,
+        {"consensus": scattered(pa.array(smoothed.score), ok, len(rows))},
+        {name: scattered(pa.array(values), ok, len(rows)) for name, values in beside.items()},
+    )
 
 
-def _kept(table: pa.Table, keep_embeddings: bool) -> pa.Table:
-    """The table with embeddings in half precision, or without."""
+def _with_kept_embeddings(table: pa.Table, keep: bool) -> pa.Table:
+    """The table with its embeddings in half precision if they are kept, else without."""
     if EMBEDDING not in table.column_names:
         return table
     rest = table.drop_columns(EMBEDDING)
-    return rest.append_column(EMBEDDING, halved(table[EMBEDDING])) if keep_embeddings else rest
+    return rest.append_column(EMBEDDING, half_precision(table[EMBEDDING])) if keep else rest

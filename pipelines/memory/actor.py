@@ -17,8 +17,11 @@ PUBLISH_EVERY_S = 0.5
 
 @dataclass(frozen=True)
 class MemorySpec:
-    """What a memory is, to whoever asks it: its actors' name, the capacities of its rows by method, over how many
-    actors (`parts`) the rows are split, and which methods score against it as it stands (`streaming`)."""
+    """How to reach a scan's memory, and what it holds.
+
+    `name`: of its actors; `capacities`: of its rows, by method; `parts`: how many actors share the rows; `streaming`:
+    the methods that score against it as it stands.
+    """
 
     name: str
     files: MemoryFiles
@@ -27,35 +30,44 @@ class MemorySpec:
     streaming: frozenset[str] = frozenset()
 
     def banks(self) -> dict[str, MemoryBank]:
-        """Empty ones."""
+        """Empty memories of each method."""
         return {name: MemoryBank(capacities, self.files.dim) for name, capacities in self.capacities.items()}
 
     def live_banks(self) -> dict[str, MemoryBank]:
-        """Empty ones; of embeddings only where somebody scores against them."""
+        """Empty memories that keep embeddings only where somebody scores against them."""
         dims = {name: self.files.dim if name in self.streaming else 0 for name in self.capacities}
         return {name: MemoryBank(capacities, dims[name]) for name, capacities in self.capacities.items()}
 
 
 @dataclass(frozen=True)
-class Heard:
-    """Up to which version of which life of an actor somebody knows it. A life ends with its process."""
+class Cursor:
+    """A client's position in an actor's history: how far it has heard.
 
-    life: str = ""
+    `incarnation` is the actor's id from one start of its process to the next; `version` counts its changes since.
+    """
+
+    incarnation: str = ""
     version: int = 0
 
 
 @dataclass(frozen=True)
 class News:
-    """What must be beaten to enter, of the rows where that has changed since."""
+    """An actor's answer to an offer: what an image must beat to enter, of the rows where that has changed.
 
-    heard: Heard
+    `cursor`: the client's new position.
+    """
+
+    cursor: Cursor
     bounds: Mapping[str, Bounds]
 
 
 @dataclass(frozen=True)
 class Publication:
-    """A version of the memory in the object store: rows and embeddings by method, of the rows that have changed since
-    the publication before; of all rows if `full`. `images`: how many embeddings that is."""
+    """A version of the memory in Ray's object store, for those who score against it.
+
+    `content`: rows and embeddings by method, of the rows that have changed since the publication before, or of all
+    rows if `full`. `images`: how many embeddings that is.
+    """
 
     version: int
     full: bool
@@ -64,7 +76,7 @@ class Publication:
 
 
 class Meters:
-    """What an actor has done in its life, by method; also Ray metrics, `ray_oodscan_memory_<name>`, where Ray runs."""
+    """Counts of an actor's work by method; exported as Ray metrics `ray_oodscan_memory_<name>` where Ray runs."""
 
     NAMES = ("calls", "offered", "entered", "bytes", "published", "published_bytes")
 
@@ -87,25 +99,25 @@ class Meters:
 
 
 class Journal:
-    """At which version each row has last changed."""
+    """Which rows have changed since a version of the memory."""
 
     def __init__(self, capacities: Mapping[str, np.ndarray]) -> None:
         self.version = 0
         self._changed = {name: np.zeros(len(rows), np.int64) for name, rows in capacities.items()}
 
     def add(self, changed: Mapping[str, Sequence[int]]) -> None:
-        """The next version."""
+        """Begins the next version, in which these rows of each method have changed."""
         self.version += 1
         for name, rows in changed.items():
             self._changed[name][np.array(rows, np.int64)] = self.version
 
     def since(self, version: int) -> dict[str, np.ndarray]:
-        """By method, the rows that have changed after the version."""
+        """The rows of each method that have changed after the version."""
         return {name: np.flatnonzero(changed > version) for name, changed in self._changed.items()}
 
 
 class MemoryActor:
-    """Merges what workers offer, and tells them what it takes to enter. Whatever is called twice changes nothing.
+    """Merges what workers offer, and tells them what it takes to enter. A call that is repeated changes nothing.
 
     `live` holds all that was offered, for the workers; `durable` what the committed shards have offered, which a new
     actor finds in storage again. Both end with the same images: those that workers hold back can be in neither.
@@ -120,24 +132,24 @@ class MemoryActor:
     ) -> None:
         self.started_s = time.process_time()
         self.spec, self.part, self.put, self.clock = spec, part, put or _in_object_store, clock
-        self.life, self.journal, self.meters = uuid.uuid4().hex, Journal(spec.capacities), Meters()
+        self.incarnation, self.journal, self.meters = uuid.uuid4().hex, Journal(spec.capacities), Meters()
         self.durable, self.live = spec.banks(), spec.live_banks()
         self.shards = spec.files.rebuilt(self.durable, part, spec.parts)
         self._merge({name: bank.snapshot() for name, bank in self.durable.items()})
         self.publications: list[Publication] = []
         self.published_at = -np.inf
 
-    def offer(self, offers: Mapping[str, Candidates], heard: Heard) -> News:
-        """Merges a worker's offers; what has changed since the worker last heard of the memory."""
+    def offer(self, offers: Mapping[str, Candidates], cursor: Cursor) -> News:
+        """Merges a worker's offers, and returns what has changed since the worker last heard of the memory."""
         entered = self._merge(offers)
         for name, candidates in offers.items():
             self.meters.add(name, calls=1, offered=len(candidates), entered=entered[name], bytes=_bytes(candidates))
-        rows = self.journal.since(heard.version if heard.life == self.life else 0)
+        rows = self.journal.since(cursor.version if cursor.incarnation == self.incarnation else 0)
         bounds = {name: bank.bounds(rows[name]) for name, bank in self.live.items()}
-        return News(Heard(self.life, self.journal.version), bounds)
+        return News(Cursor(self.incarnation, self.journal.version), bounds)
 
     def commit(self, shard: str, offered: pa.Table) -> None:
-        """A shard's candidates are in storage: they are part of the memory for good."""
+        """Takes a shard's candidates into the memory for good, once they are in storage."""
         if shard in self.shards:
             return
         memories = by_method(offered, self.durable, self.spec.files.dim)
@@ -148,23 +160,23 @@ class MemoryActor:
         self.shards.add(shard)
 
     def remembered(self) -> dict[str, Candidates]:
-        """What the committed shards have offered, as far as it is kept."""
+        """What is remembered of the committed shards, by method."""
         return {name: bank.snapshot() for name, bank in self.durable.items()}
 
-    def published(self, seen: Heard) -> tuple[Heard, list[Publication]]:
-        """What somebody who has seen a version has to fetch to know the newest one that is published.
+    def published(self, seen: Cursor) -> tuple[Cursor, list[Publication]]:
+        """The newest published version, and what a client that has seen an earlier one has to fetch to know it.
 
-        There is a new one if something has changed, at most every `PUBLISH_EVERY_S`.
+        A new version is published if something has changed, at most every `PUBLISH_EVERY_S`.
         """
         if self._published_version < self.journal.version and self.clock() - self.published_at >= PUBLISH_EVERY_S:
             self._publish()
-        known = seen.version if seen.life == self.life else -1
+        known = seen.version if seen.incarnation == self.incarnation else -1
         first = self.publications[0].version if self.publications else 0
         missing = [one for one in self.publications if known < first or one.version > known]
-        return Heard(self.life, self._published_version), missing
+        return Cursor(self.incarnation, self._published_version), missing
 
     def counted(self) -> dict[str, Any]:
-        """What this actor has done in its life, by method, and the seconds of CPU that has taken."""
+        """Counts of this actor's work by method (`Meters`), and the CPU seconds that it took."""
         return {"methods": self.meters.counted, "cpu_s": time.process_time() - self.started_s}
 
     @property
@@ -172,17 +184,17 @@ class MemoryActor:
         return self.publications[-1].version if self.publications else 0
 
     def _merge(self, offers: Mapping[str, Candidates]) -> dict[str, int]:
-        """How many images of each method have entered."""
-        entered = {name: self.live[name].offer(self._lived(name, candidates)) for name, candidates in offers.items()}
+        """Takes offers into the live memory, and returns how many images of each method have entered."""
+        entered = {name: self.live[name].offer(self._as_kept(name, candidates)) for name, candidates in offers.items()}
         if any(entered.values()):
             self.journal.add(entered)
         return {name: len(rows) for name, rows in entered.items()}
 
-    def _lived(self, name: str, candidates: Candidates) -> Candidates:
+    def _as_kept(self, name: str, candidates: Candidates) -> Candidates:
         return candidates if name in self.spec.streaming else candidates.without_embeddings()
 
     def _publish(self) -> None:
-        """What has changed; or everything, once that is no more than what would have to be fetched else."""
+        """Puts what has changed into the object store; or everything, once that is no more to fetch."""
         changed = self.journal.since(self._published_version)
         content = {name: self.live[name].snapshot(changed[name].tolist()) for name in self.spec.streaming}
         images = sum(map(len, content.values()))

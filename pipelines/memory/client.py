@@ -1,4 +1,4 @@
-"""A worker's or the driver's end of a scan's memory: what is offered, heard of it, and seen of it."""
+"""A client of a scan's memory, for workers and the driver: offers images, hears what it takes to enter, sees rows."""
 
 import contextlib
 import time
@@ -9,25 +9,33 @@ import numpy as np
 import pyarrow as pa
 
 from ood_core.memory import Candidates, Gate, Offers
-from pipelines.memory.actor import Heard, MemoryActor, MemorySpec
+from pipelines.memory.actor import Cursor, MemoryActor, MemorySpec
 from pipelines.memory.files import Memories
 
 Answer = Callable[[], Any]
+"""Waits for an actor's answer, and returns it."""
+
 TRIES = 5
 
 
-class Asked(Protocol):
-    """Where the actors are. `ask` returns at once what waits for the answer; `fetch` gets what is published, None if it
-    has died with its actor."""
+class Actors(Protocol):
+    """The actors that hold a memory, as a client calls them."""
 
-    def ask(self, part: int, method: str, *arguments: Any) -> Answer: ...
+    def ask(self, part: int, method: str, *arguments: Any) -> Answer:
+        """Calls a method of the actor of a part, and returns at once what waits for the answer."""
+        ...
 
-    def fetch(self, published: Any) -> Any: ...
+    def fetch(self, published: Any) -> Any:
+        """What an actor has published, None if it has died with the actor."""
+        ...
 
 
 class RayActors:
-    """The actors of a memory, found by name. Ray starts one again whose process dies; one that is dead for good is
-    replaced by whoever asks it next. Either way the new one reads what is stored."""
+    """The memory's actors in a Ray cluster, found by name and started by whoever asks first.
+
+    Ray starts one again whose process dies; one that is dead for good is replaced by whoever asks it next. Either way
+    the new one reads what is stored.
+    """
 
     def __init__(self, spec: MemorySpec) -> None:
         self.spec = spec
@@ -83,44 +91,49 @@ class RayActors:
         return named.remote(self.spec, part)
 
 
-class Memory:
-    """Offers what could enter, and no more; keeps the rows that are scored against as they come to stand."""
+class MemoryClient:
+    """Offers images to a memory, but none that cannot enter, and holds the rows that are scored against.
 
-    def __init__(self, spec: MemorySpec, actors: Asked | None = None) -> None:
+    `heard`: how far the client knows what it takes to enter; `seen`: how far it knows the rows (`views`).
+    """
+
+    def __init__(self, spec: MemorySpec, actors: Actors | None = None) -> None:
         self.spec = spec
-        self.actors: Asked = actors or RayActors(spec)
+        self.actors: Actors = actors or RayActors(spec)
         self.gates = {name: Gate(capacities) for name, capacities in spec.capacities.items()}
-        self.heard = {part: Heard() for part in range(spec.parts)}
+        self.heard = {part: Cursor() for part in range(spec.parts)}
         self.seen = dict(self.heard)
         self.views: dict[str, dict[int, np.ndarray]] = {name: {} for name in spec.streaming}
         self._waiting: list[tuple[int, Answer]] = []
 
     def offer(self, offers: Memories) -> dict[str, Candidates]:
-        """Sends those of the offers that could enter, and returns them. Does not wait for the answer, but for those to
-        earlier offers: so a worker that is ahead of the actor waits for it."""
+        """Sends the candidates that could enter, by method, and returns them.
+
+        Waits for the answers to earlier offers, not to this one: so a worker that is ahead of the actor waits for it.
+        """
         self.settle()
         passing = {name: found.take(self.gates[name].passing(found)) for name, found in offers.items()}
         self._send(passing)
         return passing
 
     def offer_of(self, offers: Mapping[str, Offers], keys: Sequence[str]) -> dict[str, Offers]:
-        """The same of images whose keys stand beside them."""
+        """As `offer`, for offers of images whose keys are given beside them."""
         self.settle()
         passing = {name: found.take(self.gates[name].passing(found.named(keys))) for name, found in offers.items()}
         self._send({name: found.named(keys) for name, found in passing.items()})
         return passing
 
     def settle(self) -> None:
-        """Waits until what was offered has been merged."""
+        """Waits until all that was offered has been merged, and hears what it takes to enter now."""
         waiting, self._waiting = self._waiting, []
         for part, answer in waiting:
             news = answer()
-            self.heard[part] = news.heard
+            self.heard[part] = news.cursor
             for name, bounds in news.bounds.items():
                 self.gates[name].hear(bounds)
 
     def refresh(self) -> bool:
-        """Brings the views to what is published. Whether anything has changed."""
+        """Brings the views to the newest published version, and returns whether anything has changed."""
         self.settle()
         changed = [self._refresh(part) for part in self.seen]
         return any(changed)
@@ -135,16 +148,16 @@ class Memory:
                         self._see(name, rows, embeddings)
                 self.seen[part] = seen
                 return bool(contents)
-            self.seen[part] = Heard()
+            self.seen[part] = Cursor()
         raise RuntimeError(f"the memory's actor {part} has died {TRIES} times while it was asked")
 
     @property
     def version(self) -> int:
-        """Of what is seen; it grows while no actor has to start again."""
+        """The version of the views; it grows while no actor has to start again."""
         return sum(seen.version for seen in self.seen.values())
 
     def view(self, name: str) -> Candidates:
-        """The rows as they stand, without priorities and keys."""
+        """A method's rows as they stand, without priorities and keys."""
         rows = sorted(self.views[name])
         if not rows:
             return Candidates.none(self.spec.files.dim)
@@ -154,11 +167,11 @@ class Memory:
         return Candidates(np.repeat(rows, counts), np.zeros(len(embeddings)), [""] * len(embeddings), embeddings)
 
     def commit(self, shard: str, offered: pa.Table) -> list[Answer]:
-        """Tells every actor what a shard has offered, once that is stored."""
+        """Tells every actor a shard's candidates, once they are stored."""
         return [self.actors.ask(part, "commit", shard, offered) for part in range(self.spec.parts)]
 
     def remembered(self) -> dict[str, Candidates]:
-        """All that the committed shards have offered, as far as it is kept; by row, priority and key."""
+        """What is remembered of the committed shards, by method; sorted by row, priority and key."""
         banks = self.spec.banks()
         for answer in [self.actors.ask(part, "remembered") for part in range(self.spec.parts)]:
             for name, candidates in answer().items():
@@ -166,7 +179,7 @@ class Memory:
         return {name: bank.snapshot() for name, bank in banks.items()}
 
     def counted(self) -> list[dict[str, Any]]:
-        """What each actor has done."""
+        """Counts of each actor's work (`MemoryActor.counted`)."""
         return [answer() for answer in [self.actors.ask(part, "counted") for part in range(self.spec.parts)]]
 
     def _send(self, offers: Memories) -> None:

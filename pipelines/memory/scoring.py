@@ -1,4 +1,4 @@
-"""Score images whose methods learn from them: by what was learned before, or while a scan's memory is being filled."""
+"""Scoring by methods that learn: against what was learned before, or against a memory while it is being filled."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -10,9 +10,9 @@ import pyarrow as pa
 from ood_core.labels import LabelBank
 from ood_core.memory import Offers
 from ood_core.memory.gap import RecentVerdicts
-from ood_core.methods import Parameters
+from ood_core.methods import ImageMethod, LearningMethod
 from pipelines.memory.actor import MemorySpec
-from pipelines.memory.client import Asked, Memory
+from pipelines.memory.client import Actors, MemoryClient
 from pipelines.memory.files import Memories
 from pipelines.scan_directory.columns import OFFERS, VERSION, offers_type
 
@@ -24,20 +24,23 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Remembering:
-    """What a worker has to do with a memory. `learned`: what methods have learned already (or where Ray holds it), of
-    `version`. `memory`: what the `learners` offer images to; those in streaming order are scored against it as it was
-    at most `max_staleness` batches of `batch_size` ago (None: whatever comes at once)."""
+class MemoryUse:
+    """What a scoring worker has to do with a memory; by default nothing.
+
+    `learned`: what methods have learned already, or where Ray holds it; `version`: of that. `memory`: the one that
+    images are offered to for the `learners`; those in streaming order are scored against it as it was at most
+    `max_staleness` batches of `batch_size` images ago (None: as many as come at once).
+    """
 
     learned: Memories | Any = None
     version: int | None = None
     memory: MemorySpec | None = None
-    learners: Mapping[str, Parameters] = field(default_factory=dict)
+    learners: Mapping[str, LearningMethod] = field(default_factory=dict)
     max_staleness: int = 0
     batch_size: int | None = None
 
     def known(self) -> Memories:
-        """What is learned already."""
+        """What is learned already, by method; fetched from Ray if it is there."""
         if self.learned is None or isinstance(self.learned, Mapping):
             return self.learned or {}
         import ray
@@ -45,47 +48,47 @@ class Remembering:
         return ray.get(self.learned)
 
 
-class RememberingScorer:
-    """An `ImageScorer` that fills a memory, and columns of the score table that say what it has to do with it."""
+class MemoryScorer:
+    """Scores images as `ImageScorer` does, and offers them to a memory where one is being filled."""
 
     def __init__(
         self,
-        spec: Remembering,
+        use: MemoryUse,
         bank: LabelBank,
-        methods: Mapping[str, Parameters],
+        methods: Mapping[str, ImageMethod],
         device: str = "cpu",
         encode: "EncodeWords | None" = None,
-        actors: Asked | None = None,
+        actors: Actors | None = None,
     ) -> None:
-        from ood_core.scores import LEARNERS, ImageScorer
+        from ood_core.scores import ImageScorer
 
-        self.spec = spec
-        self.scorer = ImageScorer(bank, methods, device, encode, spec.known())
-        self.memory = Memory(spec.memory, actors) if spec.memory else None
-        self.learners = {name: LEARNERS[name](chosen, self.scorer.labels) for name, chosen in spec.learners.items()}
-        self.streaming = spec.memory.streaming if spec.memory else frozenset()
-        self.recent = {name: RecentVerdicts() for name in self.streaming if self.learners[name].needs_verdicts}
-        self.age: int | None = None
+        self.use = use
+        self.scorer = ImageScorer(bank, methods, device, encode, use.known())
+        self.client = MemoryClient(use.memory, actors) if use.memory else None
+        self.learners = {name: chosen.learner(self.scorer.labels) for name, chosen in use.learners.items()}
+        self.streaming = use.memory.streaming if use.memory else frozenset()
+        self.recent = {name: RecentVerdicts() for name in self.streaming if use.learners[name].adapts}
+        self.batches_since_refresh: int | None = None
 
     def __call__(
         self, embeddings: "Tensor", local: "Tensor | None", keys: Sequence[str]
     ) -> "tuple[ImageScores, dict[str, pa.Array]]":
-        """Scores of images, and what stands beside them: `OFFERS` and `VERSION`."""
+        """The scores of images, and the columns that stand beside them: `OFFERS` and `VERSION`."""
         from ood_core.scores import ImageScores
 
-        if self.memory is None:
-            columns = {} if self.spec.version is None else {VERSION: _constant(self.spec.version, len(keys))}
+        if self.client is None:
+            columns = {} if self.use.version is None else {VERSION: _constant(self.use.version, len(keys))}
             return self.scorer(embeddings, local), columns
-        size = self.spec.batch_size or len(keys) or 1
+        size = self.use.batch_size or len(keys) or 1
         parts = []
         for start in range(0, len(keys) or 1, size):
             here = slice(start, start + size)
-            parts.append(self._batch(self.memory, embeddings[here], None if local is None else local[here], keys[here]))
+            parts.append(self._batch(self.client, embeddings[here], None if local is None else local[here], keys[here]))
         columns = {name: pa.concat_arrays([part[name] for _, part in parts]) for name in parts[0][1]}
         return ImageScores.together([scores for scores, _ in parts]), columns
 
     def _batch(
-        self, memory: Memory, embeddings: "Tensor", local: "Tensor | None", keys: Sequence[str]
+        self, client: MemoryClient, embeddings: "Tensor", local: "Tensor | None", keys: Sequence[str]
     ) -> "tuple[ImageScores, dict[str, pa.Array]]":
         import torch
 
@@ -94,15 +97,15 @@ class RememberingScorer:
         with torch.inference_mode():
             blocks = list(image_batches(embeddings, self.scorer.labels, local))
             self._adapt(blocks)
-            offers = memory.offer_of({name: self._offers(name, blocks) for name in self.learners}, keys)
+            offers = client.offer_of({name: self._offers(name, blocks) for name in self.learners}, keys)
             columns = {OFFERS: _offers_column(offers, len(keys), self.scorer.labels.dim)}
             if self.streaming:
-                self._refresh(memory)
-                columns[VERSION] = _constant(memory.version, len(keys))
+                self._refresh(client)
+                columns[VERSION] = _constant(client.version, len(keys))
             return self.scorer.scores(blocks), columns
 
     def _adapt(self, blocks: "list[tuple[ImageBatch, int]]") -> None:
-        """In streaming order the verdicts are this worker's own."""
+        """Adapts the thresholds of methods in streaming order to this worker's own verdicts."""
         for name, recent in self.recent.items():
             for batch, count in blocks:
                 recent.add(self.learners[name].verdicts(batch, count))
@@ -112,15 +115,16 @@ class RememberingScorer:
         parts = [self.learners[name].offers(batch, count) for batch, count in blocks]
         return Offers.together(parts, [count for _, count in blocks]) if parts else Offers.none(self.scorer.labels.dim)
 
-    def _refresh(self, memory: Memory) -> None:
-        """A worker that is as far behind as it may be waits until it is not."""
-        self.age = None if self.age is None else self.age + 1
-        if self.age is not None and self.age <= self.spec.max_staleness:
-            return
-        self.age = 0
-        if memory.refresh():
+    def _refresh(self, client: MemoryClient) -> None:
+        """Learns what is new in the memory, once this worker is as many batches behind as it may be."""
+        if self.batches_since_refresh is not None:
+            self.batches_since_refresh += 1
+            if self.batches_since_refresh <= self.use.max_staleness:
+                return
+        self.batches_since_refresh = 0
+        if client.refresh():
             for name in self.streaming:
-                self.scorer.learn(name, self.spec.learners[name], memory.view(name))
+                self.scorer.learn(name, self.use.learners[name], client.view(name))
 
 
 def _constant(value: int, count: int) -> pa.Array:
@@ -128,7 +132,7 @@ def _constant(value: int, count: int) -> pa.Array:
 
 
 def _offers_column(offers: Mapping[str, Offers], count: int, dim: int) -> pa.Array:
-    """Null for images that are not offered."""
+    """The column `OFFERS` of so many images; null for those that are not offered."""
     cells: list[list[dict] | None] = [None] * count
     for name, found in offers.items():
         columns = found.places.tolist(), found.rows.tolist(), found.priorities.tolist(), found.embeddings

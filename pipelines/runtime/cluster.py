@@ -1,4 +1,4 @@
-"""The Ray cluster: joining or starting one, and pools of workers that fit it."""
+"""Joining a Ray cluster, or starting one on this machine."""
 
 import logging
 import os
@@ -15,7 +15,6 @@ from pipelines.errors import CallerError
 BLOCK_BYTES = 16 * 2**20
 """A task's output is held back until it has this many bytes; Ray's own 128 MB would hold back whole shards."""
 
-
 QUIET = {
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # Ray's coming default; it warns until set
     "RAY_BACKEND_LOG_LEVEL": "fatal",  # an error line for every pool whose actors may restart (ray#53727)
@@ -29,13 +28,18 @@ NOISY_LOGGERS = (
 
 @dataclass(frozen=True)
 class Cluster:
+    """How many CPUs and GPUs all nodes of the cluster have."""
+
     cpus: float
     gpus: float
 
 
 @contextmanager
 def cluster(address: str | None = None) -> Iterator[Cluster]:
-    """Joins the cluster at the address (or RAY_ADDRESS), or starts one on this machine; leaves it at the end."""
+    """Joins the cluster at the address (or RAY_ADDRESS), or starts one on this machine; leaves it at the end.
+
+    Raises CallerError, naming --address, if no cluster answers there.
+    """
     joined = ray.is_initialized()
     if not joined:
         _start(address or os.environ.get("RAY_ADDRESS"))

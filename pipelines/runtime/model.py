@@ -4,34 +4,34 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import ray
-import ray.data
 from pydantic import TypeAdapter
 
 from ood_core.preprocessing import Preprocessing
 from pipelines.config.model import Model
 from pipelines.config.pools import EncodePool
 from pipelines.errors import CallerError
-from pipelines.runtime.cluster import Cluster
 
 if TYPE_CHECKING:
     from ood_core.encoders import ClipEncoder
-
+    from pipelines.runtime.cluster import Cluster
 
 BUNDLED = "bundled"
-
+"""The name of the small model that comes with oodscan; it knows drawings only."""
 
 BUNDLED_DIRECTORY = Path(__file__).parents[1] / "demo" / "model"
 
 
 def openclip_name(name: str) -> str:
-    """The name that OpenCLIP knows a model by; `bundled` is the small model that comes with oodscan."""
+    """The name by which OpenCLIP loads a model."""
     return f"local-dir:{BUNDLED_DIRECTORY}" if name == BUNDLED else name
 
 
 @dataclass(frozen=True)
 class ModelSpec:
-    """A model resolved: where it comes from and on what it runs. `weights`: the fingerprint it must have."""
+    """Where a model comes from and what it runs on; workers load it from this.
+
+    `block`: images a forward pass; `threads`: of torch; `weights`: the fingerprint that they must have, if known.
+    """
 
     name: str
     pretrained: str | None = None
@@ -58,7 +58,8 @@ class ModelSpec:
 class ModelFacts:
     """What a scan has to know of a model before it starts.
 
-    `local_features`: why it gives none, and `inversion`: why it cannot turn images into words; None where it can.
+    `weights`: their fingerprint; `dim`: of its embeddings; `temperature`: 1 / its learned logit scale.
+    `local_features`: why it gives none, `inversion`: why it cannot turn images into words; None where it can.
     """
 
     weights: str
@@ -73,7 +74,7 @@ FACTS: TypeAdapter[ModelFacts | str] = TypeAdapter(ModelFacts | str)
 
 
 def describe(spec: ModelSpec) -> ModelFacts | str:
-    """A model's facts, or the reason why it cannot be loaded."""
+    """A model's facts, or the reason why it cannot be loaded. Loads the model, so for workers."""
     from ood_core.encoders import ModelError
 
     try:
@@ -84,6 +85,7 @@ def describe(spec: ModelSpec) -> ModelFacts | str:
 
 
 def facts_of(encoder: "ClipEncoder") -> ModelFacts:
+    """The facts of a model that is loaded."""
     from ood_core.memory.inversion import inversion_problem
 
     return ModelFacts(
@@ -96,15 +98,21 @@ def facts_of(encoder: "ClipEncoder") -> ModelFacts:
     )
 
 
-def device_of(model: Model, found: Cluster) -> str:
-    """`cuda` where the cluster has GPUs, unless the caller says otherwise."""
+def device_of(model: Model, found: "Cluster") -> str:
+    """The device to run on: `cuda` where the cluster has GPUs, unless the caller says otherwise.
+
+    Raises CallerError if a GPU is asked for and the cluster has none.
+    """
     if model.device == "cuda" and not found.gpus:
         raise CallerError("--device cuda: the cluster has no GPU")
     return model.device if model.device != "auto" else "cuda" if found.gpus else "cpu"
 
 
-def model_spec(model: Model, pool: EncodePool, found: Cluster) -> ModelSpec:
-    """The model with its device and dtype decided: a GPU and bfloat16 where the cluster has GPUs."""
+def model_spec(model: Model, pool: EncodePool, found: "Cluster") -> ModelSpec:
+    """The model with device, dtype and block decided: a GPU and bfloat16 where the cluster has GPUs.
+
+    Raises CallerError if no model is named.
+    """
     if model.name is None:
         raise CallerError("--model is missing, and the label bank does not say which model it was made with")
     device = device_of(model, found)
@@ -114,19 +122,24 @@ def model_spec(model: Model, pool: EncodePool, found: Cluster) -> ModelSpec:
 
 
 _known: dict[tuple[str, str | None], ModelFacts] = {}
-"""What workers have said of models. Should the weights change meanwhile, the workers that load them will say so."""
+"""Facts by name and pretrained tag, as workers have told them. If the weights change, loading them fails."""
 
 
 def model_facts(spec: ModelSpec) -> ModelFacts:
-    """Asked of a worker: this process need not import torch. Raises CallerError if the model cannot be loaded."""
+    """The facts of a model, which a worker loads to tell them: this process need not import torch.
+
+    Raises CallerError if it cannot be loaded.
+    """
+    import ray
+
     key = (spec.name, spec.pretrained)
     if key in _known:
         return _known[key]
-    return remembered(spec, ray.get(ray.remote(describe).options(num_cpus=0.5).remote(ModelSpec(*key))))
+    return checked_facts(spec, ray.get(ray.remote(describe).options(num_cpus=0.5).remote(ModelSpec(*key))))
 
 
-def remembered(spec: ModelSpec, facts: ModelFacts | str) -> ModelFacts:
-    """What a worker has said of the model. Raises CallerError if it is why it cannot be loaded."""
+def checked_facts(spec: ModelSpec, facts: ModelFacts | str) -> ModelFacts:
+    """The facts that a worker has told of a model. Raises CallerError if they are why it cannot be loaded."""
     if isinstance(facts, str):
         given = f"--model {spec.name!r}" + (f" --pretrained {spec.pretrained!r}" if spec.pretrained else "")
         raise CallerError(f"{given} cannot be loaded: {facts}")

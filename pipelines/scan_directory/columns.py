@@ -1,59 +1,81 @@
-"""Columns that stages hand on and that never reach a score table, but for `VERSION`."""
+"""The columns of the tables that workers hand to the committer, and how scores are put into them."""
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
-if TYPE_CHECKING:
-    pass
-
+from ood_core.methods import score_column
+from ood_core.vectors import vector_column, vectors_of
 
 TIMES = ("read_s", "decode_s", "encode_s", "score_s")
-TELEMETRY = (*TIMES, "encoder_ready")
-"""How long things took; the committer takes them off before a row becomes visible."""
+"""Seconds that a row's record took to be read, decoded, encoded and scored."""
 
-OFFERS, VERSION = "offers", "memory_version"
-"""What each image is offered to the memory for, which the committer takes off; and which memory scored it."""
+ENCODER_READY = "encoder_ready"
+"""When the worker of a row had loaded its model, in seconds since the epoch."""
+
+TELEMETRY = (*TIMES, ENCODER_READY)
+"""What the summary is told of each row; never in a committed table."""
+
+OFFERS = "offers"
+"""What a row's image offers to the memory; the committer writes it to a table of its own."""
+
+EMBEDDING, VERSION = "embedding", "memory_version"
+"""A row's unit embedding, and the version of the memory that scored it."""
 
 ANCHOR, WEIGHT, SHIFT = "anchor", "consensus_weight", "consensus_shift"
-"""Beside a score by consensus: the nearest anchor, how much an image's neighbours counted, and by how much they moved
-its score."""
+"""Beside a score by consensus: the nearest anchor, how much the neighbours counted, how far they moved the score."""
+
+RESERVED, RESERVED_PREFIXES = (*TELEMETRY, OFFERS, EMBEDDING, VERSION, ANCHOR, WEIGHT, SHIFT), ("score_", "is_ood_")
+"""Names and beginnings of names that no column of the input may have in a score table."""
+
+END_OF_SHARD = "end-of-shard"
+"""Status of the row behind a shard's last record, whose index is the number of records; never committed."""
+
+LAST_BEFORE_SCORES = "negative_label"
+"""The column of a score table that the scores follow."""
 
 
 def offers_type(dim: int) -> pa.DataType:
-    """Of `OFFERS`: a list for each image."""
+    """Arrow's type of `OFFERS`: for each image a list of the memory rows that it could enter."""
     embedding = pa.list_(pa.float32(), dim)
     fields = {"method": pa.string(), "row": pa.int64(), "priority": pa.float64(), "embedding": embedding}
     return pa.list_(pa.struct(list(fields.items())))
 
 
-END_OF_SHARD = "end-of-shard"
-"""Status of the row that follows a shard's last record; its `index` is their number. It never reaches a score table."""
-
-
-EMBEDDING, OURS = "embedding", ("score_", "is_ood_")
-"""What only our own columns are called, or begin with: whoever reads a score table takes them for that."""
-
-
-def with_end(table: pa.Table, shard: str, count: int) -> pa.Table:
-    """The table with the shard's end row behind it."""
+def with_end_of_shard(table: pa.Table, shard: str, count: int) -> pa.Table:
+    """The table with a row behind it that says that the shard has `count` records."""
     end = pa.table({"shard": [shard], "index": [count], "status": [END_OF_SHARD]})
     return pa.concat_tables([table, end], promote_options="default")
 
 
-def halved(embeddings: pa.ChunkedArray) -> pa.Array:
-    """Embeddings in float16, null where there is none."""
-    whole = embeddings.combine_chunks()
-    ok, values = np.flatnonzero(whole.is_valid().to_numpy(False)), whole.flatten().to_numpy()
-    half = pa.FixedSizeListArray.from_arrays(pa.array(values.astype(np.float16)), whole.type.list_size)
-    return placed(half, ok, len(whole))
-
-
-def placed(values: Any, ok: np.ndarray, count: int) -> Any:
-    """Values of the good rows at their places, null elsewhere."""
-    if len(ok) == count:
+def scattered(values: Any, rows: np.ndarray, count: int) -> Any:
+    """An Arrow array of `count` cells with the values at the given rows, null elsewhere."""
+    if len(rows) == count:
         return values
     places = np.full(count, -1)
-    places[ok] = np.arange(len(ok))
+    places[rows] = np.arange(len(rows))
     return values.take(pa.array(places, mask=places < 0))
+
+
+def half_precision(embeddings: pa.ChunkedArray) -> pa.Array:
+    """The embeddings in float16, null where there is none."""
+    ok = np.flatnonzero(embeddings.is_valid().to_numpy())
+    return scattered(vector_column(vectors_of(embeddings).astype(np.float16)), ok, len(embeddings))
+
+
+def with_scores(
+    rows: pa.Table, methods: Sequence[str], found: Mapping[str, Any], beside: Mapping[str, Any]
+) -> pa.Table:
+    """The rows of a score table with more scores, all in the order of the methods.
+
+    `found`: scores by method; the others are among the rows already. `beside`: columns by name that follow the scores.
+    """
+    scores = {score_column(name): found.get(name) for name in methods}
+    others = [name for name in rows.column_names if name not in scores]
+    first = others.index(LAST_BEFORE_SCORES) + 1
+    columns: dict[str, Any] = {name: rows[name] for name in others[:first]}
+    columns |= {name: rows[name] if values is None else values for name, values in scores.items()}
+    columns |= {**beside, **{name: rows[name] for name in others[first:]}}
+    return pa.table(columns)

@@ -8,21 +8,20 @@ from typing import Any
 
 import pyarrow as pa
 
-from ood_core.methods import Parameters
+from ood_core.methods import Method
 from pipelines.config.rescore import Rescore
 from pipelines.config.scan import Scan
 from pipelines.errors import CallerError, first_line
 from pipelines.inputs.plan import Plan, Shard, read_plan
 from pipelines.runtime.model import ModelFacts, ModelSpec
-from pipelines.scan_directory.layout import committed
+from pipelines.scan_directory.layout import CANDIDATES, ENCODED, PLAN_FILE, SCAN_FILE, SCORED, SCORES, VOTES, committed
 from pipelines.storage import Directory
 
-SCAN_FILE, PLAN_FILE = "scan.json", "plan.parquet"
 VERSIONS = ("oodscan", "open_clip_torch", "pillow", "pyarrow", "ray", "torch")
 
 
-def asked_for(config: Scan | Rescore, methods: Mapping[str, Parameters], bank_hash: str, plan: Plan) -> dict[str, Any]:
-    """What is known before a worker is asked."""
+def asked_for(config: Scan | Rescore, methods: Mapping[str, Method], bank_hash: str, plan: Plan) -> dict[str, Any]:
+    """The part of a scan's identity that is known before a worker is asked: methods, label bank, settings and input."""
     parameters = {f"{name}.{key}": value for name, chosen in methods.items() for key, value in vars(chosen).items()}
     return {
         "method": ", ".join(methods),
@@ -33,7 +32,8 @@ def asked_for(config: Scan | Rescore, methods: Mapping[str, Parameters], bank_ha
     }
 
 
-def of_model(spec: ModelSpec, facts: ModelFacts) -> dict[str, Any]:
+def model_identity(spec: ModelSpec, facts: ModelFacts) -> dict[str, Any]:
+    """The part of a scan's identity that says which model encodes, and how."""
     return {
         "model": spec.name.rpartition("/")[2] if spec.name.startswith("local-dir:") else spec.name,
         "pretrained": spec.pretrained,
@@ -46,18 +46,24 @@ def of_model(spec: ModelSpec, facts: ModelFacts) -> dict[str, Any]:
 
 
 def fingerprint(identity: Mapping[str, Any]) -> str:
+    """The hash of all that a scan's rows depend on; every committed table carries it."""
     return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
 
 
 def check_unchanged(output: Directory, identity: Mapping[str, Any], plan: Plan) -> bool:
-    """Whether a scan was begun in the directory already. Raises CallerError if that one was another scan."""
+    """Whether this very scan was begun in the directory before.
+
+    `identity` may be a part of it. Raises CallerError, naming the first difference, if another scan lies there.
+    """
     try:
         recorded = dict(json.loads(output.read(SCAN_FILE))["identity"])
     except FileNotFoundError:
-        if committed(output):
-            raise CallerError(
-                f"--output {output.url!r} holds score tables of a scan that has lost its {SCAN_FILE}"
-            ) from None
+        for folder in (SCORES, ENCODED, SCORED, CANDIDATES, VOTES):
+            if committed(output, folder):
+                raise CallerError(
+                    f"--output {output.url!r} holds {folder}/ of a scan that has lost its {SCAN_FILE}; "
+                    "use another --output"
+                ) from None
         return False
     except (ValueError, KeyError, TypeError) as error:
         raise CallerError(f"--output {output.url!r} holds a {SCAN_FILE} that cannot be read: {error}") from error
@@ -76,7 +82,7 @@ def check_unchanged(output: Directory, identity: Mapping[str, Any], plan: Plan) 
 
 
 def begin(output: Directory, config: Scan | Rescore, identity: Mapping[str, Any], plan: Plan) -> None:
-    """Record the scan before its first row."""
+    """Writes plan.parquet and scan.json, before the first row is committed."""
     output.put(PLAN_FILE, plan.to_parquet())
     record = {
         "fingerprint": fingerprint(identity),

@@ -1,37 +1,86 @@
-"""Folders that hold a file for each shard: `scores/part-<shard>.parquet` and its like."""
+"""The names of a scan directory's files and folders, and its tables as bytes."""
 
-import io
-from collections.abc import Mapping, Sequence
+import fnmatch
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from ood_core.vectors import parquet_bytes
 from pipelines.storage import Directory
 
-SCORES, EMBEDDINGS, FIRST_PASS, SECOND_PASS = "scores", "embeddings", "first-pass", "second-pass"
-MEMORY, CONSENSUS = "memory", "consensus"
-CANDIDATES, VOTES = f"{MEMORY}/candidates", f"{CONSENSUS}/votes"
+SCAN_FILE, PLAN_FILE, SUMMARY_FILE, SUCCESS_FILE = "scan.json", "plan.parquet", "summary.json", "_SUCCESS"
+SCORES, EMBEDDINGS, MEMORY, CONSENSUS = "scores", "embeddings", "memory", "consensus"
+ENCODED, SCORED = "encoded", "scored"  # gone when the scan has ended
+CANDIDATES, VERDICTS = f"{MEMORY}/candidates", f"{MEMORY}/verdicts"
+SNAPSHOT, INITIAL, EXTRA_NEGATIVES = (
+    f"{MEMORY}/snapshot-",
+    f"{MEMORY}/initial.parquet",
+    f"{MEMORY}/extra-negatives.parquet",
+)
+ANCHORS, SUMS, VOTES = f"{CONSENSUS}/anchors.parquet", f"{CONSENSUS}/sums-", f"{CONSENSUS}/votes"
+
 FINGERPRINT_KEY, RECORDS_KEY = b"oodscan.fingerprint", b"oodscan.records"
+"""Metadata of a committed table: of which scan it is, and how many records its shard has."""
+
+FILES = (
+    SUCCESS_FILE,
+    SUMMARY_FILE,
+    *(f"{folder}/part-*.parquet" for folder in (SCORES, EMBEDDINGS, ENCODED, SCORED, CANDIDATES, VERDICTS, VOTES)),
+    f"{SNAPSHOT}*.parquet",
+    INITIAL,
+    EXTRA_NEGATIVES,
+    ANCHORS,
+    f"{SUMS}*.parquet",
+    PLAN_FILE,
+    SCAN_FILE,
+)
+"""Every file that a scan may write, as patterns; the one that says that a scan lies here comes last."""
 
 
-def part_name(shard_id: str) -> str:
+def shard_name(shard_id: str) -> str:
+    """The name of a shard's file in each of the folders that hold one file a shard."""
     return f"part-{shard_id}.parquet"
 
 
+def shard_file(folder: str, shard_id: str) -> str:
+    """The path of a shard's file in a folder of the scan directory."""
+    return f"{folder}/{shard_name(shard_id)}"
+
+
 def committed(output: Directory, folder: str = SCORES) -> set[str]:
-    """Ids of the shards whose scores are visible, or what else the folder holds of each."""
+    """The ids of the shards that have a file in the folder: those that are done, of the scores."""
     names = [name for name in output.names(folder) if name.startswith("part-") and name.endswith(".parquet")]
     return {name.removeprefix("part-").removesuffix(".parquet") for name in names}
 
 
-def parquet_of(table: pa.Table, metadata: Mapping[Any, Any]) -> bytes:
-    """A table as a file whose pages are checked when it is read."""
-    buffer = io.BytesIO()
-    pq.write_table(table.replace_schema_metadata(dict(metadata)), buffer, compression="zstd", write_page_checksum=True)
-    return buffer.getvalue()
+def names_a_file(path: str) -> bool:
+    """Whether a path in the scan directory is that of a file that a scan writes."""
+    return any(fnmatch.fnmatchcase(path, pattern) and path.count("/") == pattern.count("/") for pattern in FILES)
 
 
-def table_of(content: bytes, columns: Sequence[str] | None = None) -> pa.Table:
-    """Raises ArrowException or OSError for what is damaged. None: every column."""
+def files_of(output: Directory) -> Iterator[list[str]]:
+    """The paths of the files that a scan has left in the directory, folder by folder, in the order of `FILES`."""
+    for pattern in FILES:
+        folder = pattern.rpartition("/")[0]
+        paths = [f"{folder}/{name}".lstrip("/") for name in output.names(folder)]
+        yield [path for path in paths if fnmatch.fnmatchcase(path, pattern)]
+
+
+def table_bytes(table: pa.Table, metadata: Mapping[Any, Any]) -> bytes:
+    """A table with the metadata as a Parquet file, whose pages are checked when it is read."""
+    return parquet_bytes(table.replace_schema_metadata(dict(metadata)))
+
+
+def read_table(output: Directory, name: str, columns: Sequence[str] | None = None) -> pa.Table:
+    """A table of the scan directory, or some of its columns.
+
+    Raises FileNotFoundError if there is none, and ArrowException or OSError for one that is damaged.
+    """
+    return table_from(output.read(name), columns)
+
+
+def table_from(content: bytes, columns: Sequence[str] | None = None) -> pa.Table:
+    """A table from a file's content, or some of its columns. Raises ArrowException or OSError if it is damaged."""
     return pq.read_table(pa.BufferReader(content), columns=columns, page_checksum_verification=True)

@@ -9,26 +9,28 @@ import numpy as np
 import pyarrow as pa
 
 from ood_core.methods import score_column
-from pipelines.scan_directory.columns import TIMES, WEIGHT
+from pipelines.scan_directory.columns import ENCODER_READY, TIMES, WEIGHT
 
 QUANTILES = (0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99)
 MOST_SCORES = 1_000_000
-POOLS: Mapping[str, tuple[str, ...]] = {"decode": ("read_s", "decode_s"), "encode": ("encode_s", "score_s")}
-"""Of a scan."""
 
 
 @dataclass
 class Tally:
-    """Counts and scores over committed shards. Holds at most `MOST_SCORES` scores a method, evenly spaced ones."""
+    """Counts by status and score quantiles over committed shards.
+
+    Keeps at most `MOST_SCORES` scores a method, every `stride`-th of those `seen`. `below_zero` counts scores that are
+    no probabilities: of `debiased` where its normaliser turned negative.
+    """
 
     statuses: Counter[str] = field(default_factory=Counter)
     scores: dict[str, np.ndarray] = field(default_factory=dict)
     seen: Counter[str] = field(default_factory=Counter)
     below_zero: Counter[str] = field(default_factory=Counter)
-    """Scores that are no probabilities: `debiased` where its normaliser turned negative."""
     stride: int = 1
 
     def add(self, table: pa.Table) -> None:
+        """Counts the rows of a score table."""
         self.statuses.update(table["status"].to_pylist())
         for name in table.column_names:
             if (name.startswith("score_") and name not in TIMES) or name == WEIGHT:
@@ -47,10 +49,17 @@ class Tally:
         return self.statuses.total()
 
     @property
+    def scored(self) -> int:
+        """How many records have scores."""
+        return self.statuses["ok"]
+
+    @property
     def bad_fraction(self) -> float:
-        return 1 - self.statuses["ok"] / self.records if self.records else 0.0
+        """The share of the records that have no scores."""
+        return 1 - self.scored / self.records if self.records else 0.0
 
     def described(self) -> dict[str, Any]:
+        """The counts and quantiles, as `summary.json` has them."""
         quantiles = {
             name: dict(zip(map(str, QUANTILES), np.quantile(values, QUANTILES).tolist(), strict=True))
             for name, values in sorted(self.scores.items())
@@ -68,28 +77,33 @@ class Tally:
 
 @dataclass
 class Clock:
-    """Where the time of one run went. Times are in seconds since the run's start."""
+    """Where the time of one run went, by the telemetry of the rows that its first step commits.
+
+    `started`: seconds since the epoch. `pools`: the columns of `TIMES` that each pool of workers spends its time on.
+    """
 
     started: float
-    pools: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: POOLS)
-    """What each pool of workers spends its time on."""
+    pools: Mapping[str, tuple[str, ...]]
     busy_s: dict[str, float] = field(default_factory=lambda: dict.fromkeys(TIMES, 0.0))
     images: int = 0
     first_encoder: float | None = None
     first_commit: float | None = None
 
     def add(self, table: pa.Table, now: float) -> None:
+        """Adds the rows of a shard that was committed at the time `now`."""
         for name in TIMES:
             self.busy_s[name] += float(np.nansum(table[name].to_numpy()))
         self.images += len(table)
         if len(table):
-            ready = float(np.min(table["encoder_ready"].to_numpy()))
+            ready = float(np.min(table[ENCODER_READY].to_numpy()))
             self.first_encoder = min(ready, self.first_encoder or ready)
         self.first_commit = self.first_commit or now
 
     def described(self, now: float, workers: Mapping[str, int]) -> dict[str, Any]:
-        """`workers`: how many each pool has. `steady_images_per_s` counts from the first worker being ready to the last
-        commit."""
+        """Throughput of every stage and the pool that limits, as `summary.json` has them under `last_run`.
+
+        `workers`: how many each pool has. `steady_images_per_s` counts from the first worker being ready to `now`.
+        """
         if self.first_encoder is None or self.first_commit is None:
             return {"images": 0}
         stages = {

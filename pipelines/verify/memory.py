@@ -1,45 +1,46 @@
-"""Is a scan's memory what its shards have offered? Merged once more from storage, and compared."""
+"""Checks a scan's memory: merges its shards' candidates once more, and compares with what is recorded."""
 
 from collections.abc import Iterator, Mapping, Sequence
 
 import pyarrow as pa
 
 from ood_core.memory import MemoryBank
-from ood_core.memory.rows import adaneg_capacities, interneg_capacities
-from ood_core.methods import AdaNeg, InterNeg
+from ood_core.methods import LearningMethod, learners_of
 from pipelines.config.rescore import Rescore
 from pipelines.config.scan import Scan
 from pipelines.inputs.plan import Shard
-from pipelines.memory.files import CARRIED, EXTRA_NEGATIVES, MemoryFiles, by_method, memory_table
-from pipelines.memory.step import VERDICTS, adapts, is_in_order, learners_of
-from pipelines.scan_directory.layout import CANDIDATES, MEMORY, part_name
+from pipelines.memory.files import MemoryFiles, by_method, memory_table, snapshot_file
+from pipelines.memory.orders import has_sequential, methods_with_memory
+from pipelines.scan_directory.layout import CANDIDATES, EXTRA_NEGATIVES, INITIAL, VERDICTS, shard_file
 from pipelines.storage import Directory
-from pipelines.verify.tables import checked
+from pipelines.verify.tables import table_and_problems
 
 
-def memory_problems(output: Directory, config: Scan | Rescore, shards: Sequence[Shard], expected: str) -> Iterator[str]:
-    """What the memory of a scan lacks, or holds of another, and whether it is that of its shards' candidates."""
+def memory_problems(
+    output: Directory, config: Scan | Rescore, shards: Sequence[Shard], fingerprint: str
+) -> Iterator[str]:
+    """What the memory of a scan lacks, what it holds of another scan, and whether it is that of its candidates."""
     methods = config.methods()
-    learners = {**learners_of(methods), **learners_of(methods, "streaming")}
-    if not learners or config.memory.freeze or is_in_order(methods):
+    learners = methods_with_memory(methods)
+    if not learners or config.memory.freeze or has_sequential(methods):
         return
-    names = [f"{CANDIDATES}/{part_name(shard.id)}" for shard in shards]
-    offers = names + ([f"{MEMORY}/{CARRIED}"] if config.memory.uri else [])
-    names = [*offers, f"{MEMORY}/snapshot-{len(shards)}.parquet"]
-    if "interneg" in learners:
-        names.append(f"{MEMORY}/{EXTRA_NEGATIVES}")
-    if adapts(learners_of(methods)):
-        names += [f"{MEMORY}/{VERDICTS}/{part_name(shard.id)}" for shard in shards]
-    tables, problems = _read(output, names, expected)
+    names = [shard_file(CANDIDATES, shard.id) for shard in shards]
+    offers = names + ([INITIAL] if config.memory.uri else [])
+    names = [*offers, snapshot_file(len(shards))]
+    if any(chosen.inverts for chosen in learners.values()):
+        names.append(EXTRA_NEGATIVES)
+    if any(chosen.adapts for chosen in learners_of(methods).values()):
+        names += [shard_file(VERDICTS, shard.id) for shard in shards]
+    tables, problems = _read(output, names, fingerprint)
     yield from problems
     if not problems:
-        yield from _differences(learners, [tables[name] for name in offers], output, expected)
+        yield from _differences(learners, [tables[name] for name in offers], output, fingerprint)
 
 
-def _read(output: Directory, names: Sequence[str], expected: str) -> tuple[dict[str, pa.Table], list[str]]:
+def _read(output: Directory, names: Sequence[str], fingerprint: str) -> tuple[dict[str, pa.Table], list[str]]:
     tables, problems = {}, []
     for name in names:
-        table, found = checked(output, name, expected)
+        table, found = table_and_problems(output, name, fingerprint)
         problems += found
         if table is not None:
             tables[name] = table
@@ -47,23 +48,20 @@ def _read(output: Directory, names: Sequence[str], expected: str) -> tuple[dict[
 
 
 def _differences(
-    learners: Mapping[str, AdaNeg | InterNeg], offers: Sequence[pa.Table], output: Directory, expected: str
+    learners: Mapping[str, LearningMethod], offers: Sequence[pa.Table], output: Directory, fingerprint: str
 ) -> Iterator[str]:
+    """A line for each method whose snapshot is not what these candidates come to."""
     dim = offers[0].schema.field("embedding").type.list_size if offers else 1
-    snapshot = MemoryFiles(output, expected, dim).snapshot()
+    snapshot = MemoryFiles(output, fingerprint, dim).snapshot()
     if snapshot is None:
         return
     for name, chosen in learners.items():
         recorded = by_method(snapshot.table, [name], dim)[name]
-        rows = [int(table["row"].to_numpy().max()) for table in (*offers, snapshot.table) if len(table)]
-        bank = _empty(chosen, 1 + max(rows, default=0), dim)
+        last = [int(table["row"].to_numpy().max()) for table in (*offers, snapshot.table) if len(table)]
+        rows = 1 + max(last, default=0)
+        labels = rows - chosen.first_label_row  # as many as there can be rows of, whatever the bank has
+        bank = MemoryBank(chosen.capacities(labels, labels, False), dim)
         for table in offers:
             bank.offer(by_method(table, [name], dim)[name])
         if not memory_table(name, bank.snapshot()).equals(memory_table(name, recorded)):
-            yield f"{MEMORY}/snapshot-{snapshot.version}.parquet is not what the candidates of {name} come to"
-
-
-def _empty(chosen: AdaNeg | InterNeg, rows: int, dim: int) -> MemoryBank:
-    if isinstance(chosen, AdaNeg):
-        return MemoryBank(adaneg_capacities(chosen, rows), dim)
-    return MemoryBank(interneg_capacities(chosen, rows - 1, False), dim)
+            yield f"{snapshot_file(snapshot.version)} is not what the candidates of {name} come to"

@@ -1,4 +1,4 @@
-"""Is a scan whole? Every planned record exactly once, every file readable, every fingerprint the same."""
+"""Checks that a scan is whole: every planned record exactly once, every file readable, every fingerprint the same."""
 
 import json
 from collections import Counter
@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from ood_core.methods import score_column
+from ood_core.vectors import vectors_of
 from pipelines.config.rescore import Rescore
 from pipelines.config.scan import Scan
 from pipelines.errors import CallerError, ReadError, first_line
@@ -17,17 +18,28 @@ from pipelines.inputs.embedding_plan import read_rows
 from pipelines.inputs.plan import Plan, Shard, read_plan
 from pipelines.inputs.readers.record import STATUSES
 from pipelines.inputs.records import records
-from pipelines.scan_directory.finish import SUCCESS_FILE, SUMMARY_FILE
-from pipelines.scan_directory.identity import PLAN_FILE, SCAN_FILE, fingerprint
-from pipelines.scan_directory.layout import EMBEDDINGS, RECORDS_KEY, SCORES, part_name
+from pipelines.scan_directory.identity import fingerprint
+from pipelines.scan_directory.layout import (
+    EMBEDDINGS,
+    PLAN_FILE,
+    RECORDS_KEY,
+    SCAN_FILE,
+    SCORES,
+    SUCCESS_FILE,
+    SUMMARY_FILE,
+    shard_file,
+    shard_name,
+)
 from pipelines.storage import Directory
 from pipelines.verify.consensus import consensus_problems
 from pipelines.verify.memory import memory_problems
-from pipelines.verify.tables import checked
+from pipelines.verify.tables import table_and_problems
 
 
 @dataclass(frozen=True)
 class Verification:
+    """What was checked, and a line for each problem."""
+
     shards: int
     records: int
     problems: list[str]
@@ -85,8 +97,8 @@ def _shard_problems(
 
 
 def _read(output: Directory, folder: str, shard: Shard, expected: str) -> tuple[pa.Table | None, list[str]]:
-    name = f"{folder}/{part_name(shard.id)}"
-    table, problems = checked(output, name, expected)
+    name = shard_file(folder, shard.id)
+    table, problems = table_and_problems(output, name, expected)
     if table is None:
         return None, problems
     missing = {"key", "shard", "index", "status" if folder == SCORES else "embedding"} - set(table.column_names)
@@ -133,7 +145,7 @@ def _embedding_problems(embeddings: pa.Table | None, scores: pa.Table) -> Iterat
     if embeddings["index"].to_pylist() != ok:
         yield "the embeddings are not those of the records whose status is ok"
     elif ok:
-        values = embeddings["embedding"].combine_chunks().flatten().to_numpy().astype(np.float32).reshape(len(ok), -1)
+        values = vectors_of(embeddings["embedding"]).astype(np.float32)
         if np.abs(np.linalg.norm(values, axis=1) - 1).max() > 2e-3:
             yield "there are embeddings that are not of unit length"
 
@@ -152,7 +164,7 @@ def _input_problems(table: pa.Table, shard: Shard, config: Scan | Rescore, optio
 
 
 def _stray_files(output: Directory, folder: str, shards: list[Shard]) -> list[str]:
-    expected = {part_name(shard.id) for shard in shards}
+    expected = {shard_name(shard.id) for shard in shards}
     stray = [name for name in output.names(folder) if name not in expected and not name.startswith(".")]
     return [f"{folder}/{name} is not in the plan" for name in stray]
 
@@ -163,11 +175,14 @@ def _summary_problems(output: Directory, statuses: Counter[str]) -> list[str]:
     try:
         summary = json.loads(output.read(SUMMARY_FILE))
         counted, within_budget = summary["statuses"], summary["within_error_budget"]
+        success = within_budget and statuses["ok"] > 0
     except (ValueError, KeyError, TypeError) as error:
         return [f"{SUMMARY_FILE} cannot be read: {first_line(error)}"]
     problems = []
     if counted != dict(statuses):
         problems.append(f"{SUMMARY_FILE} counts {counted}, the score tables {dict(statuses)}")
-    if within_budget != output.exists(SUCCESS_FILE):
+    if not statuses["ok"]:
+        problems.append(f"nothing was scored: none of {statuses.total()} records is ok")
+    if success != output.exists(SUCCESS_FILE):
         problems.append(f"{SUCCESS_FILE} and {SUMMARY_FILE} do not agree")
     return problems

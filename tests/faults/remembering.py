@@ -11,7 +11,7 @@ import psutil
 
 from pipelines.config.pools import EncodePool
 from pipelines.config.scan import Read, Scan
-from pipelines.scans.scan import Run, scan
+from pipelines.scans.scan import scan
 
 METHODS = ("neglabel", "adaneg", "interneg", "consensus")
 PARAMETERS = {
@@ -47,7 +47,7 @@ def asked(dataset: Path, bank: Path, output: Path, **changes: Any) -> Scan:
 
 
 def scanned(chosen: Scan) -> dict[str, Any]:
-    return scan(Run.prepare(chosen, {}))
+    return scan(chosen)
 
 
 def command(dataset: Path, bank: Path, output: Path, *more: object) -> list[str]:

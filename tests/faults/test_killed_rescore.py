@@ -14,7 +14,7 @@ import pytest
 
 from ood_core.labels import LabelBank
 from pipelines.config.rescore import ReadEmbeddings, Rescore
-from pipelines.scans.rescore import Run, rescore
+from pipelines.scans.rescore import rescore
 from pipelines.verify.verify import verify
 
 OODSCAN = Path(sys.executable).with_name("oodscan")
@@ -62,7 +62,7 @@ def uninterrupted(given: Path, ray_session: None, tmp_path_factory: pytest.TempP
         method=("adaneg",),
         read=ReadEmbeddings(rows_per_shard=ROWS_PER_SHARD),
     )
-    rescore(Run.prepare(chosen, {}))
+    rescore(chosen)
     return files(output)
 
 

@@ -15,7 +15,7 @@ import pytest
 
 from pipelines.config.pools import EncodePool
 from pipelines.config.scan import Read, Scan
-from pipelines.scans.scan import Run, scan
+from pipelines.scans.scan import scan
 from pipelines.verify.verify import verify
 
 Start = Callable[[list[str], Path], subprocess.Popen]
@@ -46,7 +46,7 @@ def uninterrupted(
         read=Read(images_per_shard=1),
         max_bad_fraction=0.05,
     )
-    scan(Run.prepare(chosen, {}))
+    scan(chosen)
     return score_files(output)
 
 

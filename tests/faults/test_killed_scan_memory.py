@@ -15,9 +15,9 @@ from pipelines.verify.verify import verify
 from tests.faults.remembering import SHARDS, command, poll, remembered_files
 
 KILLS = int(os.environ.get("OODSCAN_KILLS", "3"))
-FIRST_PASS, BETWEEN, SECOND_PASS = "first-pass/part-*", "memory/snapshot-*", "second-pass/part-*"
+ENCODED, BETWEEN, SCORED = "encoded/part-*", "memory/snapshot-*", "scored/part-*"
 VOTES, SCORES = "consensus/votes/part-*", "scores/part-*"
-KINDS = (FIRST_PASS, BETWEEN, SECOND_PASS, VOTES, SCORES)
+KINDS = (ENCODED, BETWEEN, SCORED, VOTES, SCORES)
 """In the order in which they come."""
 
 
@@ -34,13 +34,13 @@ def moments(kills: int) -> list[Moment]:
     """As many of each kind, as far as that goes, in the order in which they come. Starting again takes a few seconds,
     so that some of those between the passes are before the scan has found what it has learned."""
     chance, found = random.Random(1), []
-    for number, kind in enumerate((FIRST_PASS, BETWEEN, VOTES, SCORES, SECOND_PASS)):
+    for number, kind in enumerate((ENCODED, BETWEEN, VOTES, SCORES, SCORED)):
         times = len(range(number, kills, 5))
         if kind == BETWEEN:
             found += [Moment(kind, 1, chance.uniform(0, 12 if again else 2)) for again in range(times)]
         else:
             some = sorted(chance.sample(range(1, SHARDS - 8), times))
-            found += [Moment(kind, files, chance.uniform(0, 0.2) if kind == FIRST_PASS else 0) for files in some]
+            found += [Moment(kind, files, chance.uniform(0, 0.2) if kind == ENCODED else 0) for files in some]
     return sorted(found, key=lambda moment: KINDS.index(moment.kind))
 
 
@@ -56,12 +56,12 @@ def killed(asked: list[str], output: Path, moment: Moment) -> str:
     try:
         poll(lambda: files(output, moment.kind) >= least or process.poll() is not None)
         end = time.monotonic() + moment.delay_s
-        poll(lambda: time.monotonic() >= end or (moment.kind == BETWEEN and files(output, SECOND_PASS)))
+        poll(lambda: time.monotonic() >= end or (moment.kind == BETWEEN and files(output, SCORED)))
         assert process.poll() is None, (output.parent / "said").read_text()
     finally:
         process.send_signal(signal.SIGKILL)
         process.wait()
-    return next((kind for kind in reversed(KINDS) if files(output, kind)), FIRST_PASS)
+    return next((kind for kind in reversed(KINDS) if files(output, kind)), ENCODED)
 
 
 @pytest.mark.timeout(150 * (KILLS + 1))

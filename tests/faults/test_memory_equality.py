@@ -1,7 +1,6 @@
 """What a scan remembers, and the scores that depend on it, are the same however the work is cut and spread."""
 
 import random
-import time
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -9,16 +8,15 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-import ray.data
 
+import pipelines.runtime.cluster
+import pipelines.scans.encode_images
 from pipelines.config.memory import Memory
 from pipelines.config.pools import EncodePool, Pool
-from pipelines.runtime.cluster import cluster
-from pipelines.scan_directory.summary import Clock, Tally
-from pipelines.scans.scan import Run, scan
-from pipelines.scans.steps import Work
+from pipelines.inputs.plan import Shard, blocks_of
+from pipelines.scans.scan import scan
 from pipelines.verify.verify import verify
-from tests.faults.remembering import BLOCK, SHARDS, asked, parts, remembered_files, scanned
+from tests.faults.remembering import BLOCK, SHARDS, asked, remembered_files, scanned
 
 
 def test_the_memory_is_full_and_the_scores_are_not_the_static_ones(remembered: Path) -> None:
@@ -54,15 +52,15 @@ def test_workers_batches_and_actors_do_not_change_a_byte(
 
 
 def test_the_order_of_shards_and_the_size_of_blocks_do_not_change_a_byte(
-    remembered: Path, dataset: Path, bank_directory: Path, tmp_path: Path
+    remembered: Path, dataset: Path, bank_directory: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     encode = EncodePool(workers=4, cpus=0.25, block=BLOCK, batch_size=3)
-    run = Run.prepare(asked(dataset, bank_directory, tmp_path, encode=encode), {})
-    shards = random.Random(0).sample(run.plan.shards, SHARDS)
-    with cluster() as found:
-        ray.data.DataContext.get_current().target_max_block_size = 20_000  # a row of pixels has 12 288
-        Work.begun(run, found).score(shards, Tally(), Clock(time.time()), lambda _: None)
-    assert parts(tmp_path, "scores") == SHARDS
-    assert scan(run)["records"] == 130
+
+    def shuffled(groups: list[list[Shard]]) -> list[Any]:
+        return blocks_of(random.Random(0).sample(groups, SHARDS))
+
+    monkeypatch.setattr(pipelines.runtime.cluster, "BLOCK_BYTES", 20_000)  # a row of pixels has 12 288
+    monkeypatch.setattr(pipelines.scans.encode_images, "blocks_of", shuffled)
+    assert scan(asked(dataset, bank_directory, tmp_path, encode=encode))["records"] == 130
     assert remembered_files(tmp_path) == remembered_files(remembered)
     assert verify(str(tmp_path), {}).problems == []

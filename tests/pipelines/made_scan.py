@@ -13,7 +13,7 @@ from pipelines.inputs.plan import Shard, plan
 from pipelines.runtime.model import ModelFacts, ModelSpec
 from pipelines.scan_directory.columns import END_OF_SHARD, TELEMETRY
 from pipelines.scan_directory.commit import Committer
-from pipelines.scan_directory.identity import asked_for, begin, fingerprint, of_model
+from pipelines.scan_directory.identity import asked_for, begin, fingerprint, model_identity
 from pipelines.scan_directory.summary import Tally
 from pipelines.storage import Directory
 
@@ -63,7 +63,7 @@ def make_scan(root: Path) -> Directory:
         (root / f"data/{number}.jpg").write_bytes(b"image")
     config = configured(root)
     planned, output, tally = plan(config.input, config.read, {}), Directory(config.output), Tally()
-    identity = asked_for(config, config.methods(), "bank hash", planned) | of_model(SPEC, FACTS)
+    identity = asked_for(config, config.methods(), "bank hash", planned) | model_identity(SPEC, FACTS)
     begin(output, config, identity, planned)
     committer = Committer(output, fingerprint(identity), lambda _, table: tally.add(table))
     for shard in planned.shards:

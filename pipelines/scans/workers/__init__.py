@@ -1,1 +1,1 @@
-"""The steps of a scan as Ray Data sees them. Each is a plain function or class that works without Ray as well."""
+"""What runs in Ray actors: decode, encode, score. Each works as a plain object too; none decides what is next."""

@@ -1,19 +1,24 @@
-"""Encode and score: Ray actors around `ood_core`. torch is imported only where an actor is made."""
+"""The encoder: a Ray actor that turns decoded images into embeddings and scores.
+
+torch is imported only where an actor is made.
+"""
 
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import pyarrow as pa
 
 from ood_core.labels import LabelBank
-from ood_core.methods import NEEDS_LOCAL_FEATURES, Parameters, needs_texts, score_column
+from ood_core.methods import ImageMethod, score_column
+from ood_core.vectors import vector_column
 from pipelines.inputs.label_bank import noun_templates
-from pipelines.memory.scoring import Remembering, RememberingScorer
+from pipelines.memory.scoring import MemoryScorer, MemoryUse
 from pipelines.runtime.model import ModelSpec
+from pipelines.scan_directory.columns import EMBEDDING, ENCODER_READY, scattered
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -23,23 +28,26 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class ScoreSpec:
-    """What an encoding worker needs besides the model. `embeddings`: the type that they are handed on in, if any."""
+    """What an encoder needs besides the model to score what it encodes.
+
+    `embeddings`: the type in which embeddings are handed on, None if they are not; `memory`: what to do with one.
+    """
 
     bank: LabelBank
-    methods: Mapping[str, Parameters]
+    methods: Mapping[str, ImageMethod]
     embeddings: Literal["float16", "float32"] | None = None
-    remembering: Remembering = field(default_factory=Remembering)
+    memory: MemoryUse = field(default_factory=MemoryUse)
 
 
 class EncodeImages:
-    """Tables of decoded records to tables of scores; rows without pixels pass through with nulls."""
+    """Turns tables of decoded records into tables of scores; rows without pixels pass through with nulls."""
 
     def __init__(self, model: ModelSpec, score: ScoreSpec) -> None:
         self.encoder = model.load()
         self.spec = score
         encode = partial(self.encoder.encode_ensembles, noun_templates(score.bank))
-        encode = encode if any(map(needs_texts, score.methods.values())) else None
-        self.score = RememberingScorer(score.remembering, score.bank, score.methods, model.device, encode)
+        encode = encode if any(chosen.needs_texts for chosen in score.methods.values()) else None
+        self.score = MemoryScorer(score.memory, score.bank, score.methods, model.device, encode)
         self.id_labels = pa.array(score.bank.texts[: score.bank.id_count])
         self.negative_labels = pa.array(score.bank.texts[score.bank.id_count :], pa.string())
         self.ready = time.time()
@@ -53,28 +61,28 @@ class EncodeImages:
         scores, more = self.score(embeddings, local, keys)
         scored = time.perf_counter()
         if self.spec.embeddings:
-            more["embedding"] = _vectors(embeddings.float().cpu().numpy().astype(self.spec.embeddings))
+            more[EMBEDDING] = vector_column(embeddings.float().cpu().numpy().astype(self.spec.embeddings))
         each = 1 / max(1, len(present))
         for name, seconds in (("encode_s", encoded - start), ("score_s", scored - encoded)):
             more[name] = pa.array(np.full(len(present), seconds * each))
         table = self._with_scores(records.drop_columns("pixels"), present, scores, more)
-        return table.append_column("encoder_ready", pa.array(np.full(len(table), self.ready)))
+        return table.append_column(ENCODER_READY, pa.array(np.full(len(table), self.ready)))
 
     def _encode(self, records: pa.Table) -> "tuple[Tensor, Tensor | None]":
-        """Unit embeddings, and features of every place where a method asks for them."""
+        """Unit embeddings, and the features of every place of each image if a method asks for them."""
         import torch
 
         pixels = torch.from_numpy(self._pixels(records))
-        if NEEDS_LOCAL_FEATURES.isdisjoint(self.spec.methods):
-            found = self.encoder.encode_images(pixels), None
-        else:
+        if any(chosen.needs_local_features for chosen in self.spec.methods.values()):
             found = self.encoder.encode_images_locally(pixels)
+        else:
+            found = self.encoder.encode_images(pixels), None
         if self.encoder.device.type == "cuda":
             torch.cuda.synchronize()
         return found
 
     def _pixels(self, records: pa.Table) -> np.ndarray:
-        """[images, height, width, 3] uint8, without a copy per image."""
+        """The pixels of all records as one uint8 array [images, height, width, 3], without a copy per image."""
         height, width = self.encoder.preprocessing.size
         shape = (len(records), height, width, 3)
         if not len(records):
@@ -97,16 +105,5 @@ class EncodeImages:
             **more,
         }
         for name, values in columns.items():
-            records = records.append_column(name, _scattered(values, present, records))
+            records = records.append_column(name, scattered(values, present, len(records)))
         return records
-
-
-def _vectors(values: np.ndarray) -> pa.Array:
-    return pa.FixedSizeListArray.from_arrays(pa.array(np.ascontiguousarray(values).reshape(-1)), values.shape[1])
-
-
-def _scattered(values: Any, present: np.ndarray, table: pa.Table) -> pa.Array:
-    """Values of the present rows at their places in the table, null elsewhere."""
-    places = np.full(len(table), -1)
-    places[present] = np.arange(len(present))
-    return values.take(pa.array(places, mask=places < 0))

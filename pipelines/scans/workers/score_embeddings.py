@@ -1,8 +1,8 @@
-"""Score stored embeddings: Ray actors around `ood_core`, each reading the shards that it is given."""
+"""The scorer of stored embeddings: a Ray actor that reads the shards that it is given."""
 
 import time
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
@@ -10,24 +10,18 @@ import numpy as np
 import pyarrow as pa
 
 from ood_core.labels import LabelBank
-from ood_core.methods import Parameters, score_column
-from pipelines.config.rescore import ReadEmbeddings
-from pipelines.inputs.embedding_plan import read_rows
+from ood_core.methods import ImageMethod, score_column
 from pipelines.inputs.plan import Shard, shards_of
-from pipelines.inputs.readers.embeddings import Rows
-from pipelines.memory.scoring import Remembering, RememberingScorer
+from pipelines.inputs.readers.embeddings import EmbeddingRows
+from pipelines.inputs.stored_embeddings import EmbeddingSource
+from pipelines.memory.scoring import MemoryScorer, MemoryUse
 from pipelines.scan_directory.columns import (
-    ANCHOR,
-    EMBEDDING,
-    OFFERS,
-    OURS,
-    SHIFT,
-    TELEMETRY,
+    ENCODER_READY,
+    RESERVED,
+    RESERVED_PREFIXES,
     TIMES,
-    VERSION,
-    WEIGHT,
-    placed,
-    with_end,
+    scattered,
+    with_end_of_shard,
 )
 from pipelines.scans.workers.texts import Texts
 
@@ -37,56 +31,53 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Rescoring:
-    """What a worker needs to score embeddings."""
+class ScoreEmbeddingsSpec:
+    """What a worker needs to score stored embeddings. `texts`: embeddings of further texts; `memory`: what to do with
+    one."""
 
     bank: LabelBank
-    methods: Mapping[str, Parameters]
-    read: ReadEmbeddings
-    options: Mapping[str, Any]
+    methods: Mapping[str, ImageMethod]
+    embeddings: EmbeddingSource
     texts: Texts
     device: str = "cpu"
     threads: int = 1
-
-    def rows(self, shard: Shard) -> Iterator[Rows]:
-        return read_rows(shard, self.read, self.bank.dim, self.options)
+    memory: MemoryUse = field(default_factory=MemoryUse)
 
     def encode(self) -> "EncodeWords | None":
-        """A text encoder, if a method needs one for its scores."""
-        return self.texts.encode(self.device) if "negrefine" in self.methods else None
-
-    def start(self) -> None:
-        import torch
-
-        torch.set_num_threads(self.threads)
+        """The text encoder, None if no method needs one for its scores."""
+        needed = any(chosen.needs_texts for chosen in self.methods.values())
+        return self.texts.encode(self.device) if needed else None
 
 
 class ScoreEmbeddings:
-    """Shards of embeddings to tables of scores, each shard's last row of status END_OF_SHARD."""
+    """Turns shards of embeddings into tables of scores, each shard's last row of status END_OF_SHARD."""
 
-    def __init__(self, spec: Rescoring, remembering: Remembering = Remembering()) -> None:  # noqa: B008, it is frozen
-        spec.start()
+    def __init__(self, spec: ScoreEmbeddingsSpec) -> None:
+        import torch
+
+        torch.set_num_threads(spec.threads)
         self.spec = spec
-        self.score = RememberingScorer(remembering, spec.bank, spec.methods, spec.device, spec.encode())
+        self.score = MemoryScorer(spec.memory, spec.bank, spec.methods, spec.device, spec.encode())
         self.columns = ScoreColumns(spec.bank)
         self.ready = time.time()
 
     def __call__(self, shards: pa.Table) -> Iterator[pa.Table]:
+        """For Ray Data: tables of any rows of the shards."""
         for shard in shards_of(shards):
             yield from self.tables(shard)
 
     def tables(self, shard: Shard) -> Iterator[pa.Table]:
-        """The last table ends with the shard's end row, so a shard without rows is one of that row alone."""
-        waiting = self._table(shard, 0, Rows.of([], np.empty((0, self.spec.bank.dim), np.float32)), 0.0)
+        """A shard's rows in some tables, the last of which ends with the shard's end row."""
+        waiting = self._table(shard, 0, EmbeddingRows.of([], np.empty((0, self.spec.bank.dim), np.float32)), 0.0)
         index, start = 0, time.perf_counter()
-        for rows in self.spec.rows(shard):
+        for rows in self.spec.embeddings.rows(shard):
             table = self._table(shard, index, rows, time.perf_counter() - start)
             if index:
                 yield waiting
             waiting, index, start = table, index + len(rows), time.perf_counter()
-        yield with_end(waiting, shard.id, index)
+        yield with_end_of_shard(waiting, shard.id, index)
 
-    def _table(self, shard: Shard, first: int, rows: Rows, read_s: float) -> pa.Table:
+    def _table(self, shard: Shard, first: int, rows: EmbeddingRows, read_s: float) -> pa.Table:
         import torch
 
         start = time.perf_counter()
@@ -102,7 +93,7 @@ class ScoreEmbeddings:
 
 @dataclass(frozen=True)
 class ScoreColumns:
-    """Rows of a score table from scores."""
+    """Makes rows of a score table from scores of embeddings."""
 
     bank: LabelBank
 
@@ -110,13 +101,15 @@ class ScoreColumns:
         self,
         shard: str,
         first: int,
-        rows: Rows,
+        rows: EmbeddingRows,
         ok: np.ndarray,
         scores: "ImageScores",
         more: Mapping[str, pa.Array] = MappingProxyType({}),
     ) -> pa.Table:
-        """`more`: further columns of ours, of the good rows. Columns of the input that have a name of ours become
-        `input_<name>`."""
+        """The rows of a shard from number `first` on. `ok`: those that have scores; `more`: further columns of these.
+
+        Columns of the input whose names a score table reserves become `input_<name>`.
+        """
         count, texts = len(rows), self.bank.texts
         columns: dict[str, Any] = {
             "shard": pa.array([shard] * count, pa.string()),
@@ -126,14 +119,14 @@ class ScoreColumns:
             "error": pa.array(rows.errors, pa.string()),
             "width": pa.nulls(count, pa.int32()),
             "height": pa.nulls(count, pa.int32()),
-            "id_label": placed(pa.array(texts[: self.bank.id_count]).take(pa.array(scores.id_label)), ok, count),
-            "id_probability": placed(pa.array(scores.id_probability), ok, count),
-            "negative_label": placed(self._negatives(scores.negative_label), ok, count),
+            "id_label": scattered(pa.array(texts[: self.bank.id_count]).take(pa.array(scores.id_label)), ok, count),
+            "id_probability": scattered(pa.array(scores.id_probability), ok, count),
+            "negative_label": scattered(self._negatives(scores.negative_label), ok, count),
         }
         for name, values in scores.scores.items():
-            columns[score_column(name)] = placed(pa.array(values), ok, count)
+            columns[score_column(name)] = scattered(pa.array(values), ok, count)
         for name, values in more.items():
-            columns[name] = placed(values, ok, count)
+            columns[name] = scattered(values, ok, count)
         for name, values in rows.extra.items():
             columns[_free_name(name, columns)] = values
         return pa.table(columns)
@@ -144,14 +137,14 @@ class ScoreColumns:
 
 
 def _free_name(name: str, taken: Iterable[str]) -> str:
-    ours = (*TELEMETRY, OFFERS, VERSION, ANCHOR, WEIGHT, SHIFT, EMBEDDING)
-    while name in taken or name in ours or name.startswith(OURS):
+    while name in taken or name in RESERVED or name.startswith(RESERVED_PREFIXES):
         name = f"input_{name}"
     return name
 
 
 def with_telemetry(table: pa.Table, ready: float, seconds: Mapping[str, float]) -> pa.Table:
-    """The table with what `summary.json` tells of the time that each row took."""
+    """The table with the columns of `TELEMETRY`. `ready`: when the worker was; `seconds`: that each row took, by column
+    of `TIMES`."""
     for name in TIMES:
         table = table.append_column(name, pa.array(np.full(len(table), seconds.get(name, 0.0))))
-    return table.append_column("encoder_ready", pa.array(np.full(len(table), ready)))
+    return table.append_column(ENCODER_READY, pa.array(np.full(len(table), ready)))

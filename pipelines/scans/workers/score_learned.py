@@ -1,66 +1,83 @@
-"""Finish what a first pass has begun: its rows get the scores of the methods that have learned from all of them."""
+"""The scorer of methods that have learned from the whole input: a Ray actor that completes encoded rows."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
 from ood_core.labels import LabelBank
-from ood_core.methods import Parameters, score_column
-from pipelines.memory.scoring import Remembering, RememberingScorer
-from pipelines.scan_directory.columns import EMBEDDING, halved, placed, with_end
-from pipelines.scan_directory.layout import FIRST_PASS, part_name, table_of
+from ood_core.methods import LearningMethod
+from pipelines.inputs.plan import Shard, shards_of
+from pipelines.inputs.readers.embeddings import EmbeddingRows
+from pipelines.inputs.stored_embeddings import EmbeddingSource
+from pipelines.memory.scoring import MemoryScorer, MemoryUse
+from pipelines.scan_directory.columns import EMBEDDING, half_precision, scattered, with_end_of_shard, with_scores
+from pipelines.scan_directory.encoded import encoded_rows
+from pipelines.scan_directory.layout import ENCODED, read_table, shard_file
 from pipelines.storage import Directory
 
 
 @dataclass(frozen=True)
-class SecondPass:
-    """What a worker needs. `methods`: all that were asked for, of which `learners` are still to be scored, by what they
-    have learned (`remembering`); `embeddings`: whether they are kept."""
+class ScoreLearnedSpec:
+    """What a worker needs to complete encoded rows.
+
+    `methods`: the names of all that were asked for, of which `learners` are still to be scored; `memory`: by what they
+    have learned. `embeddings`: read where the rows have none; `keep`: the type in which they stay in the rows.
+    """
 
     output: Directory
     bank: LabelBank
     methods: tuple[str, ...]
-    learners: Mapping[str, Parameters]
-    remembering: Remembering
-    embeddings: bool = False
+    learners: Mapping[str, LearningMethod]
+    memory: MemoryUse
+    embeddings: EmbeddingSource
+    keep: str | None = None
     device: str = "cpu"
     threads: int = 1
 
 
-class FinishShards:
-    """Ids of shards to tables of scores, each with the shard's end row behind it."""
+class ScoreLearned:
+    """Turns shards whose rows are encoded into tables of all scores, each with the shard's end row behind it."""
 
-    def __init__(self, spec: SecondPass) -> None:
+    def __init__(self, spec: ScoreLearnedSpec) -> None:
         import torch
 
         torch.set_num_threads(spec.threads)
         self.spec = spec
-        self.score = RememberingScorer(spec.remembering, spec.bank, spec.learners, spec.device)
+        self.score = MemoryScorer(spec.memory, spec.bank, spec.learners, spec.device)
 
     def __call__(self, shards: pa.Table) -> Iterator[pa.Table]:
-        for shard in shards["id"].to_pylist():
-            table = table_of(self.spec.output.read(f"{FIRST_PASS}/{part_name(shard)}"))
-            yield with_end(self.finished(table), shard, len(table))
+        """For Ray Data: a table for each shard."""
+        for shard in shards_of(shards):
+            rows = read_table(self.spec.output, shard_file(ENCODED, shard.id))
+            yield with_end_of_shard(self.completed(shard, rows), shard.id, len(rows))
 
-    def finished(self, rows: pa.Table) -> pa.Table:
+    def completed(self, shard: Shard, rows: pa.Table) -> pa.Table:
         """The rows with every score, in the order in which the methods were asked for."""
+        parts = [self._part(part) for part in self._embeddings(shard, rows)]
+        columns = {name: pa.concat_arrays([part[name] for part in parts]) for name in parts[0]}
+        scores = {name: columns.pop(name) for name in self.spec.learners}
+        table = with_scores(rows, self.spec.methods, scores, columns)
+        if EMBEDDING not in table.column_names:
+            return table
+        rest = table.drop_columns(EMBEDDING)
+        return rest.append_column(EMBEDDING, half_precision(rows[EMBEDDING])) if self.spec.keep else rest
+
+    def _embeddings(self, shard: Shard, rows: pa.Table) -> Iterator[EmbeddingRows]:
+        yield EmbeddingRows.of([], np.empty((0, self.spec.bank.dim), np.float32))
+        if EMBEDDING in rows.column_names:
+            yield encoded_rows(rows, self.spec.bank.dim)
+        else:
+            yield from self.spec.embeddings.rows(shard)
+
+    def _part(self, part: EmbeddingRows) -> dict[str, Any]:
+        """Scores by method, and what stands beside them by column, of some rows; null where there is no embedding."""
         import torch
 
-        vectors = rows[EMBEDDING].combine_chunks()
-        ok = np.flatnonzero(vectors.is_valid().to_numpy(False))
-        values = vectors.flatten().to_numpy().reshape(len(ok), self.spec.bank.dim)
-        scores, more = self.score(torch.from_numpy(values.copy()), None, rows["key"].take(ok).to_pylist())
-        found = scores.scores
-        first = [score_column(name) for name in self.spec.methods if name not in found]
-        table = rows.drop_columns([*first, EMBEDDING])
-        for name in self.spec.methods:
-            column = score_column(name)
-            values_of = placed(pa.array(found[name]), ok, len(rows)) if name in found else rows[column]
-            table = table.append_column(column, values_of)
-        for column, values_of in more.items():
-            table = table.append_column(column, placed(values_of, ok, len(rows)))
-        if self.spec.embeddings:
-            table = table.append_column(EMBEDDING, halved(rows[EMBEDDING]))
-        return table
+        ok = np.flatnonzero(part.statuses == "ok")
+        keys = [part.keys[row] or "" for row in ok.tolist()]
+        scores, beside = self.score(torch.from_numpy(part.vectors[ok]), None, keys)
+        found: dict[str, Any] = {name: pa.array(values) for name, values in scores.scores.items()}
+        return {name: scattered(values, ok, len(part)) for name, values in {**found, **beside}.items()}

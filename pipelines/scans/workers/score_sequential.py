@@ -1,4 +1,4 @@
-"""Score stored embeddings in sequential order: one process, one pass over all of them."""
+"""The scorer of stored embeddings in sequential order: one actor that goes over all of them, as the papers do."""
 
 import time
 from collections.abc import Iterator
@@ -7,43 +7,44 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pyarrow as pa
 
-from ood_core.methods import InterNeg
+from ood_core.methods import LearningMethod
 from pipelines.inputs.plan import shards_of
-from pipelines.inputs.readers.embeddings import Rows
-from pipelines.runtime.pools import packed
-from pipelines.scan_directory.columns import with_end
-from pipelines.scans.workers.score_embeddings import Rescoring, ScoreColumns, with_telemetry
+from pipelines.inputs.readers.embeddings import EmbeddingRows
+from pipelines.runtime.spread import as_cell
+from pipelines.scan_directory.columns import with_end_of_shard
+from pipelines.scans.workers.score_embeddings import ScoreColumns, ScoreEmbeddingsSpec, with_telemetry
 
 if TYPE_CHECKING:
     from ood_core.scores import ImageScores
     from ood_core.scores.interneg import Invert
 
 
-class ScoreInOrder:
-    """All shards at once, for methods in sequential order: holds every embedding in memory."""
+class ScoreInSequence:
+    """Turns all shards at once into tables of scores, one cell a shard; holds every embedding in memory."""
 
-    def __init__(self, spec: Rescoring) -> None:
-        spec.start()
+    def __init__(self, spec: ScoreEmbeddingsSpec) -> None:
+        import torch
+
+        torch.set_num_threads(spec.threads)
         self.spec, self.columns = spec, ScoreColumns(spec.bank)
         self.encode, self.invert = spec.encode(), self._inverter()
         self.ready = time.time()
 
     def _inverter(self) -> "Invert | None":
-        from ood_core.memory.inversion import Inverter
-
-        chosen = self.spec.methods.get("interneg")
-        if not isinstance(chosen, InterNeg) or not chosen.inverts:
+        """What turns images into words for the method that asks for it, None if none does."""
+        chosen = next((chosen for chosen in self.spec.methods.values() if chosen.inverts), None)
+        if not isinstance(chosen, LearningMethod):
             return None
         if self.spec.texts.model is None:
             raise TypeError("images are to be inverted, but there is no model")
-        return Inverter(self.spec.texts.model.load(), chosen.steps, chosen.learning_rate)
+        return chosen.inverter(self.spec.texts.model.load())
 
     def __call__(self, shards: pa.Table) -> Iterator[pa.Table]:
         import torch
 
         from ood_core.scores import score_dataset
 
-        read = [(shard.id, list(self.spec.rows(shard))) for shard in shards_of(shards)]
+        read = [(shard.id, list(self.spec.embeddings.rows(shard))) for shard in shards_of(shards)]
         parts = [part for _, rows in read for part in rows]
         good = [np.flatnonzero(part.statuses == "ok") for part in parts]
         vectors = [part.vectors[ok] for part, ok in zip(parts, good, strict=True)]
@@ -59,13 +60,13 @@ class ScoreInOrder:
         )
         yield from self._tables(read, scores)
 
-    def _tables(self, read: list[tuple[str, list[Rows]]], scores: "ImageScores") -> Iterator[pa.Table]:
+    def _tables(self, read: list[tuple[str, list[EmbeddingRows]]], scores: "ImageScores") -> Iterator[pa.Table]:
         start = 0
         for shard, parts in read:
             first, tables = 0, []
-            for rows in [*parts, Rows.of([], np.empty((0, 0), np.float32))]:
+            for rows in [*parts, EmbeddingRows.of([], np.empty((0, 0), np.float32))]:
                 ok = np.flatnonzero(rows.statuses == "ok")
                 tables.append(self.columns.table(shard, first, rows, ok, scores.of(start, start + len(ok))))
                 first, start = first + len(rows), start + len(ok)
             whole = pa.concat_tables(tables, promote_options="default")
-            yield packed(with_end(with_telemetry(whole, self.ready, {}), shard, first))
+            yield as_cell(with_end_of_shard(with_telemetry(whole, self.ready, {}), shard, first))

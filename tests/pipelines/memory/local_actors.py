@@ -11,7 +11,7 @@ from ood_core.memory import Candidates
 from pipelines.memory.actor import MemoryActor, MemorySpec
 from pipelines.memory.client import Answer
 from pipelines.memory.files import MemoryFiles, memory_table
-from pipelines.scan_directory.layout import CANDIDATES, parquet_of, part_name
+from pipelines.scan_directory.layout import CANDIDATES, shard_file, table_bytes
 from pipelines.storage import Directory
 
 
@@ -50,7 +50,7 @@ def files(dim: int = 1) -> MemoryFiles:
 def store(where: MemoryFiles, shard: str, method: str, offered: Candidates) -> pa.Table:
     """Writes a shard's candidates, as the committer does."""
     table = memory_table(method, offered)
-    where.output.put(f"{CANDIDATES}/{part_name(shard)}", parquet_of(table, {}))
+    where.output.put(shard_file(CANDIDATES, shard), table_bytes(table, {}))
     return table
 
 

@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ood_core.memory import Candidates, MemoryBank
-from pipelines.memory.actor import PUBLISH_EVERY_S, Heard, Journal, MemoryActor, MemorySpec
-from pipelines.memory.client import Memory
+from pipelines.memory.actor import PUBLISH_EVERY_S, Cursor, Journal, MemoryActor, MemorySpec
+from pipelines.memory.client import MemoryClient
 from tests.pipelines.memory.local_actors import LocalActors, candidates, content, files, store, together
 
 CAPACITIES = np.array([2, 1, 3, 2])
@@ -37,8 +37,8 @@ class Scan:
     def __init__(self, given: list, parts: int, streaming: bool, twice: bool) -> None:
         self.spec = spec(parts, streaming)
         self.actors = LocalActors(self.spec, twice)
-        self.driver = Memory(self.spec, self.actors)
-        self.workers = [Memory(self.spec, self.actors) for _ in range(2)]
+        self.driver = MemoryClient(self.spec, self.actors)
+        self.workers = [MemoryClient(self.spec, self.actors) for _ in range(2)]
         self.given = [[candidates(batch) for batch in shard] for shard in given]
         self.passed: list[list[Candidates]] = [[] for _ in given]
         self.committed: set[str] = set()
@@ -49,7 +49,7 @@ class Scan:
             self.actors.restart(number % self.spec.parts)
         elif kind == "begin again":  # a worker has died, or the driver: what was read of the shard is read anew
             self.passed[shard] = []
-            self.workers[other] = Memory(self.spec, self.actors)
+            self.workers[other] = MemoryClient(self.spec, self.actors)
         elif kind == "compact":
             self.spec.files.put_snapshot(self.driver.remembered(), self.committed)
         elif kind == "commit":
@@ -89,7 +89,7 @@ def test_no_interleaving_of_offers_retries_restarts_and_commits_changes_the_memo
 @given(st.lists(batch, max_size=8), st.integers(1, 3), st.lists(st.integers(0, 7), max_size=3))
 def test_a_view_holds_what_all_have_offered_though_actors_die(given: list, parts: int, restarts: list[int]) -> None:
     actors = LocalActors(spec(parts, streaming=True))
-    one, other = Memory(actors.spec, actors), Memory(actors.spec, actors)
+    one, other = MemoryClient(actors.spec, actors), MemoryClient(actors.spec, actors)
     for number, found in enumerate(given):
         actors.now += 1
         one.offer({"adaneg": candidates(found)})
@@ -108,7 +108,7 @@ def test_a_view_holds_what_all_have_offered_though_actors_die(given: list, parts
 
 def test_a_publication_that_has_died_with_its_actor_is_asked_for_again() -> None:
     actors = LocalActors(spec(streaming=True))
-    memory = Memory(actors.spec, actors)
+    memory = MemoryClient(actors.spec, actors)
     memory.offer({"adaneg": candidates([(0, 0.5, "a")])})
     actors.lost = 2
     assert memory.refresh()
@@ -129,7 +129,7 @@ def of_live(actors: LocalActors) -> Candidates:
 
 def test_a_worker_sends_only_what_could_enter_and_no_embeddings_that_nobody_needs() -> None:
     actors = LocalActors(spec())
-    memory = Memory(actors.spec, actors)
+    memory = MemoryClient(actors.spec, actors)
     memory.offer({"adaneg": candidates([(1, 0.5, "a")])})
     passing = memory.offer({"adaneg": candidates([(1, 0.25, "b"), (1, 0.75, "c")])})["adaneg"]
     assert passing.keys == ["b"]
@@ -143,9 +143,9 @@ def test_a_worker_sends_only_what_could_enter_and_no_embeddings_that_nobody_need
 def test_nothing_is_published_twice_within_the_interval_nor_where_nothing_has_changed() -> None:
     actor = MemoryActor(spec(streaming=True), put=lambda content: content, clock=lambda: now)
     now = 0.0
-    actor.offer({"adaneg": candidates([(row, 0.5, "a") for row in range(4)])}, Heard())
-    seen, first = actor.published(Heard())
-    actor.offer({"adaneg": candidates([(0, 0.25, "b")])}, Heard())
+    actor.offer({"adaneg": candidates([(row, 0.5, "a") for row in range(4)])}, Cursor())
+    seen, first = actor.published(Cursor())
+    actor.offer({"adaneg": candidates([(0, 0.25, "b")])}, Cursor())
     assert actor.published(seen) == (seen, [])
     now = PUBLISH_EVERY_S
     later, second = actor.published(seen)
@@ -157,17 +157,17 @@ def test_nothing_is_published_twice_within_the_interval_nor_where_nothing_has_ch
 
 def test_who_has_seen_little_is_given_one_full_version_and_what_has_changed_since() -> None:
     actor = MemoryActor(spec(streaming=True), put=lambda content: content, clock=lambda: now)
-    now, seen = 0.0, Heard()
-    actor.offer({"adaneg": candidates([(row, 0.5, "a") for row in range(4)])}, Heard())
+    now, seen = 0.0, Cursor()
+    actor.offer({"adaneg": candidates([(row, 0.5, "a") for row in range(4)])}, Cursor())
     for number in range(6):
         now += 1
-        actor.offer({"adaneg": candidates([(1, 0.5 - number / 100, f"{number}")])}, Heard())
+        actor.offer({"adaneg": candidates([(1, 0.5 - number / 100, f"{number}")])}, Cursor())
         seen, _ = actor.published(seen)
     assert [(one.full, one.images) for one in actor.publications] == [(True, 4), (False, 1)]
     full, changed = actor.publications
-    assert actor.published(Heard(seen.life, full.version)) == (seen, [changed])
-    assert actor.published(Heard(seen.life, 1)) == (seen, [full, changed])
-    assert actor.published(Heard("another life", 99)) == (seen, [full, changed])
+    assert actor.published(Cursor(seen.incarnation, full.version)) == (seen, [changed])
+    assert actor.published(Cursor(seen.incarnation, 1)) == (seen, [full, changed])
+    assert actor.published(Cursor("another life", 99)) == (seen, [full, changed])
 
 
 def test_a_journal_knows_which_rows_have_changed_since() -> None:

@@ -8,15 +8,16 @@ import pytest
 import torch
 
 from ood_core.labels import LabelBank
-from ood_core.methods import AdaNeg, InterNeg, NegLabel, Parameters
+from ood_core.methods import AdaNeg, ImageMethod, InterNeg, LearningMethod, NegLabel
 from ood_core.scores import score_dataset
+from pipelines.inputs.plan import Shard, blocks_of
 from pipelines.memory.actor import MemorySpec
-from pipelines.memory.client import Memory
-from pipelines.memory.scoring import Remembering, RememberingScorer
-from pipelines.memory.step import capacities
+from pipelines.memory.client import MemoryClient
+from pipelines.memory.scoring import MemoryScorer, MemoryUse
 from pipelines.scan_directory.columns import OFFERS, VERSION
-from pipelines.scan_directory.layout import FIRST_PASS, parquet_of, part_name
-from pipelines.scans.workers.score_learned import FinishShards, SecondPass
+from pipelines.scan_directory.encoded import EncodedEmbeddings
+from pipelines.scan_directory.layout import ENCODED, shard_file, table_bytes
+from pipelines.scans.workers.score_learned import ScoreLearned, ScoreLearnedSpec
 from tests.pipelines.memory.local_actors import LocalActors, files
 
 DIM, IMAGES, BATCH = 16, 300, 40
@@ -46,16 +47,19 @@ def adaneg(**given: object) -> AdaNeg:
 
 
 def scorer_of(
-    bank: LabelBank, actors: LocalActors, learners: dict[str, Parameters], methods: dict[str, Parameters], **given: int
-) -> RememberingScorer:
-    return RememberingScorer(
-        Remembering(memory=actors.spec, learners=learners, **given), bank, methods, "cpu", None, actors
-    )
+    bank: LabelBank,
+    actors: LocalActors,
+    learners: dict[str, LearningMethod],
+    methods: dict[str, ImageMethod],
+    **given: int,
+) -> MemoryScorer:
+    return MemoryScorer(MemoryUse(memory=actors.spec, learners=learners, **given), bank, methods, "cpu", None, actors)
 
 
-def actors_of(bank: LabelBank, learners: dict[str, AdaNeg | InterNeg], streaming: bool = False) -> LocalActors:
+def actors_of(bank: LabelBank, learners: dict[str, LearningMethod], streaming: bool = False) -> LocalActors:
     names = frozenset(learners if streaming else ())
-    return LocalActors(MemorySpec("memory", files(DIM), capacities(learners, bank), 2, names))
+    capacities = {name: chosen.capacities(len(bank.texts), bank.id_count, False) for name, chosen in learners.items()}
+    return LocalActors(MemorySpec("memory", files(DIM), capacities, 2, names))
 
 
 @pytest.mark.parametrize("adaptive_gap", [False, True])
@@ -88,18 +92,19 @@ def test_a_worker_asks_for_news_when_it_is_as_far_behind_as_it_may_be(bank: Labe
     assert versions[0] == versions[1] == versions[2] < versions[3] == versions[4] == versions[5] < versions[6]
 
 
-def first_pass(bank: LabelBank, images: torch.Tensor, learners: dict[str, AdaNeg | InterNeg]) -> LocalActors:
-    """Three shards of a first pass by two workers, stored; the last image of each is bad."""
+def encoded(bank: LabelBank, images: torch.Tensor, learners: dict[str, LearningMethod]) -> LocalActors:
+    """Three shards encoded by two workers, stored; the last image of each is bad."""
     actors = actors_of(bank, learners)
     workers = [scorer_of(bank, actors, dict(learners), {"neglabel": NegLabel(groups=2)}) for _ in range(2)]
     for shard, start in enumerate(range(0, IMAGES, 100)):
         here, keys = images[start : start + 100], KEYS[start : start + 100]
         scores, columns = workers[shard % 2](here, None, keys)
         vectors = pa.array([*here.numpy(), None], pa.list_(pa.float32(), DIM))
-        rows = {"key": [*keys, "bad"], "score_neglabel": [*scores.scores["neglabel"], None], "embedding": vectors}
+        names, static = [*keys, "bad"], [*scores.scores["neglabel"], None]
+        rows = {"key": names, "negative_label": names, "score_neglabel": static, "embedding": vectors}
         output = actors.spec.files.output
-        output.put(f"{FIRST_PASS}/{part_name(str(shard))}", parquet_of(pa.table(rows), {}))
-        Memory(actors.spec, actors).commit(str(shard), offered(columns[OFFERS], keys))
+        output.put(shard_file(ENCODED, str(shard)), table_bytes(pa.table(rows), {}))
+        MemoryClient(actors.spec, actors).commit(str(shard), offered(columns[OFFERS], keys))
     return actors
 
 
@@ -109,17 +114,23 @@ def offered(column: pa.Array, keys: list[str]) -> pa.Table:
 
 
 @pytest.mark.parametrize("memory_length", [1, 4])
-def test_two_passes_find_what_one_process_finds(bank: LabelBank, images: torch.Tensor, memory_length: int) -> None:
+def test_encoding_and_scoring_find_what_one_process_finds(
+    bank: LabelBank, images: torch.Tensor, memory_length: int
+) -> None:
     chosen, static = adaneg(memory_length=memory_length), NegLabel(groups=2)
-    actors = first_pass(bank, images, {"adaneg": chosen})
-    learned = Memory(actors.spec, actors).remembered()
+    actors = encoded(bank, images, {"adaneg": chosen})
+    learned = MemoryClient(actors.spec, actors).remembered()
     assert len(learned["adaneg"]) == (0 if memory_length == 1 else 30)
-    spec = SecondPass(
-        actors.spec.files.output, bank, ("adaneg", "neglabel"), {"adaneg": chosen}, Remembering(learned, 3), True
-    )
-    table = pa.concat_tables(list(FinishShards(spec)(pa.table({"id": ["0", "1", "2"]}))))
+    output = actors.spec.files.output
+    spec = ScoreLearnedSpec(
+        output, bank, ("adaneg", "neglabel"), {"adaneg": chosen}, MemoryUse(learned, 3),
+        EncodedEmbeddings(output, DIM), "float16",
+    )  # fmt: skip
+    shards = [Shard(str(number), "tar", [], [], [], "") for number in range(3)]
+    table = pa.concat_tables(list(ScoreLearned(spec)(blocks_of([shards])[0])))
     assert table.column_names == [
-        "key", "score_adaneg", "score_neglabel", "memory_version", "embedding", "shard", "index", "status",
+        "key", "negative_label", "score_adaneg", "score_neglabel", "memory_version", "embedding", "shard", "index",
+        "status",
     ]  # fmt: skip
     good = table.filter(table["score_adaneg"].is_valid())
     expected = score_dataset(bank, {"adaneg": chosen, "neglabel": static}, images, KEYS).scores
@@ -132,8 +143,8 @@ def test_two_passes_find_what_one_process_finds(bank: LabelBank, images: torch.T
 
 def test_images_may_be_offered_to_two_methods_and_to_two_rows(bank: LabelBank, images: torch.Tensor) -> None:
     learners = {"adaneg": adaneg(), "interneg": InterNeg(groups=2, invert_below=0.9)}
-    actors = first_pass(bank, images, learners)
-    found = Memory(actors.spec, actors).remembered()
+    actors = encoded(bank, images, learners)
+    found = MemoryClient(actors.spec, actors).remembered()
     keys = [set(found[name].keys) for name in learners]
     assert keys[0] & keys[1]
     inverted, of_labels = found["interneg"].of_rows(0, 1), found["interneg"].of_rows(1, 5)
@@ -142,8 +153,8 @@ def test_images_may_be_offered_to_two_methods_and_to_two_rows(bank: LabelBank, i
 
 def test_what_was_learned_before_is_scored_against_and_its_version_said(bank: LabelBank, images: torch.Tensor) -> None:
     chosen = adaneg()
-    learned = Memory((actors := first_pass(bank, images, {"adaneg": chosen})).spec, actors).remembered()
-    score = RememberingScorer(Remembering(learned, 7), bank, {"adaneg": chosen})
+    learned = MemoryClient((actors := encoded(bank, images, {"adaneg": chosen})).spec, actors).remembered()
+    score = MemoryScorer(MemoryUse(learned, 7), bank, {"adaneg": chosen})
     scores, columns = score(images, None, KEYS)
     np.testing.assert_array_equal(
         scores.scores["adaneg"], score_dataset(bank, {"adaneg": chosen}, images, KEYS).scores["adaneg"]
@@ -156,4 +167,4 @@ def test_no_images_are_no_offers_and_no_scores(bank: LabelBank, images: torch.Te
     actors = actors_of(bank, {"adaneg": chosen}, streaming=True)
     scores, columns = scorer_of(bank, actors, {"adaneg": chosen}, {"adaneg": chosen})(images[:0], None, [])
     assert len(scores.scores["adaneg"]) == len(columns[OFFERS]) == len(columns[VERSION]) == 0
-    assert len(Memory(actors.spec, actors).view("adaneg")) == 0
+    assert len(MemoryClient(actors.spec, actors).view("adaneg")) == 0

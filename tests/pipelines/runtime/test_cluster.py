@@ -8,7 +8,8 @@ from pipelines.config.pools import EncodePool, Pool
 from pipelines.errors import CallerError
 from pipelines.runtime.cluster import Cluster
 from pipelines.runtime.model import ModelSpec, model_spec
-from pipelines.runtime.pools import fitted, fitted_alone, limit_read_ahead
+from pipelines.runtime.pools import fit_encoders, fit_encoders_and_decoders
+from pipelines.runtime.spread import limit_read_ahead
 
 
 @pytest.mark.parametrize(
@@ -23,12 +24,12 @@ from pipelines.runtime.pools import fitted, fitted_alone, limit_read_ahead
     ],
 )
 def test_pools_fill_the_cluster(cpus: int, gpus: int, device: str, encoders: int, decoders: int) -> None:
-    encode, decode = fitted(EncodePool(), Pool(), device, Cluster(cpus, gpus))
+    encode, decode = fit_encoders_and_decoders(EncodePool(), Pool(), device, Cluster(cpus, gpus))
     assert (encode.workers, decode.workers) == (encoders, decoders)
 
 
 def test_encoders_may_share_a_gpu() -> None:
-    assert fitted_alone(EncodePool(gpus=0.25), "cuda", Cluster(16, 2)).workers == 8
+    assert fit_encoders(EncodePool(gpus=0.25), "cuda", Cluster(16, 2)).workers == 8
 
 
 @pytest.mark.parametrize(
@@ -50,7 +51,7 @@ def test_encoders_may_share_a_gpu() -> None:
 )
 def test_pools_that_would_wait_for_ever_are_refused(encode: EncodePool, decode: Pool, message: str) -> None:
     with pytest.raises(CallerError, match=message):
-        fitted(encode, decode, "cpu", Cluster(2, 0))
+        fit_encoders_and_decoders(encode, decode, "cpu", Cluster(2, 0))
 
 
 @pytest.mark.parametrize(

@@ -52,7 +52,7 @@ def test_the_files_are_the_same_to_the_byte_however_the_rows_arrive(
     puts, committer, told = commit(*tables)
     assert puts == WHOLE
     assert sorted(told) == ["a", "b", "c"]
-    committer.check_whole("abc")
+    committer.check_complete("abc")
 
 
 def test_a_score_table_holds_every_record_in_order_and_no_telemetry() -> None:
@@ -91,7 +91,7 @@ def test_a_shard_that_lacks_a_row_or_its_end_is_not_committed(missing: int) -> N
     kept = [row for row in range(len(ALL)) if row != missing]
     puts, committer, told = commit(ALL.take(pa.array(kept)))
     with pytest.raises(RuntimeError, match="rows are missing of 1 shards, a among them"):
-        committer.check_whole("abc")
+        committer.check_complete("abc")
     assert told == ["b", "c"]
     assert "scores/part-a.parquet" not in puts
 

@@ -10,7 +10,7 @@ import pytest
 from ood_core.preprocessing import Preprocessing
 from pipelines.errors import CallerError
 from pipelines.inputs.plan import plan
-from pipelines.scan_directory.identity import asked_for, check_unchanged, fingerprint, of_model
+from pipelines.scan_directory.identity import asked_for, check_unchanged, fingerprint, model_identity
 from pipelines.storage import Directory
 from tests.pipelines.made_scan import FACTS, SPEC, configured, make_scan
 
@@ -18,7 +18,7 @@ from tests.pipelines.made_scan import FACTS, SPEC, configured, make_scan
 def rerun(root: Path, bank: str = "bank hash", spec=SPEC, facts=FACTS, **changed: Any) -> bool:
     config = configured(root).model_copy(update=changed)
     planned = plan(config.input, config.read, {})
-    identity = asked_for(config, config.methods(), bank, planned) | of_model(spec, facts)
+    identity = asked_for(config, config.methods(), bank, planned) | model_identity(spec, facts)
     return check_unchanged(Directory(config.output), identity, planned)
 
 

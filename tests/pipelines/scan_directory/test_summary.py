@@ -68,10 +68,11 @@ def timed(rows: int, ready: float) -> pa.Table:
 
 
 WORKERS = {"decode": 2, "encode": 1}
+POOLS = {"decode": ("read_s", "decode_s"), "encode": ("encode_s", "score_s")}
 
 
 def test_times_count_from_the_start_and_from_the_first_encoder() -> None:
-    clock = Clock(started=100.0)
+    clock = Clock(100.0, POOLS)
     clock.add(timed(10, 110.0), now=112.0)
     clock.add(timed(0, 0.0), now=113.0)
     clock.add(timed(10, 111.0), now=114.0)
@@ -88,13 +89,13 @@ def test_times_count_from_the_start_and_from_the_first_encoder() -> None:
 
 @pytest.mark.parametrize(("encoders", "limited_by"), [(1, "encode"), (4, "decode")])
 def test_more_encoders_move_the_limit(encoders: int, limited_by: str) -> None:
-    clock = Clock(started=0.0)
+    clock = Clock(0.0, POOLS)
     clock.add(timed(10, 1.0), now=2.0)
     assert clock.described(3.0, {"decode": 3, "encode": encoders})["limited_by"] == limited_by
 
 
 def test_a_run_without_any_record_has_no_speed() -> None:
-    clock = Clock(started=0.0)
+    clock = Clock(0.0, POOLS)
     clock.add(timed(0, 0.0), now=1.0)
     assert clock.described(2.0, WORKERS) == {"images": 0}
 

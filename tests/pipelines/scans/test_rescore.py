@@ -22,8 +22,7 @@ from pipelines.config.pools import ScorePool
 from pipelines.config.rescore import ReadEmbeddings, Rescore
 from pipelines.errors import CallerError
 from pipelines.runtime.cluster import cluster
-from pipelines.scans.rescore import Run, rescore
-from pipelines.scans.workers.texts import AskedTexts
+from pipelines.scans.rescore import rescore
 from pipelines.storage import Directory
 from pipelines.verify.verify import verify
 from tests.conftest import DEMO, Storage
@@ -47,7 +46,7 @@ def config(inputs: list[Path | str], bank: Path | str, output: Path | str, **cha
 
 
 def rescored(chosen: Rescore, options: dict[str, str] | None = None) -> dict[str, Any]:
-    return rescore(Run.prepare(chosen, options or {}))
+    return rescore(chosen, options or {})
 
 
 def lists(values: np.ndarray, kind: pa.DataType | None = None) -> pa.Array:
@@ -205,7 +204,7 @@ def test_another_config_on_the_same_output_is_refused_by_name(
     reference: Path, bank_directory: Path, changes: dict[str, Any], difference: str
 ) -> None:
     with pytest.raises(CallerError, match="holds another scan") as refused:
-        Run.prepare(of_reference(reference / "scan", reference, bank_directory, **changes), {})
+        rescore(of_reference(reference / "scan", reference, bank_directory, **changes))
     assert difference in str(refused.value)
 
 
@@ -217,11 +216,11 @@ def test_another_bank_or_input_is_refused_by_name(reference: Path, bank_director
         whole.verdicts[rest],
     ).save(tmp_path / "bank")  # fmt: skip
     with pytest.raises(CallerError, match="labels was '"):
-        Run.prepare(of_reference(reference / "scan", reference, tmp_path / "bank"), {})
+        rescore(of_reference(reference / "scan", reference, tmp_path / "bank"))
     copied = Path(shutil.copytree(reference, tmp_path / "copy"))
     chosen = of_reference(reference / "scan", copied, bank_directory)
     with pytest.raises(CallerError, match=r"input 'file://.*copy/data/0.parquet' is new"):
-        Run.prepare(chosen, {})
+        rescore(chosen)
 
 
 def test_a_new_scan_forgets_what_the_old_one_wrote_and_nothing_else(
@@ -229,8 +228,11 @@ def test_a_new_scan_forgets_what_the_old_one_wrote_and_nothing_else(
 ) -> None:
     output = Path(shutil.copytree(reference / "scan", tmp_path / "scan"))
     (output / "mine.txt").write_text("kept")
-    Run.prepare(of_reference(output, reference, bank_directory, param={}), {}, new_scan=True)
-    assert [path.name for path in output.iterdir()] == ["mine.txt"]
+    (output / "scores/mine.parquet").write_text("kept")
+    rescore(of_reference(output, reference, bank_directory, param={}), new_scan=True)
+    assert (output / "mine.txt").exists()
+    assert (output / "scores/mine.parquet").exists()
+    assert json.loads((output / "scan.json").read_text())["identity"]["neglabel.groups"] == 100
 
 
 def altered(path: Path, change: Callable[[pa.Table], pa.Table]) -> None:
@@ -468,13 +470,12 @@ def test_a_table_of_texts_spares_the_model_and_belongs_to_what_is_asked_for(tmp_
     table = tmp_path / "texts.parquet"
     pq.write_table(pa.table({"text": texts, "embedding": [E0] * 12}), table)
     chosen = config([tmp_path / "a.parquet"], bank, tmp_path / "out", method=("negrefine",), text_embeddings=str(table))
-    run = Run.prepare(chosen, {})
-    assert run.texts == AskedTexts(None, str(table), run.asked_for()["text_embeddings"])
-    rescore(run)
+    rescore(chosen)
+    assert json.loads((tmp_path / "out/scan.json").read_text())["identity"]["text_embeddings"]
     assert verify(str(tmp_path / "out"), {}).problems == []
     pq.write_table(pa.table({"text": texts, "embedding": [E0[::-1]] * 12}), table)
     with pytest.raises(CallerError, match="text_embeddings was '.*' and is now '"):
-        Run.prepare(chosen, {})
+        rescore(chosen)
 
 
 def test_workers_that_do_not_fit_the_cluster_are_refused(reference: Path, bank_directory: Path, tmp_path: Path) -> None:

@@ -21,11 +21,11 @@ from ood_core.methods import AdaNeg, Consensus, NegLabel
 from ood_core.scores import score_dataset
 from pipelines.config.pools import ScorePool
 from pipelines.config.rescore import ReadEmbeddings, Rescore
-from pipelines.consensus.step import Steps
+from pipelines.consensus.step import ConsensusStep
 from pipelines.errors import CallerError
 from pipelines.evaluation.evaluate import evaluate
-from pipelines.scan_directory.layout import table_of
-from pipelines.scans.rescore import Run, rescore
+from pipelines.scan_directory.layout import table_from
+from pipelines.scans.rescore import rescore
 from pipelines.storage import Directory
 from pipelines.verify.verify import verify
 from tests.conftest import Storage
@@ -94,7 +94,7 @@ def asked(place: Path, output: str, **changes: Any) -> Rescore:
 
 
 def run(place: Path, output: str, **changes: Any) -> dict[str, Any]:
-    return rescore(Run.prepare(asked(place, output, **changes), {}))
+    return rescore(asked(place, output, **changes))
 
 
 def files_of(output: Path) -> dict[str, bytes]:
@@ -190,16 +190,16 @@ def test_what_is_lost_is_made_again_with_the_same_bytes(place: Path, tmp_path: P
         assert gone
         for path in gone:
             path.unlink()
-    rescore(Run.prepare(asked(place, str(output)), {}))
+    rescore(asked(place, str(output)))
     assert files_of(output) == files_of(place / "whole")
 
 
 def test_a_run_cut_short_after_a_round_goes_on_from_there(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    done = Steps._agreement
+    done = ConsensusStep._agreement
 
-    def cut_short(steps: Steps, anchors: int) -> Any:
+    def cut_short(step: ConsensusStep, anchors: int) -> Any:
         monkeypatch.setattr(pipelines.consensus.step.ConsensusFiles, "put_sums", third)
-        return done(steps, anchors)
+        return done(step, anchors)
 
     put = pipelines.consensus.step.ConsensusFiles.put_sums
 
@@ -208,7 +208,7 @@ def test_a_run_cut_short_after_a_round_goes_on_from_there(place: Path, monkeypat
             raise KeyboardInterrupt
         put(files, step, sums)
 
-    monkeypatch.setattr(Steps, "_agreement", cut_short)
+    monkeypatch.setattr(ConsensusStep, "_agreement", cut_short)
     with pytest.raises(KeyboardInterrupt):
         run(place, "cut")
     monkeypatch.undo()
@@ -239,7 +239,7 @@ def test_a_run_cut_short_after_a_round_goes_on_from_there(place: Path, monkeypat
 )
 def test_mistakes_are_named(place: Path, changes: dict[str, Any], said: str) -> None:
     with pytest.raises(CallerError, match=said):
-        Run.prepare(asked(place, "mistake", **changes), {})
+        rescore(asked(place, "mistake", **changes))
 
 
 def test_too_few_images_are_named_before_and_after_they_are_read(place: Path) -> None:
@@ -247,14 +247,14 @@ def test_too_few_images_are_named_before_and_after_they_are_read(place: Path) ->
         (place / folder).mkdir()
         pq.write_table(images(rows), place / folder / "some.parquet")
     with pytest.raises(CallerError, match="needs 16 images at least, .* of the input's 15 can be scored"):
-        Run.prepare(asked(place, "mistake", embeddings=(str(place / "few"),)), {})
+        rescore(asked(place, "mistake", embeddings=(str(place / "few"),)))
     with pytest.raises(CallerError, match="needs 16 images at least, .* of the input's 15 can be scored"):
         run(place, "mistake", embeddings=(str(place / "fewer good"),), max_bad_fraction=0.5)
 
 
 def test_other_parameters_are_another_scan(place: Path) -> None:
     with pytest.raises(CallerError, match=r"consensus.caution was 0.25 and is now 0"):
-        Run.prepare(asked(place, "whole", param={**asked(place, "").param, "consensus.caution": 0.0}), {})
+        rescore(asked(place, "whole", param={**asked(place, "").param, "consensus.caution": 0.0}))
 
 
 def rewritten(path: Path, change: Callable[[pa.Table], pa.Table]) -> None:
@@ -348,12 +348,12 @@ def test_consensus_is_evaluated_within_one_scan_only(place: Path) -> None:
 @pytest.mark.parametrize("storage", ["moto"], indirect=True)
 def test_a_rescoring_in_s3_goes_on_where_something_is_lost(place: Path, storage: Storage) -> None:
     chosen = asked(place, "").model_copy(update={"output": f"{storage.root}/scan"})
-    rescore(Run.prepare(chosen, storage.options))
+    rescore(chosen, storage.options)
     output = Directory(chosen.output, storage.options)
     output.remove("consensus/anchors.parquet")
     output.remove(f"scores/{PART}")
-    rescore(Run.prepare(chosen, storage.options))
+    rescore(chosen, storage.options)
     assert verify(chosen.output, storage.options).problems == []
-    assert output.names("first-pass") == []
+    assert output.names("encoded") == []
     name = "consensus/anchors.parquet"
-    assert table_of(output.read(name)).equals(table_of((place / "whole" / name).read_bytes()))
+    assert table_from(output.read(name)).equals(table_from((place / "whole" / name).read_bytes()))

@@ -15,8 +15,8 @@ from pipelines.config.memory import Memory
 from pipelines.config.pools import ScorePool
 from pipelines.config.rescore import ReadEmbeddings, Rescore
 from pipelines.errors import CallerError
-from pipelines.memory.files import memory_of, memory_table
-from pipelines.scans.rescore import Run, rescore
+from pipelines.memory.files import candidates_of, memory_table
+from pipelines.scans.rescore import rescore
 from pipelines.verify.verify import verify
 
 ROWS, DIM, LABELS, IDS = 300, 16, 24, 6
@@ -59,7 +59,7 @@ def asked(place: Path, night: str, output: str, **changes: Any) -> Rescore:
 
 
 def run(place: Path, night: str, output: str, **changes: Any) -> dict[str, Any]:
-    return rescore(Run.prepare(asked(place, night, output, **changes), {}))
+    return rescore(asked(place, night, output, **changes))
 
 
 def scores_of(place: Path, output: str) -> dict[str, bytes]:
@@ -73,7 +73,7 @@ def snapshot(place: Path, output: str) -> pa.Table:
 def merged(*parts: pa.Table) -> pa.Table:
     bank = MemoryBank(np.full(LABELS, MOST), DIM)
     for part in parts:
-        bank.offer(memory_of(part, DIM))
+        bank.offer(candidates_of(part, DIM))
     return memory_table("adaneg", bank.snapshot())
 
 
@@ -150,18 +150,18 @@ def test_a_memory_that_does_not_fit_is_refused(place: Path, changes: dict[str, A
     if "labels" in given:
         chosen = chosen.model_copy(update={"labels": str(place / "other bank")})
     with pytest.raises(CallerError) as refused:
-        Run.prepare(chosen, {})
+        rescore(chosen)
     assert str(refused.value).startswith(f"--memory {mistake}".replace("'s/", f"'{place}/"))
 
 
 def test_orders_that_do_not_go_together_are_refused(place: Path) -> None:
     both = {"method": ("adaneg", "interneg"), "param": {"adaneg.order": "streaming"}}
     with pytest.raises(CallerError, match="adaneg in streaming and interneg in transductive order do not go into one"):
-        Run.prepare(asked(place, "first", "refused", **both), {})
+        rescore(asked(place, "first", "refused", **both))
     with pytest.raises(CallerError, match="--order streaming: interneg turns images into words once it has seen them"):
-        Run.prepare(asked(place, "first", "refused", method=("interneg",), param={}, order="streaming"), {})
+        rescore(asked(place, "first", "refused", method=("interneg",), param={}, order="streaming"))
 
 
 def test_an_order_for_methods_that_learn_nothing_is_refused(place: Path) -> None:
     with pytest.raises(CallerError, match="--order streaming: none of the methods mcm learns from the images"):
-        Run.prepare(asked(place, "first", "refused", method=("mcm",), param={}, order="streaming"), {})
+        rescore(asked(place, "first", "refused", method=("mcm",), param={}, order="streaming"))

@@ -13,12 +13,14 @@ import torch
 
 from ood_core.encoders import ClipEncoder
 from ood_core.labels import LabelBank
+from ood_core.methods import of_images
 from ood_core.scores import ImageScorer
 from pipelines.config.pools import EncodePool, Pool
 from pipelines.config.scan import Read, Scan
 from pipelines.errors import CallerError
+from pipelines.inputs.plan import plan
 from pipelines.inputs.records import records
-from pipelines.scans.scan import Run, scan
+from pipelines.scans.scan import scan
 from pipelines.scans.workers.decode import decode
 from pipelines.storage import Directory
 from pipelines.verify.verify import verify
@@ -34,7 +36,7 @@ def config(inputs: list[str], bank: Path | str, output: str, **changes: Any) -> 
 
 
 def scanned(chosen: Scan, options: dict[str, str] | None = None) -> dict[str, Any]:
-    return scan(Run.prepare(chosen, options or {}))
+    return scan(chosen, options or {})
 
 
 def score_files(output: str, options: dict[str, str] | None = None) -> dict[str, bytes]:
@@ -50,20 +52,21 @@ def reference(dataset: Path, bank_directory: Path, ray_session: None, tmp_path_f
     return output
 
 
-def rows_by_plain_functions(run: Run) -> list[dict[str, Any]]:
+def rows_by_plain_functions(chosen: Scan) -> list[dict[str, Any]]:
     """What the scan should find: read, decode, encode and score, one image after the other in this process."""
     encoder = ClipEncoder.load(f"local-dir:{DEMO / 'model'}")
-    score = ImageScorer(run.bank, run.methods)
+    bank = LabelBank.load(Path(chosen.labels))
+    score = ImageScorer(bank, of_images(chosen.methods()))
     rows = []
-    for shard in run.plan.shards:
-        for index, record in enumerate(records(shard, run.config.read, {})):
-            decoded = decode(record, encoder.preprocessing, run.config.read.max_image_pixels)
+    for shard in plan(chosen.input, chosen.read, {}).shards:
+        for index, record in enumerate(records(shard, chosen.read, {})):
+            decoded = decode(record, encoder.preprocessing, chosen.read.max_image_pixels)
             row = {"shard": shard.id, "index": index, "key": record.key, "status": decoded.status}
             if decoded.pixels:
                 pixels = torch.frombuffer(bytearray(decoded.pixels), dtype=torch.uint8).view(1, 64, 64, 3)
                 found = score(encoder.encode_images(pixels))
                 row |= {f"score_{name}": values[0] for name, values in found.scores.items()}
-                row["id_label"] = run.bank.texts[found.id_label[0]]
+                row["id_label"] = bank.texts[found.id_label[0]]
             rows.append(row)
     return rows
 
@@ -71,9 +74,8 @@ def rows_by_plain_functions(run: Run) -> list[dict[str, Any]]:
 def test_a_distributed_scan_finds_what_the_plain_functions_find(
     reference: Path, dataset: Path, bank_directory: Path, tmp_path: Path
 ) -> None:
-    run = Run.prepare(config([str(dataset)], bank_directory, str(tmp_path)), {})
     found = pq.read_table(reference / "scores").sort_by([("shard", "ascending"), ("index", "ascending")])
-    expected = rows_by_plain_functions(run)
+    expected = rows_by_plain_functions(config([str(dataset)], bank_directory, str(tmp_path)))
     columns = list(max(expected, key=len))
     assert found.select(columns).to_pylist() == [{**dict.fromkeys(columns), **row} for row in expected]
 

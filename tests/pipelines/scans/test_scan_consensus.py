@@ -11,11 +11,12 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
+from ood_core.labels import LabelBank
 from ood_core.scores import score_dataset
 from pipelines.config.memory import Memory
 from pipelines.config.pools import EncodePool
 from pipelines.config.scan import Read, Scan
-from pipelines.scans.scan import Run, scan
+from pipelines.scans.scan import scan
 from pipelines.verify.verify import verify
 
 METHODS = ("consensus", "adaneg", "neglabel")
@@ -36,7 +37,7 @@ def asked(dataset: Path, bank: Path, output: Path, **changes: Any) -> Scan:
 
 
 def scanned(chosen: Scan) -> dict[str, Any]:
-    return scan(Run.prepare(chosen, {}))
+    return scan(chosen)
 
 
 def good_rows(output: Path, columns: Sequence[str]) -> pa.Table:
@@ -46,18 +47,18 @@ def good_rows(output: Path, columns: Sequence[str]) -> pa.Table:
 
 @pytest.fixture(scope="module")
 def reference(dataset: Path, bank_directory: Path, ray_session: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A scan in two passes, and consensus over what they came to."""
+    """A scan by a method that learns, and consensus over its scores."""
     output = tmp_path_factory.mktemp("reference") / "scan"
     scanned(asked(dataset, bank_directory, output, embeddings=True))
     return output
 
 
-def test_consensus_over_two_passes_is_that_of_the_plain_functions(
+def test_consensus_over_learned_scores_is_that_of_the_plain_functions(
     reference: Path, dataset: Path, bank_directory: Path, encoded_dataset: tuple[list[str], torch.Tensor]
 ) -> None:
-    run = Run.prepare(asked(dataset, bank_directory, reference, embeddings=True), {})
+    methods = asked(dataset, bank_directory, reference).methods()
     keys, embeddings = encoded_dataset
-    expected = score_dataset(run.bank, run.methods, embeddings, keys).scores
+    expected = score_dataset(LabelBank.load(bank_directory), methods, embeddings, keys).scores
     found = good_rows(reference, ["key", *(f"score_{name}" for name in METHODS)])
     assert found["key"].to_pylist() == keys
     for name in METHODS:
@@ -65,7 +66,7 @@ def test_consensus_over_two_passes_is_that_of_the_plain_functions(
     assert abs(np.corrcoef(expected["consensus"], expected["adaneg"])[0, 1]) < 0.999
 
 
-def test_the_scan_directory_keeps_votes_and_embeddings_and_drops_the_passes(reference: Path) -> None:
+def test_the_scan_directory_keeps_votes_and_embeddings_and_drops_what_steps_hand_on(reference: Path) -> None:
     assert sorted(path.name for path in reference.iterdir()) == [
         "_SUCCESS", "consensus", "embeddings", "memory", "plan.parquet", "scan.json", "scores", "summary.json",
     ]  # fmt: skip

@@ -11,11 +11,12 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
+from ood_core.labels import LabelBank
 from ood_core.scores import score_dataset
 from pipelines.config.memory import Memory
 from pipelines.config.pools import EncodePool
 from pipelines.config.scan import Read, Scan
-from pipelines.scans.scan import Run, scan
+from pipelines.scans.scan import scan
 from pipelines.storage import Directory
 from pipelines.verify.verify import verify
 from tests.conftest import Storage
@@ -37,7 +38,7 @@ def asked(dataset: str, bank: str, output: str, **changes: Any) -> Scan:
 
 
 def scanned(chosen: Scan, options: dict[str, str] | None = None) -> dict[str, Any]:
-    return scan(Run.prepare(chosen, options or {}))
+    return scan(chosen, options or {})
 
 
 def contents(output: Path) -> dict[str, bytes]:
@@ -56,16 +57,16 @@ def reference(dataset: Path, bank_directory: Path, ray_session: None, tmp_path_f
     return output
 
 
-def test_two_passes_find_what_the_plain_functions_find(
+def test_a_scan_that_learns_finds_what_the_plain_functions_find(
     reference: Path,
     dataset: Path,
     bank_directory: Path,
     encoded_dataset: tuple[list[str], torch.Tensor],
     tmp_path: Path,
 ) -> None:
-    run = Run.prepare(asked(str(dataset), str(bank_directory), str(tmp_path)), {})
+    methods = asked(str(dataset), str(bank_directory), str(tmp_path)).methods()
     keys, embeddings = encoded_dataset
-    expected = score_dataset(run.bank, run.methods, embeddings, keys).scores
+    expected = score_dataset(LabelBank.load(bank_directory), methods, embeddings, keys).scores
     found = pq.read_table(reference / "scores").sort_by([("shard", "ascending"), ("index", "ascending")])
     good = found.filter(found["score_adaneg"].is_valid())
     assert good["key"].to_pylist() == keys
@@ -74,7 +75,7 @@ def test_two_passes_find_what_the_plain_functions_find(
     assert np.abs(expected["adaneg"] - 1.1 * expected["neglabel"]).max() > 0.01
 
 
-def test_the_scan_directory_keeps_the_memory_and_drops_the_first_pass(reference: Path) -> None:
+def test_the_scan_directory_keeps_the_memory_and_drops_what_steps_hand_on(reference: Path) -> None:
     assert sorted(path.name for path in reference.iterdir()) == [
         "_SUCCESS", "memory", "plan.parquet", "scan.json", "scores", "summary.json",
     ]  # fmt: skip

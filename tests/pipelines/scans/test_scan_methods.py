@@ -10,7 +10,7 @@ import torch
 
 from ood_core.encoders import ClipEncoder
 from ood_core.labels import LabelBank
-from ood_core.methods import GLMCM, MCM
+from ood_core.methods import GLMCM, MCM, of_images
 from ood_core.preprocessing import Preprocessing
 from ood_core.scores import ImageScorer
 from ood_core.vocabulary import CSP
@@ -18,10 +18,11 @@ from pipelines.config.model import Model
 from pipelines.config.pools import EncodePool
 from pipelines.config.scan import Scan
 from pipelines.errors import CallerError
+from pipelines.inputs.plan import plan
 from pipelines.inputs.records import records
 from pipelines.runtime.model import ModelFacts, ModelSpec
-from pipelines.scans.scan import Run, scan
-from pipelines.scans.steps import check_local_features
+from pipelines.scans.checks import check_local_features
+from pipelines.scans.scan import scan
 from pipelines.scans.workers.decode import decode
 from tests.ood_core.conftest import write_model
 
@@ -46,13 +47,13 @@ def test_a_scan_by_places_and_by_pairs_of_labels_equals_the_plain_functions(
     texts = ["cat", "dog", "horse", "hammer", "flag", "bridge"]
     bank = LabelBank(texts, ["noun"] * 6, 3, encoder.encode_texts(texts).numpy(), np.full(6, np.nan), [None] * 6)
     bank.save(tmp_path / "bank")
-    run = Run.prepare(asked(dataset, tmp_path / "bank", tmp_path / "scan", "gl-mcm", "negrefine", model=model), {})
-    assert scan(run)["statuses"]["ok"] == 27
+    chosen = asked(dataset, tmp_path / "bank", tmp_path / "scan", "gl-mcm", "negrefine", model=model)
+    assert scan(chosen)["statuses"]["ok"] == 27
     table = pq.read_table(tmp_path / "scan" / "scores").sort_by("index")
-    score = ImageScorer(bank, run.methods, encode=partial(encoder.encode_ensembles, CSP.noun))
-    (shard,) = run.plan.shards
-    for row, record in zip(table.to_pylist(), records(shard, run.config.read, {}), strict=True):
-        decoded = decode(record, encoder.preprocessing, run.config.read.max_image_pixels)
+    score = ImageScorer(bank, of_images(chosen.methods()), encode=partial(encoder.encode_ensembles, CSP.noun))
+    (shard,) = plan(chosen.input, chosen.read, {}).shards
+    for row, record in zip(table.to_pylist(), records(shard, chosen.read, {}), strict=True):
+        decoded = decode(record, encoder.preprocessing, chosen.read.max_image_pixels)
         found = [row["score_gl_mcm"], row["score_negrefine"]]
         if decoded.pixels:
             pixels = torch.frombuffer(bytearray(decoded.pixels), dtype=torch.uint8).view(1, 32, 32, 3)
@@ -65,7 +66,7 @@ def test_a_scan_by_places_and_by_pairs_of_labels_equals_the_plain_functions(
 def test_the_papers_order_is_sent_to_rescore(dataset: Path, bank_directory: Path, tmp_path: Path) -> None:
     chosen = asked(dataset, bank_directory, tmp_path / "scan", "mcm", "adaneg")
     with pytest.raises(CallerError) as refused:
-        Run.prepare(chosen.model_copy(update={"order": "sequential"}), {})
+        scan(chosen.model_copy(update={"order": "sequential"}))
     assert str(refused.value) == (
         "--order sequential is that of one process: scan with --embeddings, then `oodscan rescore --embeddings "
         f"{tmp_path}/scan/embeddings --order sequential …`"
@@ -76,11 +77,10 @@ def test_the_papers_order_is_sent_to_rescore(dataset: Path, bank_directory: Path
 def test_gl_mcm_with_a_model_without_local_features_is_refused(
     ray_session: None, dataset: Path, bank_directory: Path, tmp_path: Path
 ) -> None:
-    run = Run.prepare(asked(dataset, bank_directory, tmp_path / "scan", "gl-mcm"), {})
     with pytest.raises(
         CallerError, match="--method gl-mcm needs local features, which --model 'bundled' does not give: "
     ):
-        scan(run)
+        scan(asked(dataset, bank_directory, tmp_path / "scan", "gl-mcm"))
     assert not (tmp_path / "scan" / "scan.json").exists()
 
 

@@ -7,20 +7,21 @@ import pytest
 import torch
 
 from ood_core.labels import LabelBank
-from ood_core.methods import AdaNeg, Parameters
+from ood_core.methods import learners_of, of_images
 from ood_core.scores import score_dataset
 from pipelines.config.methods import method_parameters
 from pipelines.config.rescore import ReadEmbeddings
 from pipelines.inputs.embedding_plan import plan_embeddings
 from pipelines.inputs.plan import SCHEMA, Plan
 from pipelines.inputs.readers import row_groups
-from pipelines.memory.files import memory_of, memory_table
-from pipelines.memory.workers import CountVerdicts, LearnFromEmbeddings
-from pipelines.runtime.pools import packed, unpacked
+from pipelines.inputs.stored_embeddings import StoredEmbeddings
+from pipelines.memory.files import candidates_of, memory_table
+from pipelines.memory.workers import CountVerdicts, LearnFromEmbeddings, LearnSpec
+from pipelines.runtime.spread import as_cell, from_cells
 from pipelines.scan_directory.columns import END_OF_SHARD
 from pipelines.scan_directory.commit import Committer
-from pipelines.scans.workers.score_embeddings import Rescoring, ScoreEmbeddings
-from pipelines.scans.workers.score_sequential import ScoreInOrder
+from pipelines.scans.workers.score_embeddings import ScoreEmbeddings, ScoreEmbeddingsSpec
+from pipelines.scans.workers.score_sequential import ScoreInSequence
 from pipelines.scans.workers.texts import Texts
 from pipelines.storage import Directory
 
@@ -53,9 +54,14 @@ def planned(tmp_path: Path, images: np.ndarray) -> Plan:
     return plan_embeddings([str(tmp_path)], READ, DIM, {})
 
 
-def rescoring(bank: LabelBank, *methods: str, **given: object) -> Rescoring:
-    chosen: dict[str, Parameters] = method_parameters(methods, {key.replace("__", "."): v for key, v in given.items()})
-    return Rescoring(bank, chosen, READ, {}, Texts(None, None, {}))
+def rescoring(bank: LabelBank, *methods: str, **given: object) -> ScoreEmbeddingsSpec:
+    chosen = of_images(method_parameters(methods, {key.replace("__", "."): v for key, v in given.items()}))
+    return ScoreEmbeddingsSpec(bank, chosen, StoredEmbeddings(READ, DIM, {}), Texts(None, None, {}))
+
+
+def learning(bank: LabelBank, **given: object) -> LearnSpec:
+    learners = learners_of(method_parameters(["adaneg"], {f"adaneg.{key}": value for key, value in given.items()}))
+    return LearnSpec(bank, learners, StoredEmbeddings(READ, DIM, {}))
 
 
 def shards_of(planned: Plan) -> pa.Table:
@@ -80,7 +86,7 @@ def test_a_shard_comes_in_parts_and_is_committed_as_one(
     bank: LabelBank, planned: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at_once: int
 ) -> None:
     whole = list(ScoreEmbeddings(rescoring(bank, "mcm"))(shards_of(planned)))
-    monkeypatch.setattr(row_groups, "ROWS_AT_ONCE", at_once)
+    monkeypatch.setattr(row_groups, "ROWS_PER_BATCH", at_once)
     committed: dict[str, pa.Table] = {}
     committer = Committer(Directory(str(tmp_path / "out")), "f", lambda shard, table: committed.update({shard: table}))
     parts = list(ScoreEmbeddings(rescoring(bank, "mcm"))(shards_of(planned)))
@@ -106,7 +112,9 @@ def test_columns_of_the_input_do_not_pass_for_ours(bank: LabelBank, tmp_path: Pa
     cells = {"name": ["a"], "vector": bank.embeddings[:1].tolist(), given: ["theirs"]}
     pq.write_table(pa.table(cells), tmp_path / "a.parquet")
     read = ReadEmbeddings(key_column="name", embedding_column="vector")
-    spec = Rescoring(bank, method_parameters(["mcm"], {}), read, {}, Texts(None, None, {}))
+    spec = ScoreEmbeddingsSpec(
+        bank, of_images(method_parameters(["mcm"], {})), StoredEmbeddings(read, DIM, {}), Texts(None, None, {})
+    )
     shards = shards_of(plan_embeddings([str(tmp_path)], read, DIM, {}))
     (table,) = ScoreEmbeddings(spec)(shards)
     assert table[ours].to_pylist() == ["theirs", None]
@@ -120,9 +128,9 @@ def test_two_columns_do_not_end_under_one_name(bank: LabelBank, tmp_path: Path) 
     assert [table[name][0].as_py() for name in ("input_shard", "input_input_shard")] == ["one", "two"]
 
 
-def test_shards_in_order_are_scored_in_one_pass_and_packed(bank: LabelBank, planned: Plan, images: np.ndarray) -> None:
+def test_shards_in_sequence_are_scored_at_once_a_cell_each(bank: LabelBank, planned: Plan, images: np.ndarray) -> None:
     spec = rescoring(bank, "adaneg", adaneg__order="sequential", adaneg__batch_size=8)
-    tables = [table for cells in ScoreInOrder(spec)(shards_of(planned)) for table in unpacked(cells)]
+    tables = [table for cells in ScoreInSequence(spec)(shards_of(planned)) for table in from_cells(cells)]
     assert [len(table) for table in tables] == [21, 21, 11]
     good = np.arange(ROWS) != 25
     keys = [f"k{row}" for row in range(ROWS) if row != 25]
@@ -131,34 +139,33 @@ def test_shards_in_order_are_scored_in_one_pass_and_packed(bank: LabelBank, plan
     np.testing.assert_array_equal(found[good], expected)
 
 
-def test_a_table_is_packed_into_one_cell_and_back() -> None:
+def test_a_table_becomes_a_cell_and_comes_back() -> None:
     table = pa.table({"a": [1, None], "b": [["x"], []]})
-    (back,) = unpacked(packed(table))
+    (back,) = from_cells(as_cell(table))
     assert back.equals(table)
 
 
 def test_what_shards_offer_a_memory_is_what_all_of_them_offer(bank: LabelBank, planned: Plan) -> None:
-    learn = LearnFromEmbeddings(rescoring(bank, "adaneg", adaneg__memory_length=3, adaneg__groups=1), {})
+    learn = LearnFromEmbeddings(learning(bank, memory_length=3, groups=1), {})
     parts = list(learn(shards_of(planned)))
     assert [part["status"].to_pylist()[-1] for part in parts] == [END_OF_SHARD] * 3
     kept = [part.slice(0, len(part) - 1) for part in parts]
     assert {key for part in kept for key in part["key"].to_pylist()} <= {f"k{row}" for row in range(ROWS)} - {"k25"}
     forwards, backwards = (learn.learners["adaneg"].memory() for _ in range(2))
     for part in kept:
-        forwards.offer(memory_of(part, DIM))
+        forwards.offer(candidates_of(part, DIM))
     for part in reversed(kept):
-        backwards.offer(memory_of(part, DIM))
+        backwards.offer(candidates_of(part, DIM))
     memory = forwards.snapshot()
     assert len(memory) > 12
     assert memory_table("adaneg", memory).equals(memory_table("adaneg", backwards.snapshot()))
-    again = memory_of(memory_table("adaneg", memory), DIM)
+    again = candidates_of(memory_table("adaneg", memory), DIM)
     assert list(again.keys) == list(memory.keys)
     np.testing.assert_array_equal(again.embeddings, memory.embeddings)
 
 
 def test_verdicts_are_counted_by_shard(bank: LabelBank, planned: Plan) -> None:
-    spec = rescoring(bank, "adaneg", adaneg__adaptive_gap=True, adaneg__groups=1)
-    assert isinstance(spec.methods["adaneg"], AdaNeg)
+    spec = learning(bank, adaptive_gap=True, groups=1)
     rows = [row for part in CountVerdicts(spec, {})(shards_of(planned)) for row in part.to_pylist()]
     counted = [row for row in rows if row["status"] == "ok"]
     assert [row["method"] for row in counted] == ["adaneg"] * 3

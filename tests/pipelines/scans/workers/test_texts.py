@@ -6,14 +6,15 @@ import pyarrow.parquet as pq
 import pytest
 
 from ood_core.labels import BankInfo, LabelBank
-from ood_core.methods import InterNeg, NegRefine, Parameters
+from ood_core.methods import InterNeg, Method, NegRefine
 from ood_core.preprocessing import Preprocessing
 from pipelines.config.methods import method_parameters
 from pipelines.config.model import Model
 from pipelines.config.rescore import Rescore
 from pipelines.errors import CallerError
 from pipelines.runtime.model import ModelFacts, ModelSpec
-from pipelines.scans.workers.texts import AskedTexts, Texts, check_inversion, check_texts, read_texts
+from pipelines.scans.checks import TextSource, check_inversion, text_source
+from pipelines.scans.workers.texts import Texts, read_content, text_embeddings
 
 EMBEDDING = [[0.6, 0.8, 0.0]]
 
@@ -31,11 +32,11 @@ def pairs(tmp_path: Path) -> str:
     return str(tmp_path / "pairs.parquet")
 
 
-def asked(*methods: str, table: str | None = None, model: str | None = None, of_bank: str | None = None) -> AskedTexts:
+def asked(*methods: str, table: str | None = None, model: str | None = None, of_bank: str | None = None) -> TextSource:
     config = Rescore(
         embeddings=("e",), labels="bank", output="o", method=methods, model=Model(name=model), text_embeddings=table
     )
-    return check_texts(config, method_parameters(methods, {}), bank(of_bank), {})
+    return text_source(config, method_parameters(methods, {}), bank(of_bank), {})
 
 
 @pytest.mark.parametrize("number", [pa.float16(), pa.float32(), pa.float64()], ids=str)
@@ -45,7 +46,8 @@ def asked(*methods: str, table: str | None = None, model: str | None = None, of_
 def test_texts_are_read_from_lists_of_every_kind(tmp_path: Path, lists, number: pa.DataType) -> None:
     table = pa.table({"text": pa.array(["a"], pa.large_string()), "embedding": pa.array(EMBEDDING, lists(number))})
     pq.write_table(table, tmp_path / "t.parquet")
-    (found,) = read_texts(str(tmp_path / "t.parquet"), {}).items()
+    url = str(tmp_path / "t.parquet")
+    (found,) = text_embeddings(read_content(url, {}), url).items()
     assert found[0] == "a"
     assert found[1].dtype == np.float32
     np.testing.assert_allclose(found[1], EMBEDDING[0], atol=1e-3)
@@ -57,7 +59,7 @@ def test_stored_texts_are_looked_up_in_the_order_asked_for(pairs: str) -> None:
 
 
 def test_without_methods_that_need_texts_there_is_no_model(pairs: str) -> None:
-    assert asked("mcm", "neglabel", "adaneg", of_bank="ViT-B-32") == AskedTexts()
+    assert asked("mcm", "neglabel", "adaneg", of_bank="ViT-B-32") == TextSource()
 
 
 def test_the_model_is_the_one_asked_for_or_else_the_banks() -> None:
@@ -85,12 +87,12 @@ def test_another_table_has_another_hash(pairs: str) -> None:
 
 def test_who_inverts_no_images_needs_no_model() -> None:
     config = Rescore(embeddings=("e",), labels="bank", output="o", method=("interneg",))
-    without: dict[str, Parameters] = {"interneg": InterNeg(max_inversions=0)}
-    assert check_texts(config, without, bank(), {}) == AskedTexts()
+    without: dict[str, Method] = {"interneg": InterNeg(max_inversions=0)}
+    assert text_source(config, without, bank(), {}) == TextSource()
     with pytest.raises(
         CallerError, match="--method interneg needs a text encoder: give --model, .*interneg.max_inversions=0"
     ):
-        check_texts(config, {"interneg": InterNeg()}, bank(), {})
+        text_source(config, {"interneg": InterNeg()}, bank(), {})
 
 
 def test_a_model_that_cannot_invert_images_is_refused_where_that_is_asked_for() -> None:

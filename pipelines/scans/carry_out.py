@@ -1,0 +1,71 @@
+"""The one way in which scans and rescorings run: begin or resume, go through the steps, finish."""
+
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Any
+
+from pipelines.consensus.summary import consensus_summary
+from pipelines.memory.summary import learned_summary
+from pipelines.runtime.progress import Say
+from pipelines.scan_directory.finish import finish, tally_of
+from pipelines.scan_directory.identity import begin, check_unchanged, fingerprint
+from pipelines.scan_directory.layout import ENCODED, SCORED, SUCCESS_FILE, committed
+from pipelines.scan_directory.new_scan import check_not_read, clear
+from pipelines.scan_directory.run import Run
+from pipelines.scan_directory.summary import Clock
+from pipelines.scans.request import Request
+from pipelines.scans.step import run_steps
+
+if TYPE_CHECKING:
+    from pipelines.runtime.cluster import Cluster
+    from pipelines.scans.placement import Placement
+
+Place = Callable[[Request, "Cluster"], "Placement"]
+"""Places a request on a cluster. Raises CallerError for mistakes that only workers can find."""
+
+
+def carry_out(request: Request, place: Place, address: str | None, say: Say, new_scan: bool) -> dict[str, Any]:
+    """Scores what is not committed yet, and returns the summary of the whole, as in `summary.json`.
+
+    `new_scan`: what an earlier scan has left in the directory is removed, once every check has passed. Raises
+    CallerError for mistakes that only workers can find.
+    """
+    started = time.time()
+    shards, output = request.plan.shards, request.output
+    done = set() if new_scan else committed(output) & {shard.id for shard in shards}
+    remaining = [shard for shard in shards if shard.id not in done]
+    say(f"{len(shards)} shards planned, {len(done)} already committed")
+    tally = tally_of(output, done, request.methods)
+    performance: dict[str, Any] = {"images": 0}
+    if new_scan:
+        check_not_read(output, request.reads())
+    if remaining:
+        from pipelines.runtime.cluster import cluster
+        from pipelines.scans.steps import steps_of
+
+        with cluster(address) as found, ExitStack() as opened:
+            placement = place(request, found)
+            known = _begin(request, placement, new_scan)
+            clock = Clock(started, {name: pool.columns for name, pool in placement.timed.items()})
+            run, before = Run(output, known, shards, tally, clock, say), tally.records
+            told = run_steps(steps_of(request, placement, run, opened), remaining)
+            workers = {name: pool.workers for name, pool in placement.timed.items()}
+            performance = clock.described(time.time(), workers) | {"images": tally.records - before} | told
+    learned = learned_summary(output, request.methods, request.config.memory, request.bank)
+    learned |= consensus_summary(output, request.methods)
+    summary = finish(output, request.plan, request.config.max_bad_fraction, tally, performance, learned)
+    for folder in (ENCODED, SCORED):
+        output.remove(folder)
+    return summary
+
+
+def _begin(request: Request, placement: "Placement", new_scan: bool) -> str:
+    """Records the scan in its directory, unless an earlier run has, and returns its fingerprint."""
+    identity = {**request.identity(), **placement.identity}
+    if new_scan:
+        clear(request.output)
+    if not check_unchanged(request.output, identity, request.plan):
+        begin(request.output, request.config, identity, request.plan)
+    request.output.remove(SUCCESS_FILE)
+    return fingerprint(identity)

@@ -1,0 +1,85 @@
+"""A rescoring on a cluster: its pool of scorers, and a model where texts are encoded."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from pipelines.config.pools import EncodePool, ScorePool
+from pipelines.config.rescore import Rescore
+from pipelines.inputs.label_bank import check_bank_fits, noun_templates
+from pipelines.inputs.stored_embeddings import StoredEmbeddings
+from pipelines.memory.orders import has_sequential
+from pipelines.runtime.cluster import Cluster
+from pipelines.runtime.model import ModelSpec, device_of, model_facts, model_spec
+from pipelines.runtime.pools import fit_scorers
+from pipelines.scan_directory.identity import model_identity
+from pipelines.scan_directory.run import Run
+from pipelines.scans.checks import TextSource, check_inversion
+from pipelines.scans.placement import FirstStep, TimedPool
+from pipelines.scans.request import Request
+from pipelines.scans.score_embeddings import ScoreEmbeddingsStep
+from pipelines.scans.step import Step
+from pipelines.scans.workers.score_embeddings import ScoreEmbeddingsSpec
+from pipelines.scans.workers.texts import Texts
+
+
+@dataclass(frozen=True)
+class EmbeddingPlacement:
+    """A rescoring on a cluster (see `Placement`). Embeddings are read where they lie, and not kept again."""
+
+    request: Request
+    config: Rescore
+    device: str
+    model: ModelSpec | None
+    score_pool: ScorePool
+    identity: Mapping[str, Any]
+
+    kept = None
+
+    @property
+    def timed(self) -> Mapping[str, TimedPool]:
+        return {"score": TimedPool(self.score_pool.workers or 1, ("read_s", "score_s"))}
+
+    @property
+    def embeddings(self) -> StoredEmbeddings:
+        return StoredEmbeddings(self.config.read, self.request.bank.dim, self.request.options)
+
+    def first_step(self, run: Run, first: FirstStep) -> Step:
+        """Scores the embeddings by the methods that need no other image, or by all in sequential order."""
+        memory = first.memory
+        if first.keeper and memory.memory and memory.memory.streaming:
+            memory = replace(memory, batch_size=min(chosen.batch_size for chosen in first.keeper.learners.values()))
+        table = self.request.planned.texts.table if self.request.planned.texts else None
+        texts = Texts(self.model, table, self.request.options, noun_templates(self.request.bank))
+        spec = ScoreEmbeddingsSpec(
+            bank=self.request.bank,
+            methods=first.methods,
+            embeddings=self.embeddings,
+            texts=texts,
+            device=self.device,
+            threads=self.score_pool.threads,
+            memory=memory,
+        )
+        sequential = has_sequential(first.methods)
+        return ScoreEmbeddingsStep(run, spec, self.score_pool, first.folder, sequential, first.keeper)
+
+
+def place_embeddings(request: Request, found: Cluster) -> EmbeddingPlacement:
+    """Raises CallerError if the pool does not fit the cluster, or a model not the label bank or the methods."""
+    config, texts = request.config, request.planned.texts or TextSource()
+    if not isinstance(config, Rescore):
+        raise TypeError("embeddings are rescored, not scanned")
+    device = device_of(config.model, found)
+    pool = fit_scorers(config.score, device, found)
+    identity: dict[str, Any] = {"device": device}
+    model: ModelSpec | None = None
+    if texts.model is not None:
+        model = model_spec(texts.model, EncodePool(threads=pool.threads), found)
+        facts = model_facts(model)
+        check_bank_fits(request.bank, config.labels, model, facts)
+        check_inversion(request.methods, model, facts)
+        model = replace(model, weights=facts.weights)
+        identity |= model_identity(model, facts)
+    if request.initial:
+        request.initial.check_weights(model.weights if model else request.bank.info.weights)
+    return EmbeddingPlacement(request, config, device, model, pool, identity)

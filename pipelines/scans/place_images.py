@@ -1,0 +1,92 @@
+"""A scan of images on a cluster: the model, and the two pools of its first step."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from ood_core.methods import learners_of
+from pipelines.config.pools import EncodePool, Pool, ScorePool
+from pipelines.config.scan import Scan
+from pipelines.inputs.label_bank import check_bank_fits
+from pipelines.runtime.cluster import Cluster
+from pipelines.runtime.model import ModelFacts, ModelSpec, model_facts, model_spec
+from pipelines.runtime.pools import fit_encoders_and_decoders, fit_scorers
+from pipelines.scan_directory.encoded import EncodedEmbeddings
+from pipelines.scan_directory.identity import model_identity
+from pipelines.scan_directory.layout import ENCODED
+from pipelines.scan_directory.run import Run
+from pipelines.scans.checks import check_inversion, check_local_features
+from pipelines.scans.encode_images import EncodeImagesStep
+from pipelines.scans.placement import FirstStep, TimedPool
+from pipelines.scans.request import Request
+from pipelines.scans.step import Step
+from pipelines.scans.workers.encode import ScoreSpec
+
+
+@dataclass(frozen=True)
+class ImagePlacement:
+    """A scan of images on a cluster (see `Placement`)."""
+
+    request: Request
+    config: Scan
+    model: ModelSpec
+    facts: ModelFacts
+    encode_pool: EncodePool
+    decode_pool: Pool
+    score_pool: ScorePool
+
+    @property
+    def device(self) -> str:
+        return self.model.device
+
+    @property
+    def identity(self) -> Mapping[str, Any]:
+        return model_identity(self.model, self.facts)
+
+    @property
+    def timed(self) -> Mapping[str, TimedPool]:
+        return {
+            "decode": TimedPool(self.decode_pool.workers or 0, ("read_s", "decode_s")),
+            "encode": TimedPool(self.encode_pool.workers or 0, ("encode_s", "score_s")),
+        }
+
+    @property
+    def embeddings(self) -> EncodedEmbeddings:
+        return EncodedEmbeddings(self.request.output, self.request.bank.dim)
+
+    @property
+    def kept(self) -> str | None:
+        return "float16" if self.config.embeddings else None
+
+    def first_step(self, run: Run, first: FirstStep) -> Step:
+        """Encodes the images. Later steps see their embeddings in full precision."""
+        kept = "float32" if first.folder == ENCODED else "float16" if self.config.embeddings else None
+        return EncodeImagesStep(
+            run_of=run,
+            read=self.config.read,
+            options=self.request.options,
+            preprocessing=self.facts.preprocessing,
+            model=self.model,
+            score=ScoreSpec(self.request.bank, first.methods, kept, first.memory),
+            decode_pool=self.decode_pool,
+            encode_pool=self.encode_pool,
+            folder=first.folder,
+            keeper=first.keeper,
+        )
+
+
+def place_images(request: Request, found: Cluster) -> ImagePlacement:
+    """Raises CallerError if the pools do not fit the cluster, or the model not the label bank or the methods."""
+    config = request.config
+    if not isinstance(config, Scan):
+        raise TypeError("images are scanned, not rescored")
+    model = model_spec(config.model, config.encode, found)
+    encode, decode = fit_encoders_and_decoders(config.encode, config.decode, model.device, found)
+    score = fit_scorers(ScorePool(threads=encode.threads, gpus=encode.gpus), model.device, found)
+    facts = model_facts(model)
+    check_bank_fits(request.bank, config.labels, model, facts)
+    check_local_features(request.methods, model, facts)
+    check_inversion(learners_of(request.methods), model, facts)
+    if request.initial:
+        request.initial.check_weights(facts.weights)
+    return ImagePlacement(request, config, replace(model, weights=facts.weights), facts, encode, decode, score)

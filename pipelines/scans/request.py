@@ -1,0 +1,87 @@
+"""A scan or rescoring as it was asked for, and every mistake in it that needs no worker to find."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from ood_core.labels import LabelBank
+from ood_core.methods import Method
+from pipelines.config.rescore import Rescore
+from pipelines.config.scan import Scan
+from pipelines.consensus.checks import check_base
+from pipelines.inputs.label_bank import check_negatives, load_bank
+from pipelines.inputs.plan import Plan
+from pipelines.memory.initial import InitialMemory, initial_memory
+from pipelines.memory.orders import check_orders
+from pipelines.scan_directory.identity import asked_for, check_unchanged
+from pipelines.scans.checks import TextSource
+from pipelines.storage import Directory
+
+
+@dataclass(frozen=True)
+class Planned:
+    """What is to be read. `config`: with everything decided that the label bank decides; `texts`: of a rescoring."""
+
+    config: Scan | Rescore
+    plan: Plan
+    texts: TextSource | None = None
+
+
+PlanInput = Callable[[Any, Mapping[str, Method], LabelBank, Mapping[str, Any]], Planned]
+"""Plans the input from configuration, methods, label bank and storage options. Raises CallerError for mistakes."""
+
+
+@dataclass(frozen=True)
+class Request:
+    """A scan or rescoring as asked for. `options`: of remote file systems; `initial`: the memory it begins with."""
+
+    planned: Planned
+    options: Mapping[str, Any] = field(repr=False)
+    methods: Mapping[str, Method]
+    bank: LabelBank
+    output: Directory
+    initial: InitialMemory | None
+
+    @classmethod
+    def prepare(
+        cls, config: Scan | Rescore, options: Mapping[str, Any], plan_input: PlanInput, new_scan: bool
+    ) -> "Request":
+        """Raises CallerError for whatever the caller has to mend. Removes nothing, `new_scan` or not."""
+        methods = config.methods()
+        bank = load_bank(Directory(config.labels, options))
+        check_negatives(methods, bank, config.labels)
+        check_orders(methods)
+        check_base(methods)
+        initial = initial_memory(config.memory, methods, bank, options)
+        planned = plan_input(config, methods, bank, options)
+        output = Directory(config.output, options)
+        output.check_writable("--output")
+        request = cls(planned, options, methods, bank, output, initial)
+        if not new_scan:
+            check_unchanged(output, request.identity(), request.plan)
+        return request
+
+    @property
+    def config(self) -> Scan | Rescore:
+        return self.planned.config
+
+    @property
+    def plan(self) -> Plan:
+        return self.planned.plan
+
+    def identity(self) -> dict[str, Any]:
+        """What the rows depend on, as far as it is known before a worker is asked."""
+        known = asked_for(self.config, self.methods, self.bank.content_hash(), self.plan)
+        texts = {"text_embeddings": self.planned.texts.table_hash} if self.planned.texts else {}
+        return known | texts | {"memory": self.initial.hash if self.initial else None}
+
+    def reads(self) -> dict[str, list[str]]:
+        """The URLs that are read, by the option that names them."""
+        config, texts = self.config, self.planned.texts
+        option = "--input" if isinstance(config, Scan) else "--embeddings"
+        found = {option: [url for shard in self.plan.shards for url in shard.urls], "--labels": [config.labels]}
+        if config.memory.uri:
+            found["--memory"] = [config.memory.uri]
+        if texts and texts.table:
+            found["--text-embeddings"] = [texts.table]
+        return found

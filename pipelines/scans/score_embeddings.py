@@ -1,0 +1,59 @@
+"""The first step of a rescoring: score stored embeddings, in a pool of Ray actors that read them."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pyarrow as pa
+
+from pipelines.config.pools import ScorePool
+from pipelines.inputs.plan import Shard, blocks_of
+from pipelines.memory.keeper import Keeper
+from pipelines.runtime.spread import from_cells, over_actors
+from pipelines.scan_directory.run import Run
+from pipelines.scans.step import missing
+from pipelines.scans.workers.score_embeddings import ScoreEmbeddings, ScoreEmbeddingsSpec
+from pipelines.scans.workers.score_sequential import ScoreInSequence
+
+
+@dataclass(frozen=True)
+class ScoreEmbeddingsStep:
+    """Commits to `folder` the rows of stored embeddings with the scores that need no other image.
+
+    In `sequential` order with all scores: one worker goes over every planned shard, whatever is committed, since scores
+    depend on it. `keeper`: of the memory that workers offer images to, if they do.
+    """
+
+    run_of: Run
+    spec: ScoreEmbeddingsSpec
+    pool: ScorePool
+    folder: str
+    sequential: bool = False
+    keeper: Keeper | None = None
+
+    name = "encode"
+    needs = ()
+
+    def reads(self, shards: Sequence[Shard]) -> list[Shard]:  # noqa: ARG002
+        """None: no step comes before."""
+        return []
+
+    def run(self, shards: Sequence[Shard]) -> dict[str, Any]:
+        """Commits the shards that are not committed yet."""
+        due = missing(self.run_of.output, self.folder, shards)
+        committer = self.run_of.committer(self.folder, due)
+        committer.done |= {shard.id for shard in self.run_of.shards} - {shard.id for shard in due}
+        if self.keeper:
+            self.keeper.begin(due)
+            committer.on_offers = self.keeper.commit
+        for rows in self._tables(due):
+            committer.add(rows)
+        committer.check_complete(shard.id for shard in due)
+        return self.keeper.ended(self.run_of.clock.images) if self.keeper else {}
+
+    def _tables(self, shards: Sequence[Shard]) -> Iterator[pa.Table]:
+        if not self.sequential:
+            yield from over_actors(self.pool, blocks_of([[shard] for shard in shards]), ScoreEmbeddings, (self.spec,))
+        elif shards:
+            for cells in over_actors(self.pool, blocks_of([self.run_of.shards]), ScoreInSequence, (self.spec,)):
+                yield from from_cells(cells)

@@ -1,0 +1,53 @@
+"""The score step: the methods that have learned from the whole input score the rows that the first step encoded."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import ray
+
+from pipelines.config.pools import ScorePool
+from pipelines.inputs.plan import Shard, blocks_of
+from pipelines.memory.files import MemoryFiles
+from pipelines.memory.learned import learned_memories
+from pipelines.memory.scoring import MemoryUse
+from pipelines.runtime.spread import over_actors
+from pipelines.scan_directory.layout import ENCODED, MEMORY
+from pipelines.scan_directory.run import Run
+from pipelines.scans.step import missing
+from pipelines.scans.workers.score_learned import ScoreLearned, ScoreLearnedSpec
+
+
+@dataclass(frozen=True)
+class ScoreLearnedStep:
+    """Commits to `folder` the encoded rows with the scores of the methods that learn, against the whole memory."""
+
+    run_of: Run
+    spec: ScoreLearnedSpec
+    pool: ScorePool
+    folder: str
+
+    name = "score"
+    needs = (ENCODED, MEMORY)
+
+    def reads(self, shards: Sequence[Shard]) -> list[Shard]:
+        """The shards that are not committed yet."""
+        return missing(self.run_of.output, self.folder, shards)
+
+    def run(self, shards: Sequence[Shard]) -> dict[str, Any]:
+        """Commits the shards that are not committed yet."""
+        due = self.reads(shards)
+        committer = self.run_of.committer(self.folder, due)
+        if due:
+            for rows in over_actors(self.pool, blocks_of([[shard] for shard in due]), ScoreLearned, (self._spec(),)):
+                committer.add(rows)
+        committer.check_complete(shard.id for shard in due)
+        return {}
+
+    def _spec(self) -> ScoreLearnedSpec:
+        """What workers need, with what the methods have learned, which Ray holds once for all of them."""
+        files = MemoryFiles(self.run_of.output, self.run_of.fingerprint, self.spec.bank.dim)
+        learned = learned_memories(files, self.spec.learners, (shard.id for shard in self.run_of.shards))
+        if learned is None:
+            raise RuntimeError(f"{MEMORY}/ does not hold what {', '.join(self.spec.learners)} should have learned")
+        return replace(self.spec, memory=MemoryUse(ray.put(learned), len(self.run_of.shards)))
