@@ -25,7 +25,7 @@ from ood_core.labels.density import mean_log_distance
 from ood_core.labels.ranking import rank
 from ood_core.labels.selection import keep_lowest
 from ood_core.memory.inversion import Inverter
-from ood_core.methods import InterNeg, Method
+from ood_core.methods import ImageMethod, InterNeg
 from ood_core.scores import score_dataset
 from ood_core.vocabulary import CSP, WORDNET_FILES, id_labels, superclass_phrase, wordnet_corpus
 from pipelines.label_banks.corpus import PARTS
@@ -76,7 +76,7 @@ class Drawings:
         demo = id_labels(DEMO_LABELS.read_bytes()) if ID_SUBJECT in subjects else []
         return sorted({*demo, *subjects, *(noun for found in named for noun in found)})
 
-    def scores(self, bank: LabelBank, method: str, parameters: Method, places: np.ndarray) -> np.ndarray:
+    def scores(self, bank: LabelBank, method: str, parameters: ImageMethod, places: np.ndarray) -> np.ndarray:
         """The base method's log-odds. Those of what learns depend on which pictures are scored together."""
         asked, images, keys = {method: parameters}, self.embeddings[places], [self.keys[place] for place in places]
         encode = partial(self.encoder.encode_ensembles, CSP.noun)

@@ -22,7 +22,7 @@ from infra.demo_model.shards import ID_SUBJECT
 from ood_core.encoders import ClipEncoder
 from ood_core.labels import LabelBank
 from ood_core.memory.inversion import Inverter
-from ood_core.methods import MCM, AdaNeg, Consensus, Debiased, InterNeg, NegLabel, NegRefine, Parameters
+from ood_core.methods import MCM, AdaNeg, Consensus, Debiased, InterNeg, Method, NegLabel, NegRefine
 from ood_core.metrics import auroc, metrics
 from ood_core.scores import score_dataset
 from ood_core.vocabulary import CSP
@@ -32,14 +32,14 @@ from pipelines.config.memory import Memory
 from pipelines.config.pools import ScorePool
 from pipelines.config.rescore import ReadEmbeddings, Rescore
 from pipelines.label_banks.build import build
-from pipelines.label_banks.request import Build
+from pipelines.label_banks.request import LabelBankRequest
 from pipelines.runtime.cluster import cluster
-from pipelines.scans.rescore import Run, rescore
+from pipelines.scans.rescore import rescore
 
 SEED = 0
 RESAMPLES = 2000
 Scores = Mapping[str, np.ndarray]
-METHODS: Mapping[str, tuple[str, str, Parameters]] = {
+METHODS: Mapping[str, tuple[str, str, Method]] = {
     "MCM, temperature 1": ("neglabel", "mcm", MCM(1.0)),
     "MCM, temperature 0.01": ("neglabel", "mcm", MCM(0.01)),
     "NegLabel": ("neglabel", "neglabel", NegLabel()),
@@ -104,7 +104,7 @@ def _banks(demo: Path) -> dict[str, LabelBank]:
                 "judge": judge,
                 "model": {"name": f"local-dir:{(demo / 'model').absolute()}"},
             }
-            banks[name] = build(Build.prepare(load(LabelsBuild, None, settings), {}))
+            banks[name] = build(LabelBankRequest.prepare(load(LabelsBuild, None, settings), {}))
     return banks
 
 
@@ -150,7 +150,7 @@ def streamed(bank: LabelBank, parameters: AdaNeg, images: torch.Tensor) -> np.nd
             read=ReadEmbeddings(rows_per_shard=64),
             score=ScorePool(workers=2, cpus=0.5),
         )
-        rescore(Run.prepare(chosen, {}))
+        rescore(chosen)
         return pq.read_table(f"{folder}/scan/scores").sort_by("key")["score_adaneg"].to_numpy()
 
 

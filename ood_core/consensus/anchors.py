@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float32, UInt64
 
-from ood_core.methods import MIN_ANCHORS, Consensus
+from ood_core.methods.consensus import MIN_ANCHORS, Consensus
 
 MOST_IMAGES, ROOM = 2**17, 1.05
 """Of the sample, and how many times as many are looked at, so that there are enough."""

@@ -10,11 +10,9 @@ from ood_core.scores.interneg import InterNegScorer
 from ood_core.scores.mcm import MCMScorer, mcm
 from ood_core.scores.neglabel import NegLabelScorer, neglabel
 from ood_core.scores.negrefine import NegRefineScorer, multi_matching
-from ood_core.scores.scorers import LEARNERS, SCORERS, Learner, Scorer
+from ood_core.scores.scorer import Learner, Scorer
 
 __all__ = [
-    "LEARNERS",
-    "SCORERS",
     "AdaNegScorer",
     "DebiasedScorer",
     "GLMCMScorer",

@@ -1,7 +1,8 @@
 """AdaNeg: proxies that adapt to the images seen (NeurIPS 2024, arXiv 2410.20149; METHODS.md §7)."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
+import numpy as np
 import torch
 from jaxtyping import Float, Float64, Int
 from torch import Tensor
@@ -9,10 +10,9 @@ from torch import Tensor
 from ood_core.memory import Candidates, MemoryBank, Offers
 from ood_core.memory.gap import RecentVerdicts, Thresholds
 from ood_core.memory.proxies import Remembered, SampleProxies, task_proxies
-from ood_core.memory.rows import adaneg_capacities
-from ood_core.methods import AdaNeg
 from ood_core.numerics import BLOCK, Columns, Exponentials, Groups, blocks, grouped_negative_mass, log_sum
 from ood_core.scores.batch import ImageBatch, Labels, image_batches
+from ood_core.scores.scorer import Invert, Scorer
 
 ENTROPIES_AT_ONCE = 8
 
@@ -30,12 +30,14 @@ class AdaNegScorer:
     """The score against a given memory (`learned`); without one, every proxy is its label's text.
 
     Only rows that hold images have proxies of their own, so only their terms are taken out of the sums of the static
-    score, and others put in.
+    score, and others put in. `static_weight` is λ. `beta`: how sharply an image picks among the images of a row; None:
+    a row has one proxy for all images.
     """
 
-    def __init__(self, parameters: AdaNeg, labels: Labels, learned: Candidates | None = None) -> None:
-        self.groups = labels.groups(parameters.groups)
-        self.parameters, self.static_weight = parameters, parameters.weight_of_static
+    def __init__(
+        self, labels: Labels, learned: Candidates | None, groups: int, static_weight: float, beta: float | None
+    ) -> None:
+        self.groups, self.static_weight, self.beta = labels.groups(groups), static_weight, beta
         self.temperature, ids = labels.temperature, labels.id_count
         memory = learned or Candidates.none(labels.dim)
         self.remembered = Remembered.of(memory, labels.embeddings[labels.indices.argsort()])
@@ -43,7 +45,7 @@ class AdaNegScorer:
         kept = labels.embeddings.new_ones(len(labels.embeddings)).index_fill(0, places, 0.0)
         self.kept_id, self.kept_negative = kept[:ids], kept[ids:]
         self.members = Columns(_members(places, ids, self.groups, labels))
-        if parameters.proxies == "task":
+        if beta is None:
             self.proxies = Columns(task_proxies(self.remembered))
         else:
             self.samples = SampleProxies.of(self.remembered)
@@ -62,9 +64,9 @@ class AdaNegScorer:
         return grouped_negative_mass(log_sum(of_id, changed[:, 0]), log_sum(of_groups, changed[:, 1:]))
 
     def _proxy_cosines(self, images: Float[Tensor, "images dim"]) -> Float[Tensor, "images rows"]:
-        if self.parameters.proxies == "task":
+        if self.beta is None:
             return self.proxies.products(images)
-        return self.samples.cosines(images, self.parameters.beta)
+        return self.samples.cosines(images, self.beta)
 
 
 def _members(
@@ -79,19 +81,24 @@ def _members(
 
 
 class AdaNegLearner:
-    """Which images join the memory: those whose static score is confident, in the row of their nearest label."""
+    """Which images join the memory: those whose static score is confident, in the row of their nearest label.
 
-    def __init__(self, parameters: AdaNeg, labels: Labels) -> None:
-        self.groups = labels.groups(parameters.groups)
-        self.parameters = parameters
-        self.labels = labels
-        self.fixed = Thresholds.fixed(parameters.threshold, parameters.gap)
+    Each label's row keeps `images_per_label` images. `threshold` and `gap` are γ and g; with `adaptive_gap` the
+    thresholds follow the share of ID among the confident verdicts.
+    """
+
+    def __init__(
+        self, labels: Labels, groups: int, images_per_label: int, threshold: float, gap: float, *, adaptive_gap: bool
+    ) -> None:
+        self.groups = labels.groups(groups)
+        self.labels, self.images_per_label = labels, images_per_label
+        self.threshold, self.gap, self.adaptive_gap = threshold, gap, adaptive_gap
+        self.fixed = Thresholds.fixed(threshold, gap)
         self.thresholds = self.fixed
-        self.needs_verdicts = parameters.adaptive_gap
 
     def memory(self) -> MemoryBank:
-        """An empty one: a row a label, in the bank's order."""
-        return MemoryBank(adaneg_capacities(self.parameters, len(self.labels.embeddings)), self.labels.dim)
+        """An empty memory with a row for each label, in the bank's order."""
+        return MemoryBank(np.full(len(self.labels.embeddings), self.images_per_label), self.labels.dim)
 
     def verdicts(self, batch: ImageBatch, count: int) -> list[bool]:
         """The confident ones of the first `count` images, true for ID."""
@@ -100,11 +107,11 @@ class AdaNegLearner:
 
     def adapt(self, positive_fraction: float) -> None:
         """Sets the thresholds by the share of ID among the confident verdicts."""
-        if self.parameters.adaptive_gap:
-            self.thresholds = Thresholds.adapted(self.parameters.threshold, self.parameters.gap, positive_fraction)
+        if self.adaptive_gap:
+            self.thresholds = Thresholds.adapted(self.threshold, self.gap, positive_fraction)
 
     def offers(self, batch: ImageBatch, count: int) -> Offers:
-        """Of the block's first images, as many as `count`."""
+        """The confident ones of the first `count` images; their priority is the entropy over that side's labels."""
         scores = (1.0 - batch.negative_mass(self.groups))[:count]
         positive = (scores > self.thresholds.positive).nonzero()[:, 0]
         negative = (scores < self.thresholds.negative).nonzero()[:, 0]
@@ -123,14 +130,20 @@ class AdaNegLearner:
             embeddings=batch.embeddings[chosen].cpu().numpy(),
         )
 
+    def conclude(self, memory: Candidates, invert: Invert | None) -> Candidates:  # noqa: ARG002
+        """The memory itself."""
+        return memory
+
 
 class SequentialAdaNeg:
-    """The authors' own order: batch by batch, the memory learns from a batch and then scores it."""
+    """The authors' own order: batch by batch, the memory learns from a batch and then scores it.
 
-    def __init__(self, parameters: AdaNeg, labels: Labels) -> None:
-        self.parameters, self.labels = parameters, labels
-        self.learner = AdaNegLearner(parameters, labels)
-        self.memory = self.learner.memory()
+    `scorer`: from what is remembered to what scores.
+    """
+
+    def __init__(self, labels: Labels, learner: AdaNegLearner, scorer: Callable[[Candidates], Scorer]) -> None:
+        self.labels, self.learner, self.scorer = labels, learner, scorer
+        self.memory = learner.memory()
         self.recent = RecentVerdicts()
 
     def __call__(self, embeddings: Float[Tensor, "images dim"], keys: Sequence[str]) -> Float64[Tensor, " images"]:
@@ -140,5 +153,5 @@ class SequentialAdaNeg:
         self.learner.adapt(self.recent.positive_fraction)
         for number, (batch, count) in enumerate(batches):
             self.memory.offer(self.learner.offers(batch, count).named(keys[number * BLOCK :]))
-        scorer = AdaNegScorer(self.parameters, self.labels, self.memory.snapshot())
+        scorer = self.scorer(self.memory.snapshot())
         return torch.cat([scorer(batch)[:count] for batch, count in batches])

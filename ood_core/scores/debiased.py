@@ -6,7 +6,6 @@ import torch
 from jaxtyping import Float64
 from torch import Tensor
 
-from ood_core.methods import Debiased
 from ood_core.scores.batch import ImageBatch, Labels
 
 
@@ -31,9 +30,10 @@ def debiased(
 
 
 class DebiasedScorer:
-    def __init__(self, parameters: Debiased, labels: Labels) -> None:
-        self.groups = labels.groups(parameters.groups)
-        self.true_negative_fraction = parameters.true_negative_fraction
+    """Scores images by debiased negative mining. Raises ValueError if there are no negative labels."""
+
+    def __init__(self, labels: Labels, groups: int, true_negative_fraction: float) -> None:
+        self.groups, self.true_negative_fraction = labels.groups(groups), true_negative_fraction
 
     def __call__(self, batch: ImageBatch) -> Float64[Tensor, " images"]:
         per_group = self.groups.per_group

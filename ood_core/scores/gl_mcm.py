@@ -4,7 +4,6 @@ import torch
 from jaxtyping import Float, Float64
 from torch import Tensor
 
-from ood_core.methods import GLMCM
 from ood_core.numerics import Columns, mass_outside_maximum
 from ood_core.scores.batch import ImageBatch, Labels
 from ood_core.scores.mcm import mcm
@@ -21,17 +20,18 @@ def local_mcm(
 
 
 class GLMCMScorer:
-    def __init__(self, parameters: GLMCM, labels: Labels) -> None:
-        self.parameters, self.id_labels = parameters, Columns(labels.id)
+    """MCM of the image plus `local_weight` times MCM of its best place. Raises ValueError without local features."""
+
+    def __init__(self, labels: Labels, temperature: float, local_weight: float) -> None:
+        self.temperature, self.local_weight, self.id_labels = temperature, local_weight, Columns(labels.id)
 
     def __call__(self, batch: ImageBatch) -> Float64[Tensor, " images"]:
         if batch.local is None:
             raise ValueError("gl-mcm needs local features, which come from the images themselves")
-        temperature, weight = self.parameters.temperature, self.parameters.local_weight
         # A place has a cosine to every label: of a whole block they would take gigabytes.
-        local = [self._best_place(images, temperature) for images in batch.local.split(IMAGES_AT_ONCE)]
-        return mcm(batch.id_cosines, temperature) + weight * torch.cat(local)
+        local = [self._best_place(images) for images in batch.local.split(IMAGES_AT_ONCE)]
+        return mcm(batch.id_cosines, self.temperature) + self.local_weight * torch.cat(local)
 
-    def _best_place(self, local: Float[Tensor, "images places dim"], temperature: float) -> Float64[Tensor, " images"]:
+    def _best_place(self, local: Float[Tensor, "images places dim"]) -> Float64[Tensor, " images"]:
         images, places, _ = local.shape
-        return local_mcm(self.id_labels.products(local.flatten(0, 1)).view(images, places, -1), temperature)
+        return local_mcm(self.id_labels.products(local.flatten(0, 1)).view(images, places, -1), self.temperature)

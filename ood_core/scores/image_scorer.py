@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
@@ -11,9 +10,8 @@ from torch import Tensor
 
 from ood_core.labels import LabelBank
 from ood_core.memory import Candidates
-from ood_core.methods import Parameters
+from ood_core.methods.method import ImageMethod
 from ood_core.scores.batch import EncodeWords, ImageBatch, Labels, image_batches
-from ood_core.scores.scorers import LEARNERS, SCORERS, Scorer
 
 
 @dataclass(frozen=True)
@@ -55,25 +53,22 @@ class ImageScorer:
     def __init__(
         self,
         bank: LabelBank,
-        methods: Mapping[str, Parameters],
+        methods: Mapping[str, ImageMethod],
         device: str = "cpu",
         encode: EncodeWords | None = None,
         learned: Mapping[str, Candidates] | None = None,
     ) -> None:
         self.labels = Labels.of(bank, device, encode)
-        self.scorers = {
-            name: make_scorer(name, parameters, self.labels, (learned or {}).get(name))
-            for name, parameters in methods.items()
-        }
+        self.scorers = {name: chosen.scorer(self.labels, (learned or {}).get(name)) for name, chosen in methods.items()}
 
     def __call__(
         self, embeddings: Float[Tensor, "images dim"], local: Float[Tensor, "images places dim"] | None = None
     ) -> ImageScores:
         return self.scores(image_batches(embeddings, self.labels, local))
 
-    def learn(self, name: str, parameters: Parameters, learned: Candidates) -> None:
+    def learn(self, name: str, chosen: ImageMethod, learned: Candidates) -> None:
         """From now on the method scores by what was learned."""
-        self.scorers[name] = make_scorer(name, parameters, self.labels, learned)
+        self.scorers[name] = chosen.scorer(self.labels, learned)
 
     @torch.inference_mode()
     def scores(self, batches: Iterable[tuple[ImageBatch, int]]) -> ImageScores:
@@ -98,10 +93,3 @@ class ImageScorer:
 
     def _empty(self) -> list[np.ndarray]:
         return [np.empty(0, np.int64), np.empty(0), np.empty(0, np.int64), *(np.empty(0) for _ in self.scorers)]
-
-
-def make_scorer(name: str, parameters: Any, labels: Labels, learned: Candidates | None = None) -> Scorer:
-    """The method's scorer, with what it has learned."""
-    if name in LEARNERS:
-        return SCORERS[name](parameters, labels, learned)  # pyright: ignore[reportCallIssue]
-    return SCORERS[name](parameters, labels)

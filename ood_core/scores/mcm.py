@@ -3,9 +3,8 @@
 from jaxtyping import Float, Float64
 from torch import Tensor
 
-from ood_core.methods import MCM
 from ood_core.numerics import mass_outside_maximum
-from ood_core.scores.batch import ImageBatch, Labels
+from ood_core.scores.batch import ImageBatch
 
 
 def mcm(id_cosines: Float[Tensor, "images id_labels"], temperature: float) -> Float64[Tensor, " images"]:
@@ -14,8 +13,10 @@ def mcm(id_cosines: Float[Tensor, "images id_labels"], temperature: float) -> Fl
 
 
 class MCMScorer:
-    def __init__(self, parameters: MCM, _labels: Labels) -> None:
-        self.temperature = parameters.temperature
+    """Scores images by MCM, with a temperature of the method's own."""
+
+    def __init__(self, temperature: float) -> None:
+        self.temperature = temperature
 
     def __call__(self, batch: ImageBatch) -> Float64[Tensor, " images"]:
         return mcm(batch.id_cosines, self.temperature)

@@ -3,7 +3,6 @@
 from jaxtyping import Float, Float64, Int
 from torch import Tensor
 
-from ood_core.methods import NegLabel
 from ood_core.numerics import Exponentials, Groups, grouped_negative_mass
 from ood_core.scores.batch import ImageBatch, Labels
 
@@ -21,8 +20,10 @@ def neglabel(
 
 
 class NegLabelScorer:
-    def __init__(self, parameters: NegLabel, labels: Labels) -> None:
-        self.groups = labels.groups(parameters.groups)
+    """Scores images by NegLabel. Raises ValueError if there are no negative labels."""
+
+    def __init__(self, labels: Labels, groups: int) -> None:
+        self.groups = labels.groups(groups)
 
     def __call__(self, batch: ImageBatch) -> Float64[Tensor, " images"]:
         return 1.0 - batch.negative_mass(self.groups)

@@ -4,7 +4,6 @@ import torch
 from jaxtyping import Float, Float64, Int
 from torch import Tensor
 
-from ood_core.methods import NegLabel, NegRefine
 from ood_core.scores.batch import EncodeWords, ImageBatch, Labels
 from ood_core.scores.neglabel import NegLabelScorer
 
@@ -27,11 +26,10 @@ def multi_matching(
 class NegRefineScorer:
     """NegLabel's score plus `alpha` times multi-matching over each image's nearest labels."""
 
-    def __init__(self, parameters: NegRefine, labels: Labels) -> None:
-        self.neglabel = NegLabelScorer(NegLabel(parameters.groups), labels)
-        self.alpha, self.temperature = parameters.alpha, labels.temperature
-        self.top_id = min(parameters.top_k, labels.id_count)
-        self.top_negatives = min(parameters.top_k, labels.negative_count)
+    def __init__(self, labels: Labels, groups: int, alpha: float, top_k: int) -> None:
+        self.neglabel = NegLabelScorer(labels, groups)
+        self.alpha, self.temperature = alpha, labels.temperature
+        self.top_id, self.top_negatives = min(top_k, labels.id_count), min(top_k, labels.negative_count)
         if labels.encode is None:
             raise ValueError("negrefine needs a text encoder, for its pairs of labels")
         self.pairs = PairEmbeddings(labels, labels.encode)

@@ -3,7 +3,8 @@ import sys
 
 import pytest
 
-from ood_core.methods import MCM, METHODS, NEEDS_NEGATIVES, Consensus, NegLabel, score_column
+from ood_core.methods import MCM, METHODS, AdaNeg, Consensus, InterNeg, Method, NegLabel, learners_of, score_column
+from ood_core.methods.table import MethodTable
 
 
 @pytest.mark.parametrize("temperature", [0.0, -1.0, float("inf"), float("nan")])
@@ -61,8 +62,39 @@ def test_defaults_are_those_of_the_papers():
     assert (Consensus().sharpness, Consensus().caution) == (20.0, 0.25)
 
 
-def test_methods_that_need_negatives_are_methods():
-    assert set(METHODS) >= NEEDS_NEGATIVES
+@pytest.mark.parametrize("method", METHODS)
+def test_every_line_of_the_table_names_a_method_with_defaults(method):
+    assert isinstance(METHODS[method](), Method)
+
+
+@pytest.mark.parametrize("line", ["ood_core.methods.none:Nothing", "ood_core.methods.mcm:Nothing", "math:pi", "math"])
+def test_a_line_of_the_table_that_names_no_method_fails_when_it_is_looked_up(line):
+    table = MethodTable({"mcm": "ood_core.methods.mcm:MCM", "wrong": line})
+    assert list(table) == ["mcm", "wrong"]
+    assert table["mcm"] is MCM
+    with pytest.raises(TypeError, match=f"METHODS\\['wrong'\\] is '{line}'"):
+        table["wrong"]
+
+
+def test_a_method_that_is_not_in_the_table_is_a_key_error():
+    assert "NegLabel" not in METHODS
+    with pytest.raises(KeyError, match="NegLabel"):
+        METHODS["NegLabel"]
+
+
+def test_a_method_says_in_which_order_it_learns():
+    methods = {"adaneg": AdaNeg(order="streaming"), "interneg": InterNeg(), "neglabel": NegLabel()}
+    assert learners_of(methods) == {"interneg": InterNeg()}
+    assert learners_of(methods, "streaming") == {"adaneg": AdaNeg(order="streaming")}
+    assert InterNeg(max_inversions=0).learning_order is None
+    assert InterNeg(max_inversions=0, order="sequential").sequential
+
+
+def test_a_row_of_a_memory_has_the_capacity_that_its_method_says():
+    assert AdaNeg(memory_length=4).capacities(3, 2, False).tolist() == [3, 3, 3]
+    assert InterNeg(max_inversions=7).capacities(3, 2, False).tolist() == [7, 16, 16]
+    assert InterNeg(max_inversions=7).capacities(3, 2, True).tolist() == [7]
+    assert InterNeg(invert_below=0.0).capacities(3, 2, True).tolist() == [0]
 
 
 @pytest.mark.parametrize(("method", "column"), [("mcm", "score_mcm"), ("gl-mcm", "score_gl_mcm")])

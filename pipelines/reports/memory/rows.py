@@ -8,9 +8,7 @@ import numpy as np
 
 from ood_core.labels import LabelBank
 from ood_core.memory import Candidates
-from ood_core.memory.rows import adaneg_capacities, interneg_capacities
-from ood_core.methods import AdaNeg, InterNeg
-from pipelines.memory.step import capacities
+from ood_core.methods import LearningMethod
 
 EXAMPLES = 5
 """Images shown of a label."""
@@ -21,30 +19,30 @@ Image = tuple[str, float]
 @dataclass(frozen=True)
 class Rows:
     """Which row is which label's: those from `first` on, in the bank's order. Without a bank the rows are as many as
-    hold images, and their labels are not known."""
+    hold images, and their labels are not known. `negatives`: whether negative labels have rows too."""
 
     capacities: np.ndarray
     first: int
+    negatives: bool
     bank: LabelBank | None
 
     @classmethod
-    def of(cls, name: str, chosen: AdaNeg | InterNeg, bank: LabelBank | None, last: int) -> "Rows":
+    def of(cls, name: str, chosen: LearningMethod, bank: LabelBank | None, last: int) -> "Rows":
         """`last`: the highest row that an image is in. Raises ValueError if there is no such row."""
         if bank is not None:
-            sizes = capacities({name: chosen}, bank)[name]
-        elif isinstance(chosen, AdaNeg):
-            sizes = adaneg_capacities(chosen, 1 + last)
+            sizes = chosen.capacities(len(bank.texts), bank.id_count, bank.image_embeddings is not None)
         else:
-            sizes = interneg_capacities(chosen, max(last, 0), False)
+            labels = max(last + 1 - chosen.first_label_row, 0)
+            sizes = chosen.capacities(labels, labels, False)
         if last >= len(sizes):
             raise ValueError(f"{name} has images in row {last}, and its last row is {len(sizes) - 1}")
-        return cls(sizes, int(isinstance(chosen, InterNeg)), bank)
+        return cls(sizes, chosen.first_label_row, chosen.remembers_negatives, bank)
 
     def label(self, row: int) -> str | None:
         return None if self.bank is None else self.bank.texts[row - self.first]
 
     def role(self, row: int) -> str | None:
-        if self.first:
+        if not self.negatives:
             return "id"
         return None if self.bank is None else "id" if row < self.bank.id_count else "negative"
 
@@ -101,10 +99,10 @@ def fills(rows: Rows, remembered: Candidates) -> list[Fill]:
         return []
     size = int(rows.capacities[-1])
     if rows.bank is None:
-        return [Fill("ID labels" if rows.first else "labels", size, images[images > 0], whole=False)]
+        return [Fill("labels" if rows.negatives else "ID labels", size, images[images > 0], whole=False)]
     ids = rows.bank.id_count
     found = [Fill("ID labels", size, images[:ids], True), Fill("negative labels", size, images[ids:], True)]
-    return found[:1] if rows.first else found
+    return found if rows.negatives else found[:1]
 
 
 def learned_most(rows: Rows, remembered: Candidates, top: int) -> list[LearnedRow]:

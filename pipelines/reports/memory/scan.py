@@ -5,7 +5,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ood_core.methods import is_sequential
 from pipelines.config.rescore import Rescore
 from pipelines.config.scan import Scan
 from pipelines.errors import CallerError
@@ -77,7 +76,7 @@ def _learners(recorded: Recorded) -> Learners:
     url, methods, config = recorded.directory.url, recorded.methods, recorded.config
     learners = {**learners_of(methods), **learners_of(methods, "streaming")}
     if is_in_order(methods):
-        names = ", ".join(name for name, chosen in methods.items() if is_sequential(chosen))
+        names = ", ".join(name for name, chosen in methods.items() if chosen.sequential)
         raise CallerError(f"SCAN {url!r} has no memory: what {names} learns in sequential order is not kept")
     if not learners:
         raise CallerError(

@@ -6,7 +6,6 @@ from typing import Any
 
 from ood_core.labels import LabelBank
 from ood_core.memory import Candidates
-from ood_core.methods import order_of
 from pipelines.errors import CallerError
 from pipelines.memory.files import CARRIED
 from pipelines.reports.memory.rows import Rows, fills, learned_most
@@ -119,7 +118,7 @@ def _of_method(name: str, scan: Learned, stored: Stored, bank: LabelBank | None,
     offered = [image for table in stored.candidates.values() for image in _images(of_method(table, name))]
     carried = None if stored.carried is None else list(_images(of_method(stored.carried, name)))
     return OfMethod(
-        order=order_of(chosen),
+        order=chosen.learning_order,
         images=len(remembered),
         candidates=len(offered),
         candidates_remembered=len(there & set(offered)),

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ood_core.memory import Candidates
-from ood_core.methods import AdaNeg, InterNeg, Order
+from ood_core.methods import LearningMethod, Order
 from pipelines.reports.memory.rows import Fill, Image, LearnedRow, some
 from pipelines.reports.tables import Cell, Table
 
@@ -22,12 +22,13 @@ class Inversions:
 
     @classmethod
     def of(
-        cls, chosen: AdaNeg | InterNeg, remembered: Candidates, extra_negatives: int | None, top: int
+        cls, chosen: LearningMethod, remembered: Candidates, extra_negatives: int | None, top: int
     ) -> "Inversions | None":
-        if isinstance(chosen, AdaNeg):
+        if not chosen.inverts:
             return None
-        asked = remembered.of_rows(0, 1)
-        return cls(len(asked), chosen.max_inversions, some(asked, 0, min(top, len(asked))), extra_negatives)
+        asked = chosen.to_invert(remembered)
+        capacity = int(chosen.capacities(0, 0, True)[0])
+        return cls(len(asked), capacity, some(asked, 0, min(top, len(asked))), extra_negatives)
 
 
 @dataclass(frozen=True)

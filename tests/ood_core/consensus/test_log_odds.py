@@ -1,3 +1,6 @@
+import math
+from dataclasses import dataclass
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -20,7 +23,6 @@ TOPS = [
 ]
 every_top = pytest.mark.parametrize(("parameters", "top"), TOPS)
 every_method = pytest.mark.parametrize("parameters", [*(parameters for parameters, _ in TOPS), Debiased()])
-EXTREMES = np.array([-1e300, -1.0, -1e-300, -0.0, 0.0, 5e-324, 1e-17, 0.5, 1 - 2.0**-53, 1.0, 1.1, 3.0, 3.1])
 
 
 @every_top
@@ -40,19 +42,53 @@ def test_a_debiased_score_below_0_counts_as_0():
 
 
 @every_method
-def test_at_the_ends_and_beyond_they_are_finite(parameters):
-    found = log_odds(EXTREMES, parameters)
+def test_at_the_ends_they_are_finite(parameters):
+    highest = min(parameters.score_range[1], 1e300)
+    found = log_odds(highest * np.array([-0.0, 0.0, 5e-324, 1e-17, 0.5, 1 - 2.0**-53, 1.0]), parameters)
     assert np.isfinite(found).all()
     assert np.abs(found).max() < 36.75
     assert (np.diff(found) >= 0).all()
 
 
 @every_top
-def test_beyond_the_ends_they_are_those_at_the_ends(parameters, top):
-    below, least, highest, above = log_odds(np.array([-0.1, 0.0, top, top * 1.01]), parameters)
+def test_beyond_the_ends_by_rounding_they_are_those_at_the_ends(parameters, top):
+    below, least, highest, above = log_odds(np.array([-1e-7, 0.0, top, top + 1e-7]), parameters)
     assert (below, highest) == (least, above)
     assert least == pytest.approx(-36.7368, abs=1e-4)
     assert highest == pytest.approx(36.7368, abs=1e-4)
+
+
+@every_top
+def test_scores_outside_the_range_are_refused(parameters, top):
+    for wrong in (-0.1, top + 0.1, -np.inf, np.inf):
+        with pytest.raises(ValueError, match=f"scores are between 0 and {top:g}, and {wrong:g} is not"):
+            log_odds(np.array([0.5, wrong]), parameters)
+
+
+@dataclass(frozen=True)
+class Ranged(NegLabel):
+    """A method whose scores are in any range."""
+
+    lowest: float = -math.inf
+    highest: float = math.inf
+
+    @property
+    def score_range(self) -> tuple[float, float]:
+        return self.lowest, self.highest
+
+
+def test_of_a_range_that_does_not_begin_at_0_they_are_those_of_the_share_of_it():
+    found = log_odds(np.array([-1.0, 0.0, 3.0]), Ranged(lowest=-1, highest=3))
+    np.testing.assert_allclose(found[1:], [-np.log(3), 36.7368], atol=1e-4)
+    assert found[0] == -found[2]
+
+
+def test_of_a_score_without_a_lowest_and_a_highest_they_are_the_score():
+    np.testing.assert_array_equal(log_odds(np.array([-500.0, 3.0]), Ranged()), [-500.0, 3.0])
+
+
+def test_of_a_score_without_a_lowest_they_are_minus_the_log_of_the_distance_to_the_highest():
+    np.testing.assert_allclose(log_odds(np.array([-9.0, 0.0]), Ranged(highest=1)), [-np.log(10), 0], atol=1e-12)
 
 
 def test_scores_next_to_1_are_told_apart():
@@ -61,8 +97,8 @@ def test_scores_next_to_1_are_told_apart():
 
 
 @given(
-    st.lists(st.floats(-0.1, 3.1), min_size=2, max_size=20),
+    st.lists(st.floats(0, 1), min_size=2, max_size=20),
     st.sampled_from([*(parameters for parameters, _ in TOPS), Debiased()]),
 )
 def test_a_higher_score_never_has_lower_ones(scores, parameters):
-    assert (np.diff(log_odds(np.sort(scores), parameters)) >= -1e-12).all()
+    assert (np.diff(log_odds(np.sort(scores) * min(parameters.score_range[1], 4.0), parameters)) >= -1e-12).all()

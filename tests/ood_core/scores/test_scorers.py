@@ -1,4 +1,4 @@
-"""What every method keeps, whatever it computes. A row in SCORERS is all that a new method needs to be held to it."""
+"""What every method keeps, whatever it computes. A line in METHODS is all that a new method needs to be held to it."""
 
 import dataclasses
 
@@ -6,14 +6,17 @@ import numpy as np
 import pytest
 import torch
 
+from ood_core.consensus.log_odds import ROUNDING, log_odds
 from ood_core.labels import LabelBank
-from ood_core.methods import METHODS, NEEDS_NEGATIVES
-from ood_core.scores import SCORERS, ImageBatch, ImageScorer, Labels
+from ood_core.methods import METHODS, ImageMethod
+from ood_core.scores import ImageBatch, ImageScorer, Labels
 from tests.ood_core.conftest import HashEncoder
 
 FEW_LABELS = [(5, 0), (6, 0), (7, 0), (10, 0), (4, 3), (1, 9)]
 """Numbers of labels at which a plain product's last bits depend on where in a block the image is."""
-every_method = pytest.mark.parametrize("method", sorted(SCORERS))
+SCORING = {name: METHODS[name] for name in sorted(METHODS) if issubclass(METHODS[name], ImageMethod)}
+NEEDING_NEGATIVES = sorted(name for name in SCORING if SCORING[name].needs_negatives)
+every_method = pytest.mark.parametrize("method", SCORING)
 IMAGES = 600  # three blocks, the last one not full
 
 
@@ -29,7 +32,7 @@ def images(unit):
 
 def score(bank: LabelBank, method: str, images: torch.Tensor) -> np.ndarray:
     """By a text encoder of sorts, and with the images' own numbers, turned, for features of their places."""
-    scorer = ImageScorer(bank, {method: METHODS[method]()}, encode=HashEncoder(bank.dim))
+    scorer = ImageScorer(bank, {method: made(method)}, encode=HashEncoder(bank.dim))
     return scorer(images, places(images)).scores[method]
 
 
@@ -37,8 +40,15 @@ def places(images: torch.Tensor) -> torch.Tensor:
     return torch.stack([images, images.roll(1, dims=1), images.roll(2, dims=1)], dim=1)
 
 
+def made(method: str) -> ImageMethod:
+    """The method with its default parameters."""
+    parameters = METHODS[method]()
+    assert isinstance(parameters, ImageMethod)
+    return parameters
+
+
 def test_every_method_has_a_scorer_but_consensus_which_smooths_the_scores_of_another():
-    assert set(SCORERS) == set(METHODS) - {"consensus"}
+    assert set(SCORING) == set(METHODS) - {"consensus"}
 
 
 @every_method
@@ -47,6 +57,23 @@ def test_scores_are_finite_float64_one_per_image(bank, images, method):
     assert scores.shape == (IMAGES,)
     assert scores.dtype == np.float64
     assert np.isfinite(scores).all()
+
+
+@every_method
+def test_scores_are_within_the_range_that_the_method_states(bank, images, method):
+    lowest, highest = made(method).score_range
+    assert lowest < highest
+    scores = np.concatenate([score(bank, method, given) for given in (images, torch.from_numpy(bank.embeddings))])
+    assert scores.max() <= highest + ROUNDING
+    assert scores.min() >= lowest - ROUNDING or made(method).falls_below_range
+
+
+@every_method
+def test_scores_within_the_range_have_log_odds_in_the_same_order(bank, images, method):
+    scores = np.sort(score(bank, method, images))
+    found = log_odds(scores, made(method))
+    assert np.isfinite(found).all()
+    assert (np.diff(found) >= -1e-12).all()
 
 
 @every_method
@@ -90,7 +117,7 @@ def test_a_scorer_leaves_the_batch_as_it_was(bank, images, method):
     batch = ImageBatch.of(images[:20], labels, places(images[:20]))
     given = [labels.embeddings, batch.embeddings, batch.cosines]
     before = [tensor.clone() for tensor in given]
-    SCORERS[method](METHODS[method](), labels)(batch)
+    made(method).scorer(labels)(batch)
     assert all(torch.equal(after, tensor) for after, tensor in zip(given, before, strict=True))
 
 
@@ -114,7 +141,7 @@ def test_an_image_equal_to_an_id_label_outranks_one_equal_to_a_negative(bank, me
     embeddings = torch.from_numpy(bank.embeddings)
     scores = score(bank, method, embeddings)
     assert scores[: bank.id_count].mean() > scores[bank.id_count :].mean()
-    if method in NEEDS_NEGATIVES and method != "negrefine":  # which looks at texts that mean nothing here
+    if method in NEEDING_NEGATIVES and method != "negrefine":  # which looks at texts that mean nothing here
         assert scores[: bank.id_count].min() > scores[bank.id_count :].max()
 
 
@@ -130,14 +157,14 @@ def test_the_order_of_the_id_labels_does_not_matter(bank_of, unit, images, metho
     np.testing.assert_allclose(turned, score(bank_of(id_labels, negatives), method, images), atol=1e-6)
 
 
-@pytest.mark.parametrize("method", sorted(NEEDS_NEGATIVES))
+@pytest.mark.parametrize("method", NEEDING_NEGATIVES)
 def test_a_method_that_needs_negatives_says_so_when_it_is_made(bank_of, unit, method):
     bank = bank_of(unit(7, 48), unit(0, 48))
     with pytest.raises(ValueError, match="the label bank has no negative labels, which this method needs"):
-        ImageScorer(bank, {method: METHODS[method]()}, encode=HashEncoder(48))
+        ImageScorer(bank, {method: made(method)}, encode=HashEncoder(48))
 
 
-@pytest.mark.parametrize("method", sorted(set(SCORERS) - NEEDS_NEGATIVES))
+@pytest.mark.parametrize("method", sorted(set(SCORING) - set(NEEDING_NEGATIVES)))
 def test_a_method_that_needs_no_negatives_gives_the_same_score_without(bank, bank_of, unit, images, method):
     without = bank_of(unit(7, 48, seed=1), unit(0, 48))
     np.testing.assert_allclose(score(without, method, images), score(bank, method, images), atol=1e-6)
@@ -145,7 +172,7 @@ def test_a_method_that_needs_no_negatives_gives_the_same_score_without(bank, ban
 
 @pytest.mark.parametrize(
     ("method", "id_labels", "negatives"),
-    [(name, ids, rest) for name in sorted(SCORERS) for ids, rest in FEW_LABELS if rest or name not in NEEDS_NEGATIVES],
+    [(name, ids, rest) for name in SCORING for ids, rest in FEW_LABELS if rest or name not in NEEDING_NEGATIVES],
 )
 def test_a_score_is_the_same_to_the_last_bit_at_any_place_whatever_the_number_of_labels(
     bank_of, unit, images, method, id_labels, negatives

@@ -1,0 +1,41 @@
+"""The methods: their names, parameters and defaults. Free of torch, so that a caller's mistake is found at once."""
+
+from ood_core.methods.adaneg import AdaNeg
+from ood_core.methods.consensus import MIN_ANCHORS, Consensus, consensus_of
+from ood_core.methods.debiased import Debiased
+from ood_core.methods.gl_mcm import GLMCM
+from ood_core.methods.interneg import InterNeg
+from ood_core.methods.mcm import MCM
+from ood_core.methods.method import (
+    ImageMethod,
+    LearningMethod,
+    Method,
+    Order,
+    learners_of,
+    of_images,
+    score_column,
+)
+from ood_core.methods.neglabel import NegLabel
+from ood_core.methods.negrefine import NegRefine
+from ood_core.methods.table import METHODS
+
+__all__ = [
+    "GLMCM",
+    "MCM",
+    "METHODS",
+    "MIN_ANCHORS",
+    "AdaNeg",
+    "Consensus",
+    "Debiased",
+    "ImageMethod",
+    "InterNeg",
+    "LearningMethod",
+    "Method",
+    "NegLabel",
+    "NegRefine",
+    "Order",
+    "consensus_of",
+    "learners_of",
+    "of_images",
+    "score_column",
+]
