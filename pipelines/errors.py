@@ -1,4 +1,4 @@
-"""How a command can fail, and the exit code of each way."""
+"""The exceptions and exit codes by which commands say how they failed; nothing here depends on anything else."""
 
 CRASH, CALLER_MISTAKE, BUDGET_EXCEEDED, VERIFICATION_FAILED = 1, 2, 3, 4
 
@@ -12,5 +12,5 @@ class ReadError(Exception):
 
 
 def first_line(error: BaseException) -> str:
-    """An error's message in one line; its type where it has none."""
+    """The first line of an error's message, or its type's name if it has none."""
     return (str(error).strip() or type(error).__name__).splitlines()[0]

@@ -1,4 +1,4 @@
-"""Any fsspec URL as a place to read files from and to put whole files in, atomically."""
+"""Any fsspec URL as a directory: files are read, listed, and put atomically."""
 
 import contextlib
 import os
@@ -19,7 +19,10 @@ LOCAL = (None, "file", "local")
 
 
 def file_system(url: str, options: Mapping[str, Any]) -> tuple[fsspec.AbstractFileSystem, str]:
-    """The file system and the path in it. `options` go to remote file systems only."""
+    """The file system of a URL and the path in it. `options` go to remote file systems only.
+
+    Raises CallerError for a URL that holds a password, or of an unknown kind.
+    """
     protocol = split_protocol(url)[0]
     if "://" in url and urlsplit(url).password:  # URLs are recorded in scan.json and plan.parquet
         raise CallerError(f"a {protocol}:// URL holds a password; give credentials by environment or --storage-options")
@@ -69,14 +72,16 @@ class Directory:
 
     @property
     def is_local(self) -> bool:
+        """Whether it is on a disk of this machine, or mounted like one."""
         return split_protocol(self.url)[0] in LOCAL
 
     def exists(self, name: str) -> bool:
+        """Whether there is a file or folder of this name."""
         files, path = self._open(name)
         return files.exists(path)
 
     def read(self, name: str) -> bytes:
-        """Raises FileNotFoundError if there is no such file."""
+        """The content of a file. Raises FileNotFoundError if there is no such file."""
         files, path = self._open(name)
         return bytes(files.cat_file(path))  # pyright: ignore[reportArgumentType]
 
@@ -91,7 +96,7 @@ class Directory:
         return sorted(entry["name"].rsplit("/", 1)[-1] for entry in found if entry["type"] == "file")
 
     def put(self, name: str, content: bytes) -> None:
-        """Write a whole file so that nobody ever sees a part of it. A second put of the same name replaces it."""
+        """Writes a whole file so that nobody ever sees a part of it. A second put of the same name replaces it."""
         if self.is_local:
             with self.writing(name) as file:
                 file.write(content)
@@ -101,7 +106,7 @@ class Directory:
 
     @contextmanager
     def writing(self, name: str) -> Iterator[BinaryIO]:
-        """A file to be written bit by bit. It is visible once it is whole; after an error it never is."""
+        """A file to be written piece by piece. It is visible once it is whole; after an error it never is."""
         files, path = self._open(name)
         if not self.is_local:
             file: Any = files.open(path, "wb", autocommit=False)
@@ -128,12 +133,13 @@ class Directory:
         _sync_directory(target.parent)
 
     def remove(self, name: str) -> None:
+        """Removes a file, or a folder and all in it, if it is there."""
         files, path = self._open(name)
         with contextlib.suppress(FileNotFoundError):
             files.rm(path, recursive=True)
 
     def remove_files(self, names: Sequence[str]) -> None:
-        """Remove these files, and local folders that hold nothing else any more."""
+        """Removes these files, and the local folders that are then empty."""
         if not names:
             return
         files, root = self._open("")

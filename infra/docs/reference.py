@@ -16,14 +16,14 @@ import typer
 
 from ood_core.methods import METHODS
 from pipelines.commands.app import app
-from pipelines.config.base import Section
+from pipelines.config.base import Configuration
 from pipelines.config.labels import LabelsBuild
 from pipelines.config.rescore import Rescore
 from pipelines.config.scan import Scan
 
 OUTPUT = Path(__file__).parents[2] / "docs" / "reference"
 GENERATED = "<!-- Written by `python -m infra.docs.reference`; do not edit. -->\n"
-CONFIGURED: Mapping[str, type[Section]] = {
+CONFIGURED: Mapping[str, type[Configuration]] = {
     "oodscan scan CONFIG.yaml": Scan,
     "oodscan rescore CONFIG.yaml": Rescore,
     "oodscan labels build --config CONFIG.yaml": LabelsBuild,

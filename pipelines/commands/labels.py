@@ -19,7 +19,7 @@ from pipelines.commands.options import (
     say,
     table_of,
 )  # fmt: skip
-from pipelines.config.judges import Asking
+from pipelines.config.judges import AnsweringJudge
 from pipelines.config.labels import LabelsBuild
 from pipelines.config.load import load, parse_storage_options
 from pipelines.errors import BUDGET_EXCEEDED
@@ -100,7 +100,7 @@ def labels_build(
         ),
     ] = [],  # noqa: B006
     label_column: Annotated[str | None, typer.Option(help="Column of labels in --id-images; default label.")] = None,
-    first_pass: Annotated[
+    unlabelled_images: Annotated[
         list[str],
         typer.Option(
             help="interneg, in place of --id-images: embeddings of unlabelled images (as for rescore), of which those "
@@ -134,20 +134,20 @@ def labels_build(
         id_labels=id_labels, output=output, corpus=corpus or None, wordnet_files=wordnet_file or None,
         criterion=criterion, judge=judging, quantile=quantile, fraction=fraction, adjective_fraction=adjective_fraction,
         phrase_seed=phrase_seed, neighbours=neighbours, negatives=negatives, id_images=id_images or None,
-        label_column=label_column, first_pass=first_pass or None, images_per_label=images_per_label,
+        label_column=label_column, unlabelled_images=unlabelled_images or None, images_per_label=images_per_label,
         temperature=temperature, permutation_seed=permutation_seed,
         read=given_of(image_column=image_column, key_column=key_column),
         model=given_of(name=model, pretrained=pretrained, device=device, dtype=dtype),
         encode=given_of(workers=encode_workers, threads=encode_threads),
     )  # fmt: skip
     from pipelines.label_banks.build import build, unjudged_fraction
-    from pipelines.label_banks.request import Build
+    from pipelines.label_banks.request import LabelBankRequest
 
-    asked = Build.prepare(load(LabelsBuild, config, given), parse_storage_options(storage_options))
+    asked = LabelBankRequest.prepare(load(LabelsBuild, config, given), parse_storage_options(storage_options))
     bank = build(asked, address, say)
     counts = {**bank.info.counts, "content_hash": bank.content_hash()}
     typer.echo(json.dumps(counts, indent=2) if as_json else table_of(counts))
-    if isinstance(asked.config.judge, Asking) and unjudged_fraction(bank) > asked.config.judge.max_unjudged:
+    if isinstance(asked.config.judge, AnsweringJudge) and unjudged_fraction(bank) > asked.config.judge.max_unjudged:
         say(f"{unjudged_fraction(bank):.2%} of the candidates are unjudged (--max-unjudged)")
         raise typer.Exit(BUDGET_EXCEEDED)
 

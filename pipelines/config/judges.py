@@ -1,4 +1,4 @@
-"""How each judge is configured: frozen sections, chosen by `name`."""
+"""The configuration of each judge; which judge it is, its `name` says."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -8,55 +8,64 @@ from urllib.parse import urlsplit
 
 from pydantic import Field, field_validator
 
-from pipelines.config.base import Positive, Section
+from pipelines.config.base import Configuration, Positive
 
 DEFAULT_MODEL = "Qwen/Qwen2.5-14B-Instruct-1M"
-"""NegRefine's own."""
+"""The model that NegRefine used."""
 
 
-class NoJudge(Section):
+class NoJudge(Configuration):
     """Every candidate that the criterion keeps stays."""
 
     name: Literal["none"] = "none"
 
 
-class Asking(Section):
-    """A judge that is asked of every candidate whether it is a proper noun, and a subcategory of its `nearest` ID
-    labels. `clean`: NegRefine's cleaning of the words before (METHODS.md §5). More than `max_unjudged` of them without
-    an answer that is needed are too many."""
+class AnsweringJudge(Configuration):
+    """A judge that says of every candidate whether it is a proper noun, or a subcategory of an ID label.
+
+    `nearest`: how many ID labels nearest to a candidate are asked about. `clean`: whether candidates are cleaned as in
+    NegRefine first (METHODS.md §5). `max_unjudged`: the share of candidates that may lack an answer which is needed;
+    with more of them the command ends with exit code 3.
+    """
 
     nearest: int = Field(default=10, ge=1, le=100)
     clean: bool = True
     max_unjudged: float = Field(default=0.01, ge=0, le=1)
 
 
-class Remembering(Asking):
-    """A judge whose answers are worth keeping. `answers`: the folder; None: `answers` in the label bank's directory."""
+class StoredAnswersJudge(AnsweringJudge):
+    """A judge whose answers are stored, so that a later build need not ask again.
+
+    `answers`: the folder; None: `answers` in the label bank's directory.
+    """
 
     answers: str | None = None
 
 
-class WordNet(Asking):
-    """Relations of WordNet 3.0, which knows the words as they are spelled: they are not cleaned."""
+class WordNet(AnsweringJudge):
+    """A judge that looks the words up in WordNet 3.0, which knows them as they are spelled: they are not cleaned."""
 
     clean: bool = False
     name: Literal["wordnet"] = "wordnet"
 
 
-class Replay(Asking):
-    """Recorded answers: a Parquet table or a folder of them, as another build wrote it, or NegRefine's own log."""
+class Replay(AnsweringJudge):
+    """A judge that repeats recorded answers.
+
+    `recorded`: a Parquet table or a folder of them, as another build wrote it, or NegRefine's own log.
+    """
 
     name: Literal["replay"] = "replay"
     recorded: str
 
 
-class Vllm(Remembering):
-    """A pool of vLLM engines on the cluster. `model`: a path or hub id of any chat model.
+class Vllm(StoredAnswersJudge):
+    """A judge that is a pool of vLLM engines on the cluster. `model`: a path or hub id of any chat model.
 
-    `workers` engines, each on `tensor_parallel` GPUs (None: as many as the cluster has GPUs for; on CPUs one).
+    `workers`: how many engines, each on `tensor_parallel` GPUs (None: as many as there are GPUs for; on CPUs one).
     `engine`: `processor` is Ray Data's `build_processor`, with an engine process beside every actor, started for every
     wave; `in-process` is `vllm.LLM` within an actor, started once, on one GPU or on CPUs. `auto`: `processor` where the
-    cluster has GPUs.
+    cluster has GPUs. `batch_size`: questions handed over at once. `attempts`: how often a failing question is asked.
     """
 
     name: Literal["vllm"] = "vllm"
@@ -72,15 +81,17 @@ class Vllm(Remembering):
 
     @field_validator("model")
     @classmethod
-    def _absolute(cls, model: str) -> str:
-        """Workers may stand in another directory."""
+    def _absolute_directory(cls, model: str) -> str:
+        """The absolute path of a model's directory, since workers may stand in another; a hub id as it is."""
         return str(Path(model).absolute()) if Path(model).is_dir() else model
 
 
-class Http(Remembering):
-    """Any OpenAI-compatible endpoint. The key is read from the environment variable `key_env` and never recorded.
+class Http(StoredAnswersJudge):
+    """A judge behind any OpenAI-compatible endpoint, at the base URL `url`.
 
-    `extra_body`: sent along with every request, such as a server's own way to constrain answers.
+    The key is read from the environment variable `key_env` and never recorded. `concurrency`: requests at once.
+    `attempts`: how often a request is tried. `timeout_s`: seconds to wait for an answer. `extra_body`: sent
+    along with every request, such as a server's own way to constrain answers.
     """
 
     name: Literal["http"] = "http"
@@ -95,6 +106,7 @@ class Http(Remembering):
     @field_validator("url")
     @classmethod
     def _no_secret(cls, url: str) -> str:
+        """The URL, if it is one of a server and holds nothing that must not be recorded."""
         parts = urlsplit(url)
         if parts.scheme not in ("http", "https") or not parts.netloc:
             raise ValueError("must be an http:// or https:// URL, such as http://localhost:8000/v1")
@@ -110,14 +122,14 @@ JUDGES: Mapping[str, type[JudgeConfig]] = MappingProxyType(
 
 
 def option_of(field: str) -> str:
-    """The option of the command line that gives a judge's field."""
+    """The command line's option for a field of a judge's configuration."""
     name = field.replace("_", "-")
     return {"name": "--judge", "answers": "--answers", "max-unjudged": "--max-unjudged"}.get(name, f"--judge-{name}")
 
 
 def judge_config(given: Any) -> Any:
-    """A judge's section from its name or its fields. Raises ValueError for a field that the judge has not."""
-    if isinstance(given, Section):
+    """A judge's fields, checked, from its name or its fields. Raises ValueError for a field that it does not have."""
+    if isinstance(given, Configuration):
         return given
     fields = {"name": given} if isinstance(given, str) else {"name": "wordnet", **given}
     if fields["name"] not in JUDGES:

@@ -1,20 +1,23 @@
-"""TODO"""
+"""The configuration of `oodscan labels build`."""
 
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, ValidationInfo, field_validator
 
 from ood_core.criteria import CRITERIA, Criterion, parameters_of
-from pipelines.config.base import Positive, Section
+from pipelines.config.base import Configuration, Positive
 from pipelines.config.judges import JudgeConfig, WordNet, judge_config
 from pipelines.config.model import Model
 from pipelines.config.pools import EncodePool
 from pipelines.config.scan import Read
 
 
-class LabelsBuild(Section):
-    """Everything `oodscan labels build` needs to know. `corpus`: `wordnet`, or word-list files, `adjective:FILE` for
-    adjectives. What is None has the criterion's default, and may be given only if the criterion has it."""
+class LabelsBuild(Configuration):
+    """Everything `oodscan labels build` needs to know.
+
+    `corpus`: `wordnet`, or word-list files, `adjective:FILE` for adjectives. A field of a criterion that is None has
+    the criterion's default, and may be given only if the criterion has it.
+    """
 
     id_labels: str
     output: str
@@ -29,7 +32,7 @@ class LabelsBuild(Section):
     negatives: Positive | None = None
     id_images: tuple[str, ...] | None = None
     label_column: str | None = None
-    first_pass: tuple[str, ...] | None = None
+    unlabelled_images: tuple[str, ...] | None = None
     images_per_label: Positive | None = None
     read: Read = Read()
     judge: Annotated[JudgeConfig, Field(discriminator="name"), BeforeValidator(judge_config)] = WordNet()
@@ -40,10 +43,10 @@ class LabelsBuild(Section):
 
     @field_validator(
         "quantile", "fraction", "adjective_fraction", "phrase_seed", "neighbours", "negatives", "id_images",
-        "label_column", "first_pass", "images_per_label",
+        "label_column", "unlabelled_images", "images_per_label",
     )  # fmt: skip
     @classmethod
-    def _belongs(cls, value: Any, info: ValidationInfo) -> Any:
+    def _of_the_criterion(cls, value: Any, info: ValidationInfo) -> Any:
         criterion = info.data.get("criterion")
         if value is None or criterion is None or str(info.field_name) in criterion_options(criterion):
             return value
@@ -57,6 +60,6 @@ class LabelsBuild(Section):
 
 
 def criterion_options(criterion: str) -> tuple[str, ...]:
-    """The fields that a criterion has of its own."""
-    images = ("id_images", "label_column", "first_pass") if criterion == "interneg" else ()
+    """The names of the fields that only this criterion, or few, may be given."""
+    images = ("id_images", "label_column", "unlabelled_images") if criterion == "interneg" else ()
     return (*images, *parameters_of(criterion))

@@ -7,12 +7,12 @@ from typing import Any
 import yaml
 from pydantic import ValidationError
 
-from pipelines.config.base import Section
+from pipelines.config.base import Configuration
 from pipelines.config.judges import option_of
 from pipelines.errors import CallerError, first_line
 
 
-def load(section: type[Section], file: Path | None, overrides: Mapping[str, Any]) -> Any:
+def load(section: type[Configuration], file: Path | None, overrides: Mapping[str, Any]) -> Any:
     """A section from a YAML file with the command line's values laid over it. Raises CallerError."""
     values = _read_yaml(file) if file else {}
     merged = _merged(values, overrides)

@@ -1,40 +1,41 @@
-"""TODO"""
+"""Checks the methods that a command is asked for, and their parameters."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import fields
 from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from ood_core.methods import LEARNS, METHODS, Order, Parameters
+from ood_core.methods import METHODS, LearningMethod, Method, Order
 from pipelines.config.load import _reason
 from pipelines.errors import CallerError
 
 
-def method_parameters(
-    names: Sequence[str], given: Mapping[str, Any], order: Order | None = None
-) -> dict[str, Parameters]:
-    """Each method's parameters, defaults where `given` ('neglabel.groups': 50) says nothing. Raises CallerError.
+def method_parameters(names: Sequence[str], given: Mapping[str, Any], order: Order | None = None) -> dict[str, Method]:
+    """The methods by name, with defaults where `given` ({'neglabel.groups': 50}) names no parameter.
 
-    `order`: that of the methods that learn, where `given` has none.
+    `order`: of the methods that learn, unless `given` names one. Raises CallerError for a method, parameter or value
+    that is unknown.
     """
     for name in names:
         if name not in METHODS:
             raise CallerError(f"--method {name!r} is unknown; the methods are {', '.join(METHODS)}")
-    if order and LEARNS.isdisjoint(names):
+    learning = {name for name in names if issubclass(METHODS[name], LearningMethod)}
+    if order and not learning:
         raise CallerError(f"--order {order}: none of the methods {', '.join(names)} learns from the images")
-    chosen: dict[str, dict[str, Any]] = {name: {"order": order} if order and name in LEARNS else {} for name in names}
+    chosen: dict[str, dict[str, Any]] = {name: {"order": order} if order and name in learning else {} for name in names}
     for key, value in given.items():
         name, _, parameter = key.partition(".")
         if name not in chosen:
             raise CallerError(f"--param {key}={value}: no --method {name!r} was asked for; it is {', '.join(names)}")
-        known = list(METHODS[name].__dataclass_fields__)
+        known = [field.name for field in fields(METHODS[name])]
         if parameter not in known:
             raise CallerError(f"--param {key}={value}: {name} has the parameters {', '.join(known)}")
         chosen[name][parameter] = value
     return {name: _built(name, parameters) for name, parameters in chosen.items()}
 
 
-def _built(name: str, given: Mapping[str, Any]) -> Parameters:
+def _built(name: str, given: Mapping[str, Any]) -> Method:
     try:
         return TypeAdapter(METHODS[name]).validate_python(dict(given))
     except ValidationError as error:

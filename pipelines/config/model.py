@@ -1,15 +1,18 @@
-"""TODO"""
+"""The configuration of the model that encodes images and texts."""
 
 from pathlib import Path
 from typing import Literal
 
 from pydantic import field_validator
 
-from pipelines.config.base import Section
+from pipelines.config.base import Configuration
 
 
-class Model(Section):
-    """Any OpenCLIP model: a name and a pretrained tag or file, `hf-hub:…`, or `local-dir:…`. None: the label bank's."""
+class Model(Configuration):
+    """An OpenCLIP model. `name`: an architecture, `hf-hub:…`, or `local-dir:…`; None: the label bank's model.
+
+    `pretrained`: the architecture's pretrained tag or file of weights.
+    """
 
     name: str | None = None
     pretrained: str | None = None
@@ -18,8 +21,8 @@ class Model(Section):
 
     @field_validator("name")
     @classmethod
-    def _absolute(cls, name: str | None) -> str | None:
-        """Workers may stand in another directory."""
+    def _absolute_directory(cls, name: str | None) -> str | None:
+        """`local-dir:` with an absolute path, since workers may stand in another directory; other names as they are."""
         if name and name.startswith("local-dir:"):
             return f"local-dir:{Path(name.removeprefix('local-dir:')).absolute()}"
         return name

@@ -1,21 +1,25 @@
-"""TODO"""
+"""The configuration of pools of workers: how many, and what each takes of the cluster."""
 
 from pydantic import Field
 
-from pipelines.config.base import Positive, Section
+from pipelines.config.base import Configuration, Positive
 
 
-class Pool(Section):
-    """A pool of workers; None: fitted to the cluster. More workers change the speed, never the scores."""
+class Pool(Configuration):
+    """A pool of workers. More workers change the speed, never the scores.
+
+    `workers`: how many; `cpus`: of each; None: as the cluster allows.
+    """
 
     workers: Positive | None = None
     cpus: float | None = Field(default=None, gt=0)
 
 
 class EncodePool(Pool):
-    """`block`: images per forward pass, part of what the scores' last bits depend on; `batch_size`: rows per call.
+    """A pool of encoders. `gpus`: of each; `threads`: torch threads of each.
 
-    None: 16 and 64 on a CPU, 256 and 1024 on a GPU.
+    `block`: images per forward pass, which the scores' last bits depend on (None: 16 on a CPU, 256 on a GPU).
+    `batch_size`: rows per call (None: 64 on a CPU, 1024 on a GPU).
     """
 
     gpus: float | None = Field(default=None, ge=0)
@@ -25,7 +29,7 @@ class EncodePool(Pool):
 
 
 class ScorePool(Pool):
-    """Workers that read and score; None: one a GPU, else one a CPU."""
+    """A pool of workers that read embeddings and score them; `workers` None: one a GPU, else one a CPU."""
 
     gpus: float | None = Field(default=None, ge=0)
     threads: Positive = 1

@@ -1,20 +1,23 @@
-"""TODO"""
+"""The configuration of `oodscan rescore`."""
 
 from typing import Any
 
 from pydantic import Field
 
-from ood_core.methods import Order, Parameters
-from pipelines.config.base import Positive, Section
+from ood_core.methods import Method, Order
+from pipelines.config.base import Configuration, Positive
 from pipelines.config.memory import Memory
 from pipelines.config.methods import method_parameters
 from pipelines.config.model import Model
 from pipelines.config.pools import ScorePool
 
 
-class ReadEmbeddings(Section):
-    """What counts as an embedding. `rows_per_shard` cuts large tables into shards; `normalize` brings every embedding
-    to unit length, which else it must have."""
+class ReadEmbeddings(Configuration):
+    """How tables of embeddings are read.
+
+    `key_column`, `embedding_column`: None: the first of the usual names. `normalize`: brings every embedding to unit
+    length, which otherwise it must have. `rows_per_shard`: cuts large tables into shards.
+    """
 
     key_column: str | None = None
     embedding_column: str | None = None
@@ -22,9 +25,12 @@ class ReadEmbeddings(Section):
     rows_per_shard: Positive = 100_000
 
 
-class Rescore(Section):
-    """Everything `oodscan rescore` needs to know. `model` and `text_embeddings`: where the methods that need texts
-    beyond the bank's get their embeddings from."""
+class Rescore(Configuration):
+    """Everything `oodscan rescore` needs to know.
+
+    `model`, `text_embeddings`: where the embeddings of texts that are not in the label bank come from, for the methods
+    that need some.
+    """
 
     embeddings: tuple[str, ...] = Field(min_length=1)
     labels: str
@@ -39,11 +45,12 @@ class Rescore(Section):
     score: ScorePool = ScorePool()
     max_bad_fraction: float = Field(default=0.01, ge=0, le=1)
 
-    def methods(self) -> dict[str, Parameters]:
+    def methods(self) -> dict[str, Method]:
+        """The methods asked for, by name. Raises CallerError."""
         return method_parameters(self.method, self.param, self.order)
 
     def settings(self) -> dict[str, Any]:
-        """What the rows depend on, beside methods, bank, model and input."""
+        """The settings that the rows depend on, beside methods, bank, model and input, for the scan's identity."""
         return {
             "command": "rescore",
             **self.memory.settings(self.methods()),

@@ -1,19 +1,23 @@
-"""A scan's configuration: frozen, checked where it enters, from YAML and the command line."""
+"""The configuration of `oodscan scan`."""
 
 from typing import Any
 
 from pydantic import Field
 
-from ood_core.methods import Order, Parameters
-from pipelines.config.base import Positive, Section
+from ood_core.methods import Method, Order
+from pipelines.config.base import Configuration, Positive
 from pipelines.config.memory import Memory
 from pipelines.config.methods import method_parameters
 from pipelines.config.model import Model
 from pipelines.config.pools import EncodePool, Pool
 
 
-class Read(Section):
-    """What counts as a record. `images_per_shard` cuts folders and lists of images into shards."""
+class Read(Configuration):
+    """How images are read.
+
+    `image_column`, `key_column`: of Parquet tables; None: the first of the usual names. `images_per_shard`: cuts
+    folders and lists of images into shards. Images above `max_image_bytes` or `max_image_pixels` are not decoded.
+    """
 
     image_column: str | None = None
     key_column: str | None = None
@@ -22,7 +26,7 @@ class Read(Section):
     max_image_pixels: Positive = 100_000_000
 
 
-class Scan(Section):
+class Scan(Configuration):
     """Everything `oodscan scan` needs to know. The fields are the options of the command line, in YAML."""
 
     input: tuple[str, ...] = Field(min_length=1)
@@ -39,11 +43,12 @@ class Scan(Section):
     embeddings: bool = False
     max_bad_fraction: float = Field(default=0.01, ge=0, le=1)
 
-    def methods(self) -> dict[str, Parameters]:
+    def methods(self) -> dict[str, Method]:
+        """The methods asked for, by name. Raises CallerError."""
         return method_parameters(self.method, self.param, self.order)
 
     def settings(self) -> dict[str, Any]:
-        """What the rows depend on, beside methods, bank, model and input."""
+        """The settings that the rows depend on, beside methods, bank, model and input, for the scan's identity."""
         return {
             "embeddings": self.embeddings,
             **self.memory.settings(self.methods()),

@@ -1,4 +1,4 @@
-"""What is to be rescored: tables of embeddings to shards, whatever is wrong with a whole table found before work."""
+"""Plans a rescoring: tables of embeddings to shards; finds what is wrong with a whole table before any work."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -13,32 +13,32 @@ from pipelines.inputs.readers import npy
 from pipelines.inputs.readers.embeddings import (
     UNIT_TOLERANCE,
     EmbeddingColumns,
-    Rows,
-    checked,
+    EmbeddingRows,
     list_type,
     read_embedding_table,
+    validated,
 )
 from pipelines.inputs.readers.parquet import DAMAGE
 from pipelines.inputs.readers.range_file import open_range
 from pipelines.inputs.readers.row_groups import open_table
 from pipelines.storage import file_system
 
-OPTION = "--embeddings"
+EMBEDDINGS_OPTION = "--embeddings"
 
 
 def embedding_kind(url: str) -> Kind | None:
-    """What a file of embeddings is by its name; None for what is passed over, macOS's `._` files among them."""
+    """The kind of a file of embeddings by its name; None for what is passed over, macOS's `._` files among them."""
     if url.rsplit("/", 1)[-1].startswith("._"):
         return None
     return {".parquet": "embeddings", ".npy": "npy"}.get(suffix_of(url))  # pyright: ignore[reportReturnType]
 
 
-EMBEDDINGS = Accepted(OPTION, ".parquet, .npy or .txt (a list) file", embedding_kind)
+EMBEDDINGS = Accepted(EMBEDDINGS_OPTION, ".parquet, .npy or .txt (a list) file", embedding_kind)
 
 
 @dataclass(frozen=True)
-class Table:
-    """A file of embeddings and how many rows it has."""
+class EmbeddingTable:
+    """A file of embeddings and how many rows it has. `keys`: the file of its rows' keys, for a `.npy` file."""
 
     file: File
     kind: Kind
@@ -54,13 +54,13 @@ def plan_embeddings(inputs: Sequence[str], read: ReadEmbeddings, dim: int, optio
     for given in inputs:
         chosen, others = _chosen(expand(given, options, EMBEDDINGS))
         if not chosen:
-            raise CallerError(f"{OPTION} {given!r} holds no table of embeddings (.parquet or .npy)")
+            raise CallerError(f"{EMBEDDINGS_OPTION} {given!r} holds no table of embeddings (.parquet or .npy)")
         fresh = [file for file in chosen if not (file.url in seen or seen.add(file.url))]
         for file in others:
             suffix = suffix_of(file.url) or "no suffix"
             passed_over[suffix] = passed_over.get(suffix, 0) + 1
         with ThreadPoolExecutor(REQUESTS_AT_ONCE) as pool:
-            for table in pool.map(lambda file: _table(file, read, dim, options), fresh):
+            for table in pool.map(lambda file: _embedding_table(file, read, dim, options), fresh):
                 shards.extend(_sliced(len(shards), table, read.rows_per_shard))
     _check_lengths(shards, read, dim, options)
     return Plan(shards, passed_over)
@@ -74,25 +74,30 @@ def _chosen(files: list[File]) -> tuple[list[File], list[File]]:
     return chosen, [file for file in files if file.url not in names]
 
 
-def _table(file: File, read: ReadEmbeddings, dim: int, options: Mapping[str, Any]) -> Table:
+def _embedding_table(file: File, read: ReadEmbeddings, dim: int, options: Mapping[str, Any]) -> EmbeddingTable:
+    """Opens a file of embeddings. Raises CallerError if its columns, or its embeddings' dimension, do not fit.
+
+    A damaged Parquet file counts as one row, which will say so.
+    """
     try:
         if embedding_kind(file.url) == "npy":
             return _npy_table(file, read, dim, options)
         files, path = file_system(file.url, options)
         try:
             opened = open_table(open_range(files, path, file.size))
-        except DAMAGE:  # a row that says so
-            return Table(file, "embeddings", 1)
+        except DAMAGE:
+            return EmbeddingTable(file, "embeddings", 1)
         _, embedding = EmbeddingColumns(read.key_column, read.embedding_column).find(opened.schema_arrow)
         found = list_type(opened.schema_arrow.field(embedding).type)
         if found not in (-1, dim):
             raise ValueError(f"its embeddings have dimension {found}, those of the label bank {dim}")
-        return Table(file, "embeddings", opened.metadata.num_rows)
+        return EmbeddingTable(file, "embeddings", opened.metadata.num_rows)
     except (ValueError, ReadError, *DAMAGE) as error:
-        raise CallerError(f"{OPTION} {file.url!r}: {first_line(error)}") from error
+        raise CallerError(f"{EMBEDDINGS_OPTION} {file.url!r}: {first_line(error)}") from error
 
 
-def _npy_table(file: File, read: ReadEmbeddings, dim: int, options: Mapping[str, Any]) -> Table:
+def _npy_table(file: File, read: ReadEmbeddings, dim: int, options: Mapping[str, Any]) -> EmbeddingTable:
+    """Opens a `.npy` file and the table of its keys. Raises ValueError if they do not fit together."""
     files, path = file_system(file.url, options)
     layout = npy.Layout.of(open_range(files, path, file.size), file.size)
     if layout.dim != dim:
@@ -109,10 +114,11 @@ def _npy_table(file: File, read: ReadEmbeddings, dim: int, options: Mapping[str,
     EmbeddingColumns(read.key_column).find_key(table.schema_arrow)
     if table.metadata.num_rows != layout.rows:
         raise ValueError(f"it has {layout.rows} rows, and {url!r} has {table.metadata.num_rows}")
-    return Table(file, "npy", layout.rows, keys)
+    return EmbeddingTable(file, "npy", layout.rows, keys)
 
 
-def _sliced(first: int, table: Table, rows_per_shard: int) -> Iterator[Shard]:
+def _sliced(first: int, table: EmbeddingTable, rows_per_shard: int) -> Iterator[Shard]:
+    """A table cut into shards of at most `rows_per_shard` rows; `first`: the number of the first of them."""
     files = [table.file, *([table.keys] if table.keys else [])]
     name = table.file.url.rsplit("/", 1)[-1].rpartition(".")[0]
     for number, start in enumerate(range(0, max(1, table.rows), rows_per_shard)):
@@ -129,8 +135,8 @@ def _sliced(first: int, table: Table, rows_per_shard: int) -> Iterator[Shard]:
         )
 
 
-def read_rows(shard: Shard, read: ReadEmbeddings, dim: int, options: Mapping[str, Any]) -> Iterator[Rows]:
-    """A shard's rows in order, checked. Raises ReadError if the storage fails for good."""
+def read_rows(shard: Shard, read: ReadEmbeddings, dim: int, options: Mapping[str, Any]) -> Iterator[EmbeddingRows]:
+    """A shard's rows in order, some thousands at once, validated. Raises ReadError if the storage fails for good."""
     columns = EmbeddingColumns(read.key_column, read.embedding_column)
     files, path = file_system(shard.urls[0], options)
     file, rows = open_range(files, path, shard.sizes[0]), shard.rows or 0
@@ -143,21 +149,24 @@ def read_rows(shard: Shard, read: ReadEmbeddings, dim: int, options: Mapping[str
         found = read_embedding_table(file, columns, dim, shard.start, rows)
     seen: set[str] = set()
     for part in found:
-        yield checked(part, read.normalize, seen)
+        yield validated(part, read.normalize, seen)
 
 
 def _check_lengths(shards: Sequence[Shard], read: ReadEmbeddings, dim: int, options: Mapping[str, Any]) -> None:
-    """Tables that nobody normalised show in their first rows; a single bad row is a matter for the rescoring."""
+    """Raises CallerError if most of the first rows are not of unit length: nobody has normalised them.
+
+    A single bad row is left to the rescoring.
+    """
     first = next((shard for shard in shards if shard.rows), None)
     if read.normalize or first is None:
         return
     try:
         rows = next(read_rows(first, read, dim, options))
     except ReadError as error:
-        raise CallerError(f"{OPTION} {first.urls[0]!r} cannot be read: {error}") from error
+        raise CallerError(f"{EMBEDDINGS_OPTION} {first.urls[0]!r} cannot be read: {error}") from error
     off = [error for status, error in zip(rows.statuses, rows.errors, strict=True) if status == "not-unit-norm"]
     if len(off) > len(rows) / 2:
         raise CallerError(
-            f"{OPTION} {first.urls[0]!r}: most embeddings are not of unit length (of the first, {off[0]}; "
+            f"{EMBEDDINGS_OPTION} {first.urls[0]!r}: most embeddings are not of unit length (of the first, {off[0]}; "
             f"1 ± {UNIT_TOLERANCE:g} is wanted); give --normalize"
         )

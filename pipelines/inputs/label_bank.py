@@ -1,25 +1,22 @@
-"""Label banks and word files at any URL."""
+"""Reads label banks and word files at any URL, and checks a bank against the methods and the model."""
 
 import io
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import Any, BinaryIO
 
 from ood_core.labels import LabelBank
 from ood_core.labels.bank import INFO_FILE, LABELS_FILE
-from ood_core.methods import NEEDS_NEGATIVES
+from ood_core.methods import METHODS
 from ood_core.vocabulary import CSP
 from pipelines.config.model import Model
-from pipelines.errors import CallerError, first_line
+from pipelines.errors import CallerError
 from pipelines.inputs.readers.range_file import open_range
 from pipelines.runtime.model import ModelFacts, ModelSpec
-from pipelines.storage import Directory, file_system
-
-if TYPE_CHECKING:
-    pass
+from pipelines.storage import Directory, file_system, storage_errors
 
 
 def load_bank(directory: Directory, called: str = "--labels") -> LabelBank:
-    """Raises CallerError, naming what the command line calls it, if there is no valid bank."""
+    """The label bank in a directory. Raises CallerError, naming the option `called`, if there is no valid one."""
     try:
         info = directory.read(INFO_FILE) if directory.exists(INFO_FILE) else None
         return LabelBank.from_files(directory.read(LABELS_FILE), info)
@@ -32,47 +29,41 @@ def load_bank(directory: Directory, called: str = "--labels") -> LabelBank:
         raise CallerError(f"{called} {directory.url!r} is not a valid label bank: {error}") from error
 
 
-def read_words(option: str, url: str, options: dict) -> bytes:
-    """A file's content. Raises CallerError, naming the option, if it cannot be read."""
+def read_words(option: str, url: str, options: Mapping[str, Any]) -> bytes:
+    """The content of a file. Raises CallerError, naming the option, if it cannot be read."""
     files, path = file_system(url, options)
-    try:
+    with storage_errors(f"{option} {url!r}"):
         return bytes(files.cat_file(path))  # pyright: ignore[reportArgumentType]
-    except Exception as error:  # every file system has errors of its own
-        reason = "it does not exist" if isinstance(error, FileNotFoundError) else first_line(error)
-        raise CallerError(f"{option} {url!r} cannot be read: {reason}") from error
 
 
 def open_words(option: str, url: str, options: Mapping[str, Any]) -> BinaryIO:
-    """A file to read line by line, going on where a download broke. Raises CallerError, naming the option."""
+    """A file to read line by line, which goes on where a download broke. Raises CallerError, naming the option."""
     files, path = file_system(url, options)
-    try:
+    with storage_errors(f"{option} {url!r}"):
         entry = files.info(path)
-    except Exception as error:  # every file system has errors of its own
-        reason = "it does not exist" if isinstance(error, FileNotFoundError) else first_line(error)
-        raise CallerError(f"{option} {url!r} cannot be read: {reason}") from error
     if entry["type"] != "file":
         raise CallerError(f"{option} {url!r} cannot be read: it is not a file")
     if entry.get("size") is None:  # a server that does not say beforehand
-        return io.BytesIO(read_words(option, url, dict(options)))
+        return io.BytesIO(read_words(option, url, options))
     return open_range(files, path, entry["size"])
 
 
 def model_of(model: Model, bank: LabelBank) -> Model:
-    """The model that is asked for, or else the one that the bank was made with; nameless if neither is known."""
+    """The model asked for, or else the one that the bank was made with; nameless if neither is known."""
     if model.name is None and bank.info.model:
         return model.model_copy(update={"name": bank.info.model, "pretrained": bank.info.pretrained})
     return model
 
 
 def check_negatives(methods: Iterable[str], bank: LabelBank, labels: str) -> None:
-    """Raises CallerError if a method needs negative labels that the bank has not."""
+    """Raises CallerError, naming `labels`, if a method needs negative labels and the bank has none."""
     for name in methods:
-        if name in NEEDS_NEGATIVES and not bank.negative_count:
+        if METHODS[name].needs_negatives and not bank.negative_count:
             raise CallerError(f"--method {name} needs negative labels, and --labels {labels!r} has none")
 
 
 def check_bank_fits(bank: LabelBank, labels: str, spec: ModelSpec, facts: ModelFacts) -> None:
-    """Raises CallerError if the bank's embeddings are not this model's."""
+    """Raises CallerError, naming `labels`, if the bank's embeddings were not made by this model."""
     if bank.dim != facts.dim:
         raise CallerError(
             f"--labels {labels!r} holds embeddings of dimension {bank.dim}, --model {spec.name!r} makes {facts.dim}; "
@@ -86,5 +77,5 @@ def check_bank_fits(bank: LabelBank, labels: str, spec: ModelSpec, facts: ModelF
 
 
 def noun_templates(bank: LabelBank) -> tuple[str, ...]:
-    """The prompts of the bank's negative nouns, which texts made of its labels are encoded under; CSP's if unknown."""
+    """The prompts for texts made of the bank's labels: those of its negative nouns; CSP's if they are unknown."""
     return tuple(bank.info.prompts.get("noun") or CSP.noun)

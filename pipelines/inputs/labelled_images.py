@@ -1,4 +1,4 @@
-"""Images whose labels are known: by their folders' names, by a column of a table, or by a manifest."""
+"""Lists images with their labels: from folders named after labels, a column of a table, or a manifest."""
 
 import csv
 import hashlib
@@ -12,14 +12,14 @@ from pipelines.config.labels import LabelsBuild
 from pipelines.errors import CallerError, ReadError, first_line
 from pipelines.inputs.label_bank import open_words
 from pipelines.inputs.listing import File, expand, kind_of
-from pipelines.inputs.readers.parquet import DAMAGE, Columns
+from pipelines.inputs.readers.parquet import DAMAGE, ImageColumns
 from pipelines.inputs.readers.range_file import open_range
 from pipelines.storage import file_system
 
 PATH_COLUMN, LABEL_COLUMN = "path", "label"
 
 
-class Labelled(NamedTuple):
+class LabelledImage(NamedTuple):
     """An image, or a row of a table of images, and the text of its label."""
 
     label: str
@@ -29,12 +29,15 @@ class Labelled(NamedTuple):
     size: int | None = None
 
     def draw(self) -> tuple[bytes, str, int]:
-        """Images are taken by this, lowest first: scattered over the class, and the same on every machine."""
+        """The order in which images are chosen, lowest first: a pseudo-random one, the same on every machine."""
         return hashlib.sha256(self.key.encode()).digest(), self.url, self.row or 0
 
 
-def labelled(given: str, config: LabelsBuild, options: Mapping[str, Any]) -> Iterator[Labelled]:
-    """The images of one `--id-images`: a folder of folders, a table of images, or a manifest. Raises CallerError."""
+def labelled_images(given: str, config: LabelsBuild, options: Mapping[str, Any]) -> Iterator[LabelledImage]:
+    """The images that one value of `--id-images` names: a folder of folders, a table of images, or a manifest.
+
+    Raises CallerError for what is not there, cannot be read, or has no labels.
+    """
     if given.lower().endswith(".csv"):
         yield from _of_manifest(given, _csv_rows(given, options), config.label_column or LABEL_COLUMN)
         return
@@ -52,11 +55,11 @@ def labelled(given: str, config: LabelsBuild, options: Mapping[str, Any]) -> Ite
         if kind == "parquet":
             yield from _of_parquet(file, config, options)
         elif kind == "images":
-            yield Labelled(file.url.split("/")[-2], file.key, file.url, size=file.size)
+            yield LabelledImage(file.url.split("/")[-2], file.key, file.url, size=file.size)
 
 
-def _of_parquet(file: File, config: LabelsBuild, options: Mapping[str, Any]) -> Iterator[Labelled]:
-    """A table of images if it has a column of them, else a manifest."""
+def _of_parquet(file: File, config: LabelsBuild, options: Mapping[str, Any]) -> Iterator[LabelledImage]:
+    """The images of a Parquet table: of its column of images, or else those that its column of paths names."""
     files, path = file_system(file.url, options)
     try:
         table = pq.ParquetFile(open_range(files, path, file.size))
@@ -65,7 +68,7 @@ def _of_parquet(file: File, config: LabelsBuild, options: Mapping[str, Any]) -> 
         if column not in schema.names:
             raise ValueError(f"no column {column!r} of labels among {', '.join(schema.names)}; give --label-column")
         try:
-            key = Columns(config.read.image_column, config.read.key_column).find(schema)[1]
+            key = ImageColumns(config.read.image_column, config.read.key_column).find(schema)[1]
         except ValueError:
             if PATH_COLUMN not in schema.names or config.read.image_column:
                 raise
@@ -76,10 +79,11 @@ def _of_parquet(file: File, config: LabelsBuild, options: Mapping[str, Any]) -> 
     except (ValueError, ReadError, *DAMAGE) as error:
         raise CallerError(f"--id-images {file.url!r}: {first_line(error)}") from error
     for row, label in enumerate(wanted[column]):
-        yield Labelled(str(label), str(wanted[key][row] if key else row), file.url, row, file.size)
+        yield LabelledImage(str(label), str(wanted[key][row] if key else row), file.url, row, file.size)
 
 
 def _csv_rows(given: str, options: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    """The rows of a CSV file by column. Raises CallerError if it cannot be read."""
     try:
         with io.TextIOWrapper(open_words("--id-images", given, options), "utf-8-sig", newline="") as text:
             yield from csv.DictReader(text)
@@ -87,12 +91,12 @@ def _csv_rows(given: str, options: Mapping[str, Any]) -> Iterator[dict[str, Any]
         raise CallerError(f"--id-images {given!r} cannot be read: {first_line(error)}") from error
 
 
-def _of_manifest(given: str, rows: Iterator[dict[str, Any]], column: str) -> Iterator[Labelled]:
-    """Paths are URLs, absolute, or relative to the manifest."""
+def _of_manifest(given: str, rows: Iterator[dict[str, Any]], column: str) -> Iterator[LabelledImage]:
+    """The images that a manifest's rows name: by URLs, absolute paths, or paths relative to the manifest."""
     base = given.rpartition("/")[0]
     for number, row in enumerate(rows, start=1):
         path, label = row.get(PATH_COLUMN), row.get(column)
         if not path or label is None:
             raise CallerError(f"--id-images {given!r}, row {number}: it needs {PATH_COLUMN!r} and {column!r}")
         url = path if "://" in path or path.startswith("/") or not base else f"{base}/{path}"
-        yield Labelled(str(label), path, url)
+        yield LabelledImage(str(label), path, url)

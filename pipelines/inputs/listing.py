@@ -1,5 +1,6 @@
-"""What an input names: files, folders, patterns and lists, to files in a fixed order."""
+"""Lists the files that an input names (a file, folder, pattern or list), in a fixed order."""
 
+import contextlib
 import re
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -9,20 +10,20 @@ from typing import Any, Literal
 from fsspec import AbstractFileSystem
 from fsspec.core import has_magic
 
-from pipelines.errors import CallerError, first_line
+from pipelines.errors import CallerError
 from pipelines.inputs.readers.record import IMAGE_SUFFIXES
-from pipelines.storage import file_system
+from pipelines.storage import file_system, storage_errors
 
 Kind = Literal["tar", "parquet", "images", "embeddings", "npy"]
 LIST_SUFFIX = ".txt"
 REQUESTS_AT_ONCE = 32
 VERSIONS = ("ETag", "etag", "md5", "mtime", "LastModified", "created")
-"""What file systems call that which changes with a file's content, the best first."""
+"""The names by which file systems tell of a file's version, the most reliable first."""
 
 
 @dataclass(frozen=True)
 class File:
-    """One input file: where it is, its name in the dataset, and what tells whether it has changed."""
+    """One input file: where it is, its name in the dataset, its size in bytes, and a version that changes with it."""
 
     url: str
     key: str
@@ -31,7 +32,7 @@ class File:
 
 
 def kind_of(url: str) -> Kind | None:
-    """What a file is by its name; None for what a scan passes over, macOS's `._` files among them."""
+    """The kind of a file by its name; None for what a scan passes over, macOS's `._` files among them."""
     if url.rsplit("/", 1)[-1].startswith("._"):
         return None
     suffix = suffix_of(url)
@@ -41,13 +42,14 @@ def kind_of(url: str) -> Kind | None:
 
 
 def suffix_of(url: str) -> str:
+    """The file name's suffix in lower case, with its dot; "" if it has none."""
     name = url.rsplit("/", 1)[-1]
     return "." + name.rsplit(".", 1)[-1].lower() if "." in name else ""
 
 
 @dataclass(frozen=True)
 class Accepted:
-    """What an option takes: its name, how to say so, and the kind of a file by its URL, None for what it does not."""
+    """The files that an option accepts: `described` in words; `kind_of` a URL is None for what is not accepted."""
 
     option: str
     described: str
@@ -58,10 +60,15 @@ IMAGES = Accepted("--input", ".tar, .parquet, .txt (a list) or image file", kind
 
 
 def expand(given: str, options: Mapping[str, Any], accepted: Accepted = IMAGES) -> list[File]:
-    """All files that an input names, sorted by path; a list's in its own order."""
+    """All files that an input names, sorted by path; a list's in its own order.
+
+    Files of kinds that are not accepted are among them, unless they are named themselves. Raises CallerError.
+    """
     option = accepted.option
     files, path = file_system(given, options)
-    try:
+    found: dict[str, Any] = {}
+    root = ""
+    with storage_errors(f"{option} {given!r}"), contextlib.suppress(FileNotFoundError):
         if has_magic(path) and not files.exists(path):
             found = _matching(files, path)
             root = re.split(r"[*?\[]", path, maxsplit=1)[0].rpartition("/")[0]
@@ -71,12 +78,6 @@ def expand(given: str, options: Mapping[str, Any], accepted: Accepted = IMAGES) 
             return list(_listed(files, path, given, options, accepted))
         else:
             found, root = {path: files.info(path)}, path.rpartition("/")[0]
-    except FileNotFoundError:
-        found, root = {}, ""
-    except CallerError:
-        raise
-    except Exception as error:  # every file system has errors of its own
-        raise CallerError(f"{option} {given!r} cannot be read: {first_line(error)}") from error
     if not found:
         raise CallerError(f"{option} {given!r} does not exist or holds no files")
     entries = [found[name] for name in sorted(found) if found[name]["type"] == "file"]
@@ -86,6 +87,7 @@ def expand(given: str, options: Mapping[str, Any], accepted: Accepted = IMAGES) 
 
 
 def _below(files: AbstractFileSystem, path: str) -> dict[str, Any]:
+    """All files below a folder, by path."""
     found: Any = files.find(path, detail=True)
     return found
 
@@ -116,6 +118,7 @@ def _listed(
 
 
 def _listed_file(given: str, number: int, line: str, options: Mapping[str, Any], accepted: Accepted) -> File:
+    """The file that one line of a list names. Raises CallerError, naming the line."""
     base = given.rpartition("/")[0]
     url = line if "://" in line or line.startswith("/") else f"{base}/{line}" if base else line
     where = f"{accepted.option} {given!r}, line {number}: {line!r}"
@@ -132,6 +135,7 @@ def _listed_file(given: str, number: int, line: str, options: Mapping[str, Any],
 
 
 def _file(files: AbstractFileSystem, entry: Mapping[str, Any], key: str, option: str) -> File:
+    """A `File` from what the file system says of it. Raises CallerError for a name that is not UTF-8."""
     changed = next((entry[name] for name in VERSIONS if entry.get(name)), "")
     url = files.unstrip_protocol(entry["name"])
     try:

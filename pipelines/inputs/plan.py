@@ -1,4 +1,4 @@
-"""What is to be read: inputs to shards, with sizes and fingerprints, before any image is opened."""
+"""Plans a scan of images: inputs to shards, with sizes and fingerprints, before any image is opened."""
 
 import hashlib
 import io
@@ -16,7 +16,7 @@ from fsspec.core import split_protocol
 from pipelines.config.scan import Read
 from pipelines.errors import CallerError, ReadError
 from pipelines.inputs.listing import File, Kind, expand, kind_of, suffix_of
-from pipelines.inputs.readers.parquet import DAMAGE, Columns
+from pipelines.inputs.readers.parquet import DAMAGE, ImageColumns
 from pipelines.inputs.readers.range_file import open_range
 from pipelines.storage import file_system
 
@@ -25,8 +25,8 @@ from pipelines.storage import file_system
 class Shard:
     """The unit of commit and resume: a tar, a Parquet file, or a slice of a folder or list of images.
 
-    Of embeddings a slice of a table: `rows` of them from `start` on. In a `.npy` shard the second URL is that of the
-    table of keys.
+    A shard of embeddings is a slice of a table: `rows` rows from `start` on. In a `.npy` shard the second URL is that
+    of the table of keys. `keys`: names of image files in the dataset. `sizes`: bytes of each file.
     """
 
     id: str
@@ -40,6 +40,7 @@ class Shard:
 
     @property
     def size(self) -> int:
+        """Bytes of all files."""
         return sum(self.sizes)
 
 
@@ -52,9 +53,11 @@ class Plan:
 
     @property
     def fingerprint(self) -> str:
+        """A digest that changes with any shard's files."""
         return content_hash([[shard.id, shard.fingerprint] for shard in self.shards])
 
     def to_parquet(self) -> bytes:
+        """The contents of `plan.parquet`."""
         buffer = io.BytesIO()
         pq.write_table(pa.Table.from_pylist([asdict(shard) for shard in self.shards], SCHEMA), buffer)
         return buffer.getvalue()
@@ -75,6 +78,7 @@ SCHEMA = pa.schema(
 
 
 def read_plan(content: bytes) -> list[Shard]:
+    """The shards in the contents of a `plan.parquet`."""
     rows = pq.read_table(io.BytesIO(content)).to_pylist()
     return [Shard(**{field.name: row[field.name] for field in fields(Shard)}) for row in rows]
 
@@ -126,11 +130,12 @@ def _shard(number: int, kind: Kind, files: Sequence[File]) -> Shard:
 
 
 def shard_id(number: int, name: str) -> str:
+    """The id of the shard with this number in the plan, readable as part of a file name."""
     return f"{number:06d}-{re.sub(r'[^A-Za-z0-9_.-]+', '_', name)[:60]}"
 
 
 def _check_parquet(shards: Sequence[Shard], read: Read, options: Mapping[str, Any]) -> None:
-    """A wrong column name shows in the first readable Parquet file; a damaged file is a matter for the scan."""
+    """Raises CallerError if the first readable Parquet file lacks a column; damaged files are left to the scan."""
     for shard in shards:
         if shard.kind != "parquet":
             continue
@@ -142,7 +147,7 @@ def _check_parquet(shards: Sequence[Shard], read: Read, options: Mapping[str, An
         except DAMAGE:
             continue
         try:
-            Columns(read.image_column, read.key_column).find(schema)
+            ImageColumns(read.image_column, read.key_column).find(schema)
         except ValueError as error:
             raise CallerError(
                 f"--input {shard.urls[0]!r}: {error}; name them with --image-column and --key-column"
@@ -151,6 +156,7 @@ def _check_parquet(shards: Sequence[Shard], read: Read, options: Mapping[str, An
 
 
 def content_hash(value: Any) -> str:
+    """Sixteen hexadecimal digits of the SHA-256 of a value as JSON."""
     return hashlib.sha256(json.dumps(value, ensure_ascii=False).encode()).hexdigest()[:16]
 
 
@@ -160,5 +166,5 @@ def blocks_of(groups: Sequence[Sequence[Shard]]) -> list[pa.Table]:
 
 
 def shards_of(block: pa.Table) -> list[Shard]:
-    """The inverse of `blocks_of`, for one of them."""
+    """The shards in one table that `blocks_of` made."""
     return [Shard(**row) for row in block.to_pylist()]

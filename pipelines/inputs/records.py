@@ -1,4 +1,4 @@
-"""The records of a shard of images, in order, whatever kind of file it is."""
+"""Reads the records of a shard of images, whatever kind of file it is."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -6,7 +6,7 @@ from typing import Any
 from pipelines.config.scan import Read
 from pipelines.inputs.plan import Shard
 from pipelines.inputs.readers.images import read_images
-from pipelines.inputs.readers.parquet import Columns, read_parquet
+from pipelines.inputs.readers.parquet import ImageColumns, read_parquet
 from pipelines.inputs.readers.range_file import open_range
 from pipelines.inputs.readers.record import Record
 from pipelines.inputs.readers.tar import read_tar
@@ -22,5 +22,5 @@ def records(shard: Shard, read: Read, options: Mapping[str, Any]) -> Iterator[Re
     elif shard.kind == "tar":
         yield from read_tar(open_range(files, path, shard.size), shard.size, read.max_image_bytes)
     else:
-        columns = Columns(read.image_column, read.key_column)
+        columns = ImageColumns(read.image_column, read.key_column)
         yield from read_parquet(open_range(files, path, shard.size), columns, read.max_image_bytes)

@@ -1,7 +1,6 @@
-"""Answers of judges: looked up by question, and kept, so that what was answered once is never asked again."""
+"""Judges' answers: looked up by question, and stored, so that what was answered once is never asked again."""
 
 import hashlib
-import io
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -13,19 +12,21 @@ import pyarrow.parquet as pq
 
 from ood_core.negfilter.decisions import NO_ANSWER, YES
 from ood_core.negfilter.questions import ANSWERS
+from ood_core.vectors import parquet_bytes
 from pipelines.errors import CallerError, first_line
 from pipelines.inputs.readers.parquet import DAMAGE
-from pipelines.label_banks.judges import Judge
+from pipelines.label_banks.judges.judge import Judge
 from pipelines.storage import Directory
 
-OPTION = "--answers"
+ANSWERS_OPTION = "--answers"
 WHOSE = ("model", "prompt_version")
+"""The columns that say who gave an answer: the judge's model and the wording of its questions."""
 KEPT = pa.schema([*ANSWERS, *(pa.field(name, pa.string()) for name in WHOSE)])
-"""A row of what is kept: the answer, and whose it is to which wording."""
+"""The columns of a stored answer: those of `ANSWERS` and of `WHOSE`."""
 
 
 class Answers:
-    """Answers in memory, 17 bytes each, looked up by question. Of a question answered twice the first answer counts."""
+    """Answers in memory, looked up by question; 17 bytes each. If a question was answered twice, the first counts."""
 
     def __init__(self) -> None:
         self._columns = np.empty(0, np.int64), np.empty(0, np.int8), np.empty(0)
@@ -33,7 +34,7 @@ class Answers:
         self._errors: dict[int, str] = {}
 
     def add(self, answers: pa.Table) -> None:
-        """`answers`: a table of `ANSWERS`. A row with an error is no answer."""
+        """Takes in a table of `ANSWERS`. A row with an error is no answer."""
         failed = answers.filter(compute.field("answer").is_null())
         self._errors.update(zip(failed["question"].to_pylist(), failed["error"].to_pylist(), strict=True))
         given = answers.filter(compute.field("answer").is_valid())
@@ -41,12 +42,12 @@ class Answers:
         self._new.append((given["question"].to_numpy(), codes, given["probability_yes"].to_numpy()))
 
     def codes(self, questions: np.ndarray) -> np.ndarray:
-        """`YES`, `NO` or `NO_ANSWER` for each question."""
-        return self._of(questions, 1, NO_ANSWER)
+        """`YES`, `NO` or `NO_ANSWER` for each question; `questions`: their ids."""
+        return self._looked_up(questions, 1, NO_ANSWER)
 
     def table(self, questions: np.ndarray) -> pa.Table:
-        """A row of `ANSWERS` for each question, in order."""
-        codes, probabilities = self.codes(questions), self._of(questions, 2, np.nan)
+        """A table of `ANSWERS` with a row for each question, in order. Raises KeyError for one never answered."""
+        codes, probabilities = self.codes(questions), self._looked_up(questions, 2, np.nan)
         missing = codes == NO_ANSWER
         errors = [
             self._errors[asked] if lost else None for asked, lost in zip(questions.tolist(), missing, strict=True)
@@ -59,7 +60,8 @@ class Answers:
         }
         return pa.table(columns, schema=ANSWERS)
 
-    def _of(self, questions: np.ndarray, column: int, missing: float) -> np.ndarray:
+    def _looked_up(self, questions: np.ndarray, column: int, missing: float) -> np.ndarray:
+        """The value in a column for each question, `missing` where there is no answer."""
         self._merge()
         ids, values = self._columns[0], self._columns[column]
         found = np.full(len(questions), missing, values.dtype)
@@ -70,6 +72,7 @@ class Answers:
         return found
 
     def _merge(self) -> None:
+        """Sorts what was added since the last look-up in among the rest, by question."""
         if self._new:
             ids, codes, probabilities = map(np.concatenate, zip(self._columns, *self._new, strict=True))
             ids, first = np.unique(ids, return_index=True)
@@ -78,14 +81,17 @@ class Answers:
 
 @dataclass(frozen=True)
 class AnswerStore:
-    """A folder of answers, in parts that are written whole and never changed; several builds may share it."""
+    """A folder of answers, in parts that are written whole and never changed; several builds may share it.
+
+    A part is written once `rows_a_part` answers wait, or `wait_s` seconds have passed since the last one.
+    """
 
     directory: Directory
     rows_a_part: int = 50_000
     wait_s: float = 30.0
 
     def read(self, judge: Judge) -> Answers:
-        """What this judge has answered. Raises CallerError for a part that is not a table of answers."""
+        """The answers that this judge gave before. Raises CallerError for a part that is not a table of answers."""
         whose = (compute.field("model") == judge.model) & (compute.field("prompt_version") == judge.prompt_version)
         answers = Answers()
         for name in self.directory.names():
@@ -97,11 +103,16 @@ class AnswerStore:
                     answers.add(part.filter(whose))
                 except (*DAMAGE, ValueError, KeyError) as error:
                     place = f"{self.directory.url}/{name}"
-                    raise CallerError(f"{OPTION} {place!r} is not a table of answers: {first_line(error)}") from error
+                    raise CallerError(
+                        f"{ANSWERS_OPTION} {place!r} is not a table of answers: {first_line(error)}"
+                    ) from error
         return answers
 
     def kept(self, judge: Judge, found: Iterable[pa.Table]) -> Iterator[pa.Table]:
-        """The answers as they come, kept now and then, and at the end, whatever the end; errors are not kept."""
+        """Passes the answers on as they come, and stores them in parts; after an error, what came before it too.
+
+        Rows with an error are passed on and not stored.
+        """
         waiting, begun = [], time.monotonic()
         try:
             for table in found:
@@ -114,13 +125,12 @@ class AnswerStore:
             self._put(judge, waiting)
 
     def _put(self, judge: Judge, waiting: list[pa.Table]) -> None:
+        """Writes a part, named after its content, if there is anything to write."""
         rows = sum(map(len, waiting))
         if not rows:
             return
         table = pa.concat_tables(waiting)
         for name in WHOSE:
             table = table.append_column(name, pa.array([getattr(judge, name)] * rows, pa.string()))
-        buffer = io.BytesIO()
-        pq.write_table(table.cast(KEPT), buffer, compression="zstd", write_page_checksum=True)
-        content = buffer.getvalue()
+        content = parquet_bytes(table.cast(KEPT))
         self.directory.put(f"part-{hashlib.sha256(content).hexdigest()[:16]}.parquet", content)

@@ -22,7 +22,7 @@ PARTS: tuple[Part, ...] = ("noun", "adjective")
 
 
 class Block(NamedTuple):
-    """Candidates of one part; the first is the part's candidate number `first`."""
+    """Some consecutive candidates of one part; `first`: the number in that part of the first of them, from 0."""
 
     part: Part
     first: int
@@ -31,7 +31,7 @@ class Block(NamedTuple):
 
 @dataclass(frozen=True)
 class Sources:
-    """Where the words come from: `wordnet`, `FILE`, `noun:FILE` or `adjective:FILE`, in the order of precedence."""
+    """The corpus's sources: `wordnet`, `FILE`, `noun:FILE` or `adjective:FILE`; of equal texts the first counts."""
 
     names: Sequence[str]
     wordnet_files: Sequence[str]
@@ -57,6 +57,7 @@ class Sources:
 
 
 def _part_and_file(name: str) -> tuple[Part, str]:
+    """A source's name split at its prefix; words without one are nouns."""
     for part in PARTS:
         if name.startswith(f"{part}:"):
             return part, name.removeprefix(f"{part}:")
@@ -65,13 +66,16 @@ def _part_and_file(name: str) -> tuple[Part, str]:
 
 @dataclass(frozen=True)
 class Corpus:
-    """The candidates: `sources` without repeats. `chosen` marks, of all words in order, those that are candidates."""
+    """The candidates for negative labels: the words of `sources`, each text once.
+
+    `chosen`: for every word of the sources in order, whether it is a candidate. `counts`: candidates of each part.
+    `phrase`: turns an adjective into what stands in its place (CSP); None leaves it as it is.
+    """
 
     sources: Sources
     chosen: np.ndarray
     counts: Mapping[Part, int]
     phrase: Callable[[str], str] | None = None
-    """Makes of an adjective what stands in its place."""
     words_at_once: int = WORDS_AT_ONCE
 
     def blocks(self) -> Iterator[Block]:
@@ -95,7 +99,7 @@ class Corpus:
 
 
 def survey(sources: Sources, without_nouns: Iterable[str] = (), phrase: Callable[[str], str] | None = None) -> Corpus:
-    """Goes through the sources once and finds the candidates: of equal texts the first, but no `without_nouns`.
+    """Reads the sources once and finds the candidates: the first of equal texts, except nouns in `without_nouns`.
 
     Texts are equal here if 64 bits of their BLAKE2 hashes are: of 30 million words one is lost with a chance of 2e-5.
     Takes 36 bytes a word for a moment, and 1 byte a word from then on. Raises CallerError if there are no words.
@@ -114,7 +118,7 @@ def survey(sources: Sources, without_nouns: Iterable[str] = (), phrase: Callable
 
 
 def first_of_each(values: np.ndarray) -> np.ndarray:
-    """Marks the first occurrence of every value."""
+    """For each value whether it is the first of its kind."""
     order = np.argsort(values, kind="stable")
     first = np.ones(len(values), bool)
     first[1:] = values[order[1:]] != values[order[:-1]]

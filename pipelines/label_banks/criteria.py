@@ -1,4 +1,4 @@
-"""Which candidates a label bank keeps: every criterion over the pool of workers, in bounded memory.
+"""Runs a criterion over the pool of workers: which candidates a label bank keeps, in bounded memory.
 
 What is kept is what a sort of all candidates by (selection score, place in the corpus) would keep, whatever the number
 of workers and the order in which they answer.
@@ -19,15 +19,18 @@ from pipelines.config.labels import LabelsBuild
 from pipelines.errors import CallerError
 from pipelines.label_banks.corpus import PARTS, WORDS_AT_ONCE, Block, Corpus
 from pipelines.label_banks.id_images import IdImages
-from pipelines.label_banks.negfilter import Candidates
-from pipelines.label_banks.rank import table
-from pipelines.label_banks.workers import LabelWorkers
+from pipelines.label_banks.negfilter import CandidateLabels
+from pipelines.label_banks.worker import ranked_table
+from pipelines.label_banks.worker_pool import LabelWorkerPool
 from pipelines.runtime.progress import Say, counting
 
 
 @dataclass(frozen=True)
 class Selection:
-    """The kept candidates of each part, best first: tables of `index`, `selection_score` and `text`."""
+    """The kept candidates of each part, best first: tables of `index`, `selection_score` and `text`.
+
+    `survivors`: how many of each part passed InterNeg's test; empty for other criteria.
+    """
 
     kept: Mapping[Part, pa.Table]
     survivors: Mapping[Part, int] = field(default_factory=dict)
@@ -35,7 +38,10 @@ class Selection:
 
 @dataclass(frozen=True)
 class ClassImages:
-    """The mean image of each ID label, [ID labels, dim], and what the label bank says of where it is from."""
+    """The mean image embedding of each ID label, [ID labels, dim], unit or zero rows.
+
+    `described`: where they are from, for `bank.json`.
+    """
 
     embeddings: np.ndarray
     described: Mapping[str, Any]
@@ -44,11 +50,14 @@ class ClassImages:
 def select(
     criterion: Criterion,
     corpus: Corpus,
-    workers: LabelWorkers,
+    workers: LabelWorkerPool,
     images: ClassImages | None = None,
     say: Say = lambda _: None,
 ) -> Selection:
-    """Ranks the corpus. `images`: for InterNeg's criterion. Raises CallerError if nothing can be ranked or kept."""
+    """The candidates that the criterion keeps. `images`: for InterNeg's criterion only.
+
+    Raises CallerError if nothing can be ranked or kept.
+    """
     progress = counting(say, sum(corpus.counts.values()), "candidates")
     if isinstance(criterion, Density):
         return _by_density(criterion, corpus, workers, progress)
@@ -58,10 +67,11 @@ def select(
 def _one_by_one(
     criterion: NegMining | ConjugatedPool | Intermodal,
     corpus: Corpus,
-    workers: LabelWorkers,
+    workers: LabelWorkerPool,
     images: ClassImages | None,
     progress: Callable[[int], None],
 ) -> Selection:
+    """For criteria that look at one candidate at a time: a worker ranks a block and drops what cannot be kept."""
     if isinstance(criterion, Intermodal):
         most = {part: min(criterion.negatives, corpus.counts[part]) for part in PARTS}
     else:
@@ -86,15 +96,16 @@ def _one_by_one(
 
 
 def _tables(lowest: Mapping[Part, Lowest]) -> dict[Part, pa.Table]:
+    """The kept rows of every part that has any, best first."""
     return {part: rows for part in PARTS if (rows := lowest[part].rows()) is not None}
 
 
 def _by_density(
-    criterion: Density, corpus: Corpus, workers: LabelWorkers, progress: Callable[[int], None]
+    criterion: Density, corpus: Corpus, workers: LabelWorkerPool, progress: Callable[[int], None]
 ) -> Selection:
-    """Neighbours are looked for among all candidates of the same part: their features are held at once, V·D float32.
+    """For the criterion that compares a part's candidates with each other.
 
-    Of the V x V distances no worker holds more than a block.
+    The features of all V candidates are held at once (V·D float32), a block of their V x V distances by each worker.
     """
     features: dict[Part, np.ndarray] = {}
     texts: dict[Part, list[str]] = {part: [""] * corpus.counts[part] for part in PARTS}
@@ -112,12 +123,13 @@ def _by_density(
             scores = _densities(features.pop(part), criterion.neighbours, workers)
             lowest = Lowest(int(len(scores) * kept_fraction(criterion, part)))
             rows = np.arange(len(scores))
-            lowest.add(table(rows, scores, texts[part], rows))
+            lowest.add(ranked_table(rows, scores, texts[part], rows))
             kept[part] = lowest.rows()
     return Selection(kept)
 
 
-def _densities(features: np.ndarray, neighbours: int, workers: LabelWorkers) -> np.ndarray:
+def _densities(features: np.ndarray, neighbours: int, workers: LabelWorkerPool) -> np.ndarray:
+    """The mean log distance of every row to its nearest `neighbours`; lower = denser, and kept first."""
     count, shared = len(features), workers.share(features)
     del features
     starts = range(0, count, WORDS_AT_ONCE)
@@ -128,33 +140,36 @@ def _densities(features: np.ndarray, neighbours: int, workers: LabelWorkers) -> 
     return scores
 
 
-def candidates_of(selection: Selection) -> Candidates:
-    """What is kept, nouns before adjectives."""
+def kept_labels(selection: Selection) -> CandidateLabels:
+    """The kept candidates as labels, nouns before adjectives, best first within each."""
     tables = selection.kept.values()
     texts = [text for rows in tables for text in rows["text"].to_pylist()]
     parts: list[Part] = [part for part, rows in selection.kept.items() for _ in range(len(rows))]
     scores = np.concatenate([np.empty(0), *(rows["selection_score"].to_numpy() for rows in tables)])
-    return Candidates(texts, texts, parts, scores)
+    return CandidateLabels(texts, texts, parts, scores)
 
 
-def encoded(candidates: Candidates, workers: LabelWorkers) -> np.ndarray:
-    """Embeddings of what is kept, which is encoded once more: a text's embedding is the same each time."""
+def encoded(candidates: CandidateLabels, workers: LabelWorkerPool) -> np.ndarray:
+    """Unit embeddings of the candidates, [candidates, dim].
+
+    They are encoded once more than ranking did: a text's embedding is the same each time.
+    """
     embeddings = np.empty((len(candidates), workers.facts.dim), np.float32)
     for block, found in workers.spread("embeddings", ((block,) for block in _blocks(candidates))):
         embeddings[block.first : block.first + len(block.texts)] = found
     return embeddings
 
 
-def nearest(candidates: Candidates, workers: LabelWorkers, ids: int, count: int) -> np.ndarray:
-    """Of each candidate its nearest ID labels, [candidates, count], nearest first."""
+def nearest(candidates: CandidateLabels, workers: LabelWorkerPool, ids: int, count: int) -> np.ndarray:
+    """The numbers of the ID labels nearest to each candidate, [candidates, count], nearest first."""
     found = np.empty((len(candidates), min(count, ids)), np.int32)
     for block, labels in workers.spread("nearest", ((block, count) for block in _blocks(candidates))):
         found[block.first : block.first + len(block.texts)] = labels
     return found
 
 
-def _blocks(candidates: Candidates) -> Iterator[Block]:
-    """Of one part each; the first is the candidate of number `first` among all."""
+def _blocks(candidates: CandidateLabels) -> Iterator[Block]:
+    """The candidates in blocks of one part each; `first` counts the candidates of all parts."""
     for part in PARTS:
         rows = [row for row, named in enumerate(candidates.parts) if named == part]
         for start in range(0, len(rows), WORDS_AT_ONCE):
@@ -163,9 +178,12 @@ def _blocks(candidates: Candidates) -> Iterator[Block]:
 
 
 def class_images(
-    config: LabelsBuild, found: IdImages, ids: list[str], workers: LabelWorkers, options: Mapping[str, Any]
+    config: LabelsBuild, found: IdImages, ids: list[str], workers: LabelWorkerPool, options: Mapping[str, Any]
 ) -> ClassImages:
-    """p_i of METHODS.md §8 from labelled ID images. Raises CallerError if no image of a label can be read."""
+    """The mean embedding of every ID label's labelled images (p_i of METHODS.md §8).
+
+    Raises CallerError if no image of a label can be read.
+    """
     rows, labels, places = [], [], []
     calls = ((part, config.read, dict(options)) for part in found.slices)
     for part, embeddings, indices in workers.spread("images", calls):

@@ -1,4 +1,4 @@
-"""The three tables of a judged label bank, written block by block, in the candidates' order."""
+"""Writes the tables of a judged label bank, block by block in the candidates' order: questions, answers, decisions."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -10,8 +10,9 @@ import pyarrow.parquet as pq
 
 from ood_core.negfilter.decisions import DECISIONS, Decided
 from ood_core.negfilter.questions import QUESTIONS
+from ood_core.vectors import parquet_options
 from pipelines.label_banks.answers import KEPT, WHOSE
-from pipelines.label_banks.judges import Judge
+from pipelines.label_banks.judges.judge import Judge
 from pipelines.label_banks.negfilter import NegFilter, Wave
 from pipelines.storage import Directory
 
@@ -29,50 +30,51 @@ DECISION_COLUMNS = pa.schema(
 CANDIDATES_AT_ONCE = 4096
 
 
-def write(output: Directory, asked: NegFilter, judge: Judge, decided: Decided) -> None:
+def write(output: Directory, filtered: NegFilter, judge: Judge, decided: Decided) -> None:
     """Writes the three tables; each is visible once it is whole."""
-    wave = _in_order(asked)
+    wave = _in_order(filtered)
     with ExitStack() as files:
         add_questions = files.enter_context(_table(output, QUESTIONS_FILE, QUESTIONS))
         add_answers = files.enter_context(_table(output, ANSWERS_FILE, KEPT))
         for block in wave.blocks():
-            questions = asked.questions(block)
+            questions = filtered.questions(block)
             add_questions.write_table(questions)
-            answers = asked.answers.table(questions["question"].to_numpy())
+            answers = filtered.answers.table(questions["question"].to_numpy())
             for name in WHOSE:
                 answers = answers.append_column(name, pa.array([getattr(judge, name)] * len(answers), pa.string()))
             add_answers.write_table(answers)
     with _table(output, DECISIONS_FILE, DECISION_COLUMNS) as add_decisions:
-        for first in range(0, len(asked.candidates), CANDIDATES_AT_ONCE):
-            rows = range(first, min(first + CANDIDATES_AT_ONCE, len(asked.candidates)))
-            add_decisions.write_table(_decisions(asked, decided, rows))
+        for first in range(0, len(filtered.candidates), CANDIDATES_AT_ONCE):
+            rows = range(first, min(first + CANDIDATES_AT_ONCE, len(filtered.candidates)))
+            add_decisions.write_table(_decisions(filtered, decided, rows))
 
 
 def remove(output: Directory) -> None:
-    """The tables of an earlier build."""
+    """Removes the tables of an earlier build, if there are any."""
     for name in (QUESTIONS_FILE, ANSWERS_FILE, DECISIONS_FILE):
         output.remove(name)
 
 
-def _in_order(asked: NegFilter) -> Wave:
-    """All questions: a candidate's own first, then those of its nearest ID labels."""
-    waves = asked.proper_nouns(), asked.subcategories()
+def _in_order(filtered: NegFilter) -> Wave:
+    """All questions, sorted by candidate: whether it is a proper noun, then one for each of its nearest ID labels."""
+    waves = filtered.proper_nouns(), filtered.subcategories()
     rows, ranks = (np.concatenate([getattr(wave, name) for wave in waves]) for name in ("rows", "ranks"))
     return Wave(rows, ranks)[np.lexsort((ranks, rows))]
 
 
 @contextmanager
 def _table(output: Directory, name: str, schema: pa.Schema) -> Iterator[pq.ParquetWriter]:
-    with (
-        output.writing(name) as file,
-        pq.ParquetWriter(file, schema, compression="zstd", write_page_checksum=True) as writer,
-    ):
+    """A writer of one table, which is visible once it is whole."""
+    with output.writing(name) as file, pq.ParquetWriter(file, schema, **parquet_options(schema)) as writer:
         yield writer
 
 
-def _decisions(asked: NegFilter, decided: Decided, rows: range) -> pa.Table:
-    chosen, ranks = asked.candidates.take(rows), decided.rank[rows]
-    labels = [asked.ids[asked.nearest[row, rank - 1]] if rank else None for row, rank in zip(rows, ranks, strict=True)]
+def _decisions(filtered: NegFilter, decided: Decided, rows: range) -> pa.Table:
+    """The decisions on some candidates, in the columns `DECISION_COLUMNS`."""
+    chosen, ranks = filtered.candidates.take(rows), decided.rank[rows]
+    labels = [
+        filtered.ids[filtered.nearest[row, rank - 1]] if rank else None for row, rank in zip(rows, ranks, strict=True)
+    ]
     columns = {
         "negative": chosen.texts,
         "spelled": chosen.spelled,
@@ -84,7 +86,7 @@ def _decisions(asked: NegFilter, decided: Decided, rows: range) -> pa.Table:
     return pa.table(columns, schema=DECISION_COLUMNS)
 
 
-def counts(asked: NegFilter, decided: Decided) -> dict[str, int]:
-    """How many candidates of each part met each decision, as `bank.json` counts."""
-    met = Counter(zip((DECISIONS[code] for code in decided.decision), asked.candidates.parts, strict=True))
+def counts(filtered: NegFilter, decided: Decided) -> dict[str, int]:
+    """How many candidates of each part met each decision, by the names of `bank.json`: `judged_kept_noun`."""
+    met = Counter(zip((DECISIONS[code] for code in decided.decision), filtered.candidates.parts, strict=True))
     return {f"judged_{decision.replace('-', '_')}_{part}": count for (decision, part), count in sorted(met.items())}

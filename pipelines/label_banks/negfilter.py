@@ -1,6 +1,6 @@
-"""NegRefine's filter over what a criterion keeps: questions in two waves, answers, decisions.
+"""NegRefine's filter over the candidates that a criterion keeps: questions in two waves, answers, decisions.
 
-What is held of a candidate is its text, its nearest ID labels (4 bytes each) and their answers (17 bytes each).
+A candidate takes the memory of its text, its nearest ID labels (4 bytes each) and their answers (17 bytes each).
 """
 
 from collections.abc import Iterator, Sequence
@@ -14,15 +14,18 @@ from ood_core.negfilter.questions import PROPER_NOUN, SHORTEST, SUBCATEGORY, cle
 from ood_core.vocabulary import Part
 from pipelines.label_banks.answers import Answers, AnswerStore
 from pipelines.label_banks.corpus import first_of_each
-from pipelines.label_banks.judges import Judge
+from pipelines.label_banks.judges.judge import Judge
 from pipelines.runtime.progress import Say, counting
 
 QUESTIONS_AT_ONCE = 4096
 
 
 @dataclass(frozen=True)
-class Candidates:
-    """What a criterion keeps, best first, nouns before adjectives. `spelled`: as the corpus has the texts."""
+class CandidateLabels:
+    """The candidates that a criterion keeps, nouns before adjectives, best first within each part.
+
+    `texts`: as they are asked about and encoded. `spelled`: as the corpus has them. `scores`: lower is kept first.
+    """
 
     texts: Sequence[str]
     spelled: Sequence[str]
@@ -32,28 +35,32 @@ class Candidates:
     def __len__(self) -> int:
         return len(self.texts)
 
-    def take(self, rows: Sequence[int]) -> "Candidates":
-        return Candidates(
+    def take(self, rows: Sequence[int]) -> "CandidateLabels":
+        """The candidates of these rows, in the order of `rows`."""
+        return CandidateLabels(
             [self.texts[row] for row in rows],
             [self.spelled[row] for row in rows],
             [self.parts[row] for row in rows],
             self.scores[list(rows)],
         )
 
-    def cleaned(self) -> "Candidates":
-        """NegRefine's cleaning (METHODS.md §5); of equal texts of a part the first stays."""
+    def cleaned(self) -> "CandidateLabels":
+        """The candidates after NegRefine's cleaning (METHODS.md §5); of equal texts in a part the first stays."""
         texts = [clean(text) for text in self.texts]
         rows: dict[tuple[Part, str], int] = {}
         for row, (part, text) in enumerate(zip(self.parts, texts, strict=True)):
             if len(text) >= SHORTEST:
                 rows.setdefault((part, text), row)
         kept = self.take(list(rows.values()))
-        return Candidates([text for _, text in rows], kept.spelled, kept.parts, kept.scores)
+        return CandidateLabels([text for _, text in rows], kept.spelled, kept.parts, kept.scores)
 
 
 class Wave:
-    """Questions as pairs of a candidate's row and the rank, from 1, of an ID label among its nearest; 0 asks for a
-    proper noun."""
+    """Questions that are asked together: the candidate's row of each, and what is asked of it.
+
+    `ranks`: 0 asks whether the candidate is a proper noun; n asks whether it is a subcategory of the ID label that is
+    its n-th nearest.
+    """
 
     def __init__(self, rows: np.ndarray, ranks: np.ndarray) -> None:
         self.rows, self.ranks = rows, ranks
@@ -65,49 +72,58 @@ class Wave:
         return Wave(self.rows[which], self.ranks[which])
 
     def blocks(self) -> "Iterator[Wave]":
+        """The questions in order, at most `QUESTIONS_AT_ONCE` in each."""
         return (self[start : start + QUESTIONS_AT_ONCE] for start in range(0, len(self), QUESTIONS_AT_ONCE))
 
 
 @dataclass(frozen=True)
 class NegFilter:
-    """What a judge says of candidates. `nearest`: of each its ID labels, indices [candidates, n], nearest first."""
+    """Candidates and what a judge says of them.
 
-    candidates: Candidates
+    `ids`: the ID labels. `nearest`: indices of the ID labels nearest to each candidate, [candidates, n], nearest first.
+    """
+
+    candidates: CandidateLabels
     ids: Sequence[str]
     nearest: np.ndarray
     answers: Answers = field(default_factory=Answers)
 
     def ask(self, judge: Judge, store: AnswerStore | None = None, say: Say = lambda _: None) -> None:
-        """Two waves: proper nouns first, and of what they leave the subcategories, those of a label together.
+        """Asks in two waves: about proper nouns, then of the candidates that are none about subcategories.
 
-        What `answers` or the store knows is not asked. New answers are kept in the store as they come.
+        Questions that `answers` knows are not asked again. New answers are stored as they come. Raises RuntimeError if
+        a judge does not answer every question exactly once.
         """
         self._ask(self.proper_nouns(), PROPER_NOUN, judge, store, say)
         self._ask(self.subcategories(), SUBCATEGORY, judge, store, say)
 
     def decisions(self) -> Decided:
-        """What becomes of each candidate, by the answers that there are."""
+        """The decision on each candidate, by the answers that there are."""
         kinds = self.subcategories()
         subcategory = np.full(self.nearest.shape, NO, np.int8)
         subcategory[kinds.rows, kinds.ranks - 1] = self.answers.codes(self.question_ids(kinds))
         return decide(self._proper_noun_codes(), self._same(), subcategory)
 
     def proper_nouns(self) -> Wave:
+        """The first wave: whether each candidate is a proper noun."""
         return Wave(np.arange(len(self.candidates)), np.zeros(len(self.candidates), int))
 
     def subcategories(self) -> Wave:
-        """Of the candidates that are no proper nouns, as far as the answers say."""
+        """The second wave: whether candidates not known as proper nouns are subcategories of near ID labels."""
         rows, ranks = np.nonzero((self._proper_noun_codes() != YES)[:, None] & ~self._same())
         return Wave(rows, ranks + 1)
 
     def question_ids(self, wave: Wave) -> np.ndarray:
+        """The 64-bit id of each question, which depends on its words alone."""
         return np.fromiter((question_id(*words) for words in self._words(wave)), np.int64, len(wave))
 
     def questions(self, wave: Wave) -> pa.Table:
+        """The questions as a table of `QUESTIONS`."""
         ranks = (int(rank) or None for rank in wave.ranks)
         return questions((*words, rank) for words, rank in zip(self._words(wave), ranks, strict=True))
 
     def _words(self, wave: Wave) -> Iterator[tuple[str, str | None]]:
+        """The candidate and the ID label (None: the question is of a proper noun) of each question."""
         rows: list[int] = wave.rows.tolist()
         labels: list[int] = self.nearest[wave.rows, wave.ranks - 1].tolist()
         for row, rank, label in zip(rows, wave.ranks.tolist(), labels, strict=True):
@@ -117,7 +133,7 @@ class NegFilter:
         return self.answers.codes(self.question_ids(self.proper_nouns()))
 
     def _same(self) -> np.ndarray:
-        """Where a candidate is the ID label itself, however capitalised."""
+        """Where a candidate is its nearest ID label itself, however capitalised, [candidates, n]."""
         first: dict[str, int] = {}
         labels = np.array([first.setdefault(label.casefold(), number) for number, label in enumerate(self.ids)], int)
         texts = np.array([first.get(text.casefold(), -1) for text in self.candidates.texts], int)

@@ -1,29 +1,31 @@
-"""TODO"""
+"""The request for a label bank: what the caller asked for, with every mistake found that needs no worker to find."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ood_core.criteria import ConjugatedPool, Criterion, Intermodal
 from ood_core.vocabulary import id_labels, superclass_phrase
-from pipelines.config.judges import Remembering
+from pipelines.config.judges import StoredAnswersJudge
 from pipelines.config.labels import LabelsBuild
 from pipelines.errors import CallerError
 from pipelines.inputs.label_bank import read_words
 from pipelines.label_banks.answers import Answers, AnswerStore
 from pipelines.label_banks.corpus import Corpus, Sources, survey
-from pipelines.label_banks.id_images import IdImages, find
-from pipelines.label_banks.judges import Judge, open_judge
+from pipelines.label_banks.id_images import IdImages, find_id_images
+from pipelines.label_banks.judges.judge import Judge
+from pipelines.label_banks.judges.open_judge import open_judge
 from pipelines.storage import Directory
-
-if TYPE_CHECKING:
-    pass
 
 
 @dataclass(frozen=True)
-class Build:
-    """A label bank as asked for, every mistake that needs no worker to find already found."""
+class LabelBankRequest:
+    """A label bank to be built: its configuration and everything that was read to check it.
+
+    `id_images`: the labelled images to encode, for InterNeg's criterion. `store`: where new answers of the judge are
+    kept. `answers`: the judge's answers of earlier builds. `options`: of remote file systems.
+    """
 
     config: LabelsBuild
     criterion: Criterion
@@ -33,34 +35,41 @@ class Build:
     judge: Judge | None
     store: AnswerStore | None
     answers: Answers = field(repr=False)
-    """Of the judge, to questions of earlier builds."""
     output: Directory
     options: Mapping[str, Any] = field(repr=False)
 
     @classmethod
-    def prepare(cls, config: LabelsBuild, options: Mapping[str, Any]) -> "Build":
-        """Raises CallerError for whatever the caller has to mend."""
+    def prepare(cls, config: LabelsBuild, options: Mapping[str, Any]) -> "LabelBankRequest":
+        """Reads what the configuration names. Raises CallerError for whatever the caller has to mend."""
         criterion = config.criterion_parameters()
-        try:
-            ids = id_labels(read_words("--id-labels", config.id_labels, dict(options)))
-        except ValueError as error:
-            raise CallerError(f"--id-labels {config.id_labels!r}: {error}") from error
+        ids = _id_labels(config, options)
         images = _id_images(config, criterion, ids, options)
-        sources = Sources(config.corpus, config.wordnet_files or criterion.wordnet_files, options)
-        if isinstance(criterion, ConjugatedPool):
-            corpus = survey(sources, ids, partial(superclass_phrase, seed=criterion.phrase_seed))
-        else:
-            corpus = survey(sources)
+        corpus = _corpus(config, criterion, ids, options)
         output = Directory(config.output, options)
         output.check_writable("--output")
-        judge, store = open_judge(config.judge, options), _store(config, output)
+        judge, store = open_judge(config.judge, options), _answer_store(config, output)
         answers = store.read(judge) if store and judge else Answers()
         return cls(config, criterion, ids, corpus, images, judge, store, answers, output, options)
 
 
-def _store(config: LabelsBuild, output: Directory) -> AnswerStore | None:
-    """Where a judge's answers are kept, if it is one whose answers are worth keeping."""
-    if not isinstance(config.judge, Remembering):
+def _id_labels(config: LabelsBuild, options: Mapping[str, Any]) -> list[str]:
+    try:
+        return id_labels(read_words("--id-labels", config.id_labels, options))
+    except ValueError as error:
+        raise CallerError(f"--id-labels {config.id_labels!r}: {error}") from error
+
+
+def _corpus(config: LabelsBuild, criterion: Criterion, ids: list[str], options: Mapping[str, Any]) -> Corpus:
+    """The candidates. CSP leaves the ID labels out of them and makes a phrase of every adjective."""
+    sources = Sources(config.corpus, config.wordnet_files or criterion.wordnet_files, options)
+    if isinstance(criterion, ConjugatedPool):
+        return survey(sources, ids, partial(superclass_phrase, seed=criterion.phrase_seed))
+    return survey(sources)
+
+
+def _answer_store(config: LabelsBuild, output: Directory) -> AnswerStore | None:
+    """Where the judge's answers are kept; None for a judge that answers at no cost."""
+    if not isinstance(config.judge, StoredAnswersJudge):
         return None
     if not config.judge.answers:
         return AnswerStore(output.folder("answers"))
@@ -72,16 +81,17 @@ def _store(config: LabelsBuild, output: Directory) -> AnswerStore | None:
 def _id_images(
     config: LabelsBuild, criterion: Criterion, ids: list[str], options: Mapping[str, Any]
 ) -> IdImages | None:
+    """The labelled images that InterNeg's criterion is to learn from; None where it learns from unlabelled ones."""
     if not isinstance(criterion, Intermodal):
         return None
-    if config.id_images and config.first_pass:
-        raise CallerError("--id-images and --first-pass exclude each other: give one of them")
-    if config.first_pass:
+    if config.id_images and config.unlabelled_images:
+        raise CallerError("--id-images and --unlabelled-images exclude each other: give one of them")
+    if config.unlabelled_images:
         return None
     if not config.id_images:
         raise CallerError(
             "--criterion interneg needs --id-images: a few labelled images of every ID label, in folders named after "
             "their labels, a Parquet table with --label-column, or a manifest of paths and labels; without labelled "
-            "images give --first-pass, embeddings of the images to be scanned"
+            "images give --unlabelled-images, embeddings of the images to be scanned"
         )
-    return find(config, ids, criterion.images_per_label, options)
+    return find_id_images(config, ids, criterion.images_per_label, options)

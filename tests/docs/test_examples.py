@@ -7,7 +7,7 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 
-from pipelines.config.base import Section
+from pipelines.config.base import Configuration
 from pipelines.config.labels import LabelsBuild
 from pipelines.config.load import load
 from pipelines.config.rescore import Rescore
@@ -16,7 +16,7 @@ from tests.conftest import REPOSITORY
 from tests.docs.pages import PAGES, README, blocks
 
 DEPLOY = REPOSITORY / "infra" / "deploy"
-EXAMPLES: dict[str, type[Section]] = {"scan.yaml": Scan, "rescore.yaml": Rescore, "labels.yaml": LabelsBuild}
+EXAMPLES: dict[str, type[Configuration]] = {"scan.yaml": Scan, "rescore.yaml": Rescore, "labels.yaml": LabelsBuild}
 
 
 def test_every_example_config_is_tested() -> None:

@@ -1,1 +1,1 @@
-"""Readers: a shard's bytes to records, streaming. A bad record is a record too, with a status that says why."""
+"""Readers of one file each: bytes to records, streaming; a bad record is a record too, with a status that says why."""

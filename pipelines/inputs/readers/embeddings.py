@@ -1,4 +1,4 @@
-"""Tables of embeddings, ours or foreign, to checked rows: unit vectors, or why there is none."""
+"""Reads tables of embeddings, ours or foreign, to validated rows: each a unit vector, or a status that says why not."""
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
@@ -12,16 +12,17 @@ from pipelines.inputs.readers.parquet import DAMAGE, KEY_COLUMNS
 from pipelines.inputs.readers.row_groups import Gap, open_table, row_batches
 
 UNIT_TOLERANCE = 2e-3
-"""What float16 leaves of unit length."""
+"""How far a length may be from 1: rounding to float16 takes less."""
 EMBEDDING_COLUMNS = ("embedding", "embeddings", "image_embedding", "image_embeddings", "img_emb", "vector", "features")
 FOREIGN_KEY_COLUMNS = (*KEY_COLUMNS, "image_path", "filepath", "file_path", "url")
 
 
 @dataclass
-class Rows:
-    """Rows of a table, in order: keys, what is wrong with each (by default nothing), float32 vectors, other columns.
+class EmbeddingRows:
+    """Consecutive rows of a table of embeddings.
 
-    A row whose status is not `ok` has a vector of zeros.
+    `vectors`: float32 [rows, dim], zeros where the status is not `ok`. `statuses`, `errors`: objects, one a row; see
+    `STATUSES`. `extra`: the table's other columns.
     """
 
     keys: list[str | None]
@@ -31,13 +32,16 @@ class Rows:
     extra: dict[str, pa.Array] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, keys: list[str | None], vectors: np.ndarray, extra: dict[str, pa.Array] | None = None) -> "Rows":
+    def of(
+        cls, keys: list[str | None], vectors: np.ndarray, extra: dict[str, pa.Array] | None = None
+    ) -> "EmbeddingRows":
+        """Rows that nothing is wrong with."""
         count = len(keys)
         return cls(keys, vectors, np.full(count, "ok", object), np.full(count, None, object), extra or {})
 
     @classmethod
-    def broken(cls, count: int, dim: int, status: str, error: str, columns: Iterable[pa.Field] = ()) -> "Rows":
-        """Rows of which nothing is known; `columns`: the other columns, of nulls."""
+    def broken(cls, count: int, dim: int, status: str, error: str, columns: Iterable[pa.Field] = ()) -> "EmbeddingRows":
+        """Rows that cannot be read, all for one reason. `columns`: the table's other columns, filled with nulls."""
         extra = {column.name: pa.nulls(count, column.type) for column in columns}
         rows = cls.of([None] * count, np.zeros((count, dim), np.float32), extra)
         rows.blame(np.ones(count, bool), status, lambda _: error)
@@ -47,7 +51,7 @@ class Rows:
         return len(self.keys)
 
     def blame(self, where: np.ndarray, status: str, error: Callable[[int], str] = lambda _: "") -> None:
-        """Gives a status to the chosen rows that are still `ok`, and takes their vectors away."""
+        """Sets the status and error of those chosen rows that are still `ok`, and zeroes their vectors."""
         for row in np.flatnonzero(where & (self.statuses == "ok")).tolist():
             self.statuses[row], self.errors[row] = status, error(row) or None
             self.vectors[row] = 0
@@ -61,20 +65,21 @@ class EmbeddingColumns:
     embedding: str | None = None
 
     def find(self, schema: pa.Schema) -> tuple[str, str]:
-        """Raises ValueError, naming the option, if there is none."""
+        """The names of the key column and the embedding column. Raises ValueError, naming the option, if one lacks."""
         if len(set(schema.names)) < len(schema.names):
             raise ValueError(f"there are two columns of one name among {', '.join(schema.names)}")
-        embedding = self._first("--embedding-column", self.embedding, EMBEDDING_COLUMNS, schema)
+        embedding = self._column("--embedding-column", self.embedding, EMBEDDING_COLUMNS, schema)
         kind = schema.field(embedding).type
         if list_type(kind) is None:
             raise ValueError(f"--embedding-column {embedding!r} holds {kind}, no lists of floats")
         return self.find_key(schema), embedding
 
     def find_key(self, schema: pa.Schema) -> str:
-        return self._first("--key-column", self.key, FOREIGN_KEY_COLUMNS, schema)
+        """The name of the key column. Raises ValueError, naming the option, if there is none."""
+        return self._column("--key-column", self.key, FOREIGN_KEY_COLUMNS, schema)
 
     @staticmethod
-    def _first(option: str, given: str | None, usual: tuple[str, ...], schema: pa.Schema) -> str:
+    def _column(option: str, given: str | None, usual: tuple[str, ...], schema: pa.Schema) -> str:
         found = next((name for name in ((given,) if given else usual) if name in schema.names), None)
         if found is None:
             wanted = repr(given) if given else "one of " + ", ".join(usual)
@@ -94,23 +99,26 @@ def list_type(kind: pa.DataType) -> int | None:
     return kind.list_size if pa.types.is_fixed_size_list(kind) else -1
 
 
-def read_embedding_table(file: BinaryIO, columns: EmbeddingColumns, dim: int, start: int, count: int) -> Iterator[Rows]:
-    """`count` rows from `start` on. Rows of a damaged row group are broken rows; none is lost."""
+def read_embedding_table(
+    file: BinaryIO, columns: EmbeddingColumns, dim: int, start: int, count: int
+) -> Iterator[EmbeddingRows]:
+    """`count` rows from `start` on, not yet validated. A damaged row group gives broken rows; none is lost."""
     try:
         table = open_table(file)
         key, embedding = columns.find(table.schema_arrow)
     except (*DAMAGE, ValueError) as error:
-        yield Rows.broken(count, dim, "damaged-archive", f"not a readable Parquet file: {first_line(error)}")
+        yield EmbeddingRows.broken(count, dim, "damaged-archive", f"not a readable Parquet file: {first_line(error)}")
         return
     extra = [column for column in table.schema_arrow if column.name not in (key, embedding)]
     for batch in row_batches(table, None, start, count):
         if isinstance(batch, Gap):
-            yield Rows.broken(batch.rows, dim, "damaged-archive", batch.reason, extra)
+            yield EmbeddingRows.broken(batch.rows, dim, "damaged-archive", batch.reason, extra)
         else:
-            yield _of_batch(batch, key, embedding, dim)
+            yield _rows_of_batch(batch, key, embedding, dim)
 
 
-def _of_batch(batch: pa.RecordBatch, key: str, embedding: str, dim: int) -> Rows:
+def _rows_of_batch(batch: pa.RecordBatch, key: str, embedding: str, dim: int) -> EmbeddingRows:
+    """The rows of a record batch; `key`, `embedding`: its columns."""
     column: Any = batch.column(embedding)
     if isinstance(column.type, pa.BaseExtensionType):
         column = column.storage
@@ -118,7 +126,7 @@ def _of_batch(batch: pa.RecordBatch, key: str, embedding: str, dim: int) -> Rows
         column = column.cast(pa.list_(pa.float32()))
     lengths = _lengths(column)
     extra = {name: batch.column(name) for name in batch.schema.names if name not in (key, embedding)}
-    rows = Rows.of(text_keys(batch.column(key)), _vectors(column, lengths == dim, dim), extra)
+    rows = EmbeddingRows.of(text_keys(batch.column(key)), _vectors(column, lengths == dim, dim), extra)
     rows.blame(lengths < 0, "missing-embedding")
     rows.blame(lengths != dim, "wrong-dimension", lambda row: f"{lengths[row]} numbers, the label bank's have {dim}")
     return rows
@@ -147,11 +155,19 @@ def _vectors(column: Any, fits: np.ndarray, dim: int) -> np.ndarray:
     return vectors
 
 
-def checked(rows: Rows, normalize: bool, seen: set[str]) -> Rows:
-    """The rows with every vector finite and of unit length, and every key there and new; `seen` gains the keys."""
+def validated(rows: EmbeddingRows, normalize: bool, seen: set[str]) -> EmbeddingRows:
+    """The rows, with a status on each whose vector is not finite and of unit length, or whose key is null or repeated.
+
+    `normalize`: scales vectors to unit length first. `seen`: keys of earlier rows; gains those of these. The rows are
+    changed in place.
+    """
     rows.blame(np.array([key is None for key in rows.keys]), "missing-key")
-    repeated = [key is not None and (key in seen or seen.add(key) is not None) for key in rows.keys]
-    rows.blame(np.array(repeated, bool), "duplicate-key")
+    repeated = np.zeros(len(rows), bool)
+    for row, key in enumerate(rows.keys):
+        if key is not None:
+            repeated[row] = key in seen
+            seen.add(key)
+    rows.blame(repeated, "duplicate-key")
     rows.blame(np.logical_not(np.isfinite(rows.vectors).all(axis=1)), "not-finite")
     lengths: np.ndarray = np.sqrt(np.einsum("ij,ij->i", rows.vectors, rows.vectors, dtype=np.float64))
     rows.blame(np.asarray(lengths == 0), "zero-vector")

@@ -1,4 +1,4 @@
-"""Image files, several requests at once where the file system can."""
+"""Reads image files, one record each; several at once where the file system can."""
 
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -32,6 +32,7 @@ def read_images(
 def _record(
     files: AbstractFileSystem, path: str, key: str, size: int, content: bytes | Exception | None, max_bytes: int
 ) -> Record:
+    """The record of one file. It is read again if `content` is not the whole of it."""
     if size > max_bytes:
         return Record(key, status="too-large", error=f"{size} bytes, more than {max_bytes}")
     if isinstance(content, bytes) and len(content) == size:

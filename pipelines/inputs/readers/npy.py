@@ -1,4 +1,4 @@
-"""Embeddings as clip-retrieval writes them: `img_emb/img_emb_0.npy`, keys in `metadata/metadata_0.parquet`."""
+"""Reads embeddings as clip-retrieval writes them: `img_emb/img_emb_0.npy`, keys in `metadata/metadata_0.parquet`."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -7,9 +7,9 @@ from typing import Any, BinaryIO
 import numpy as np
 from fsspec import AbstractFileSystem
 
-from pipelines.inputs.readers.embeddings import EmbeddingColumns, Rows, text_keys
+from pipelines.inputs.readers.embeddings import EmbeddingColumns, EmbeddingRows, text_keys
 from pipelines.inputs.readers.range_file import fetch
-from pipelines.inputs.readers.row_groups import ROWS_AT_ONCE, Gap, open_table, row_batches
+from pipelines.inputs.readers.row_groups import ROWS_PER_BATCH, Gap, open_table, row_batches
 
 FOLDER, STEM, KEYS_FOLDER, KEYS_STEM = "img_emb", "img_emb_", "metadata", "metadata_"
 HEADERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
@@ -17,7 +17,7 @@ HEADERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.re
 
 @dataclass(frozen=True)
 class Layout:
-    """Where a `.npy` file's numbers begin, and what they are."""
+    """What the header of a `.npy` file says: where its numbers begin, in bytes, and their shape and type."""
 
     offset: int
     rows: int
@@ -26,7 +26,7 @@ class Layout:
 
     @classmethod
     def of(cls, file: BinaryIO, size: int) -> "Layout":
-        """Raises ValueError for what is not a whole file of rows of floats. Never unpickles."""
+        """Reads the header. Raises ValueError for what is not a whole file of rows of floats. Never unpickles."""
         version = np.lib.format.read_magic(file)
         if version not in HEADERS:
             raise ValueError(f"it is of .npy version {version}")
@@ -42,11 +42,12 @@ class Layout:
 
     @property
     def row_bytes(self) -> int:
+        """Bytes of one row."""
         return self.dim * self.dtype.itemsize
 
 
 def keys_url(url: str) -> str | None:
-    """Where the keys of a `.npy` file's rows are, if it is named as clip-retrieval names it."""
+    """The URL of the table of a `.npy` file's keys; None if the file is not named as clip-retrieval names it."""
     root, _, name = url.rpartition("/")
     parent, _, folder = root.rpartition("/")
     if folder != FOLDER or not (name.startswith(STEM) and name.endswith(".npy")):
@@ -55,13 +56,16 @@ def keys_url(url: str) -> str | None:
 
 
 def read_vectors(files: AbstractFileSystem, path: str, layout: Layout, start: int, count: int) -> Iterator[np.ndarray]:
-    """float32 rows, a bounded number at once: memory-mapped from disk, by byte ranges from elsewhere."""
+    """`count` rows from `start` on as float32, at most `ROWS_PER_BATCH` at once.
+
+    A local file is memory-mapped, any other read by byte ranges. Raises ReadError if the storage fails for good.
+    """
     mapped = None
     if "file" in files.protocol:
         shape = (layout.rows, layout.dim)
         mapped = np.memmap(path, layout.dtype, mode="r", offset=layout.offset, shape=shape)
-    for first in range(start, start + count, ROWS_AT_ONCE):
-        rows = min(ROWS_AT_ONCE, start + count - first)
+    for first in range(start, start + count, ROWS_PER_BATCH):
+        rows = min(ROWS_PER_BATCH, start + count - first)
         if mapped is not None:
             part: Any = mapped[first : first + rows]
         else:
@@ -71,13 +75,13 @@ def read_vectors(files: AbstractFileSystem, path: str, layout: Layout, start: in
 
 
 def read_keys(file: BinaryIO, columns: EmbeddingColumns, start: int, count: int) -> Iterator[str | None]:
-    """The keys of `count` rows; None for those that cannot be read."""
+    """The keys of `count` rows from `start` on; None for those that cannot be read."""
     table = open_table(file)
     for batch in row_batches(table, [columns.find_key(table.schema_arrow)], start, count):
         yield from [None] * batch.rows if isinstance(batch, Gap) else text_keys(batch.column(0))
 
 
-def read_npy(vectors: Iterator[np.ndarray], keys: Iterator[str | None]) -> Iterator[Rows]:
-    """Rows of a `.npy` file, each with its key."""
+def read_npy(vectors: Iterator[np.ndarray], keys: Iterator[str | None]) -> Iterator[EmbeddingRows]:
+    """The rows of a `.npy` file with their keys, not yet validated."""
     for part in vectors:
-        yield Rows.of([next(keys) for _ in range(len(part))], part)
+        yield EmbeddingRows.of([next(keys) for _ in range(len(part))], part)

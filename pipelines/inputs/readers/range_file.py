@@ -1,4 +1,4 @@
-"""A remote file read by byte ranges: a broken download goes on where it broke."""
+"""Reads files by byte ranges, so that a broken download goes on where it broke."""
 
 import io
 import time
@@ -14,7 +14,7 @@ FIRST_WAIT_S = 0.2
 
 
 class RangeFile(io.RawIOBase):
-    """Reads `size` bytes of a file, each piece a request of its own, repeated with growing waits when it fails.
+    """A file of `size` bytes; every piece read is a request of its own, repeated with growing waits when it fails.
 
     There is no connection to lose between pieces, so nothing can be skipped or read twice. A piece shorter than asked
     for counts as a failure. Raises ReadError when the attempts are used up.
@@ -54,11 +54,14 @@ def open_range(
     first_wait_s: float = FIRST_WAIT_S,
     chunk_bytes: int = CHUNK_BYTES,
 ) -> io.BufferedReader:
+    """A `RangeFile` that asks for `chunk_bytes` at once."""
     return io.BufferedReader(RangeFile(files, path, size, first_wait_s), chunk_bytes)
 
 
 def fetch(files: AbstractFileSystem, path: str, start: int, count: int, first_wait_s: float = FIRST_WAIT_S) -> bytes:
-    """`count` bytes from `start`, all of them; waits `first_wait_s` after a first failure, then ever twice as long."""
+    """All `count` bytes from `start` on. Raises ReadError when the attempts are used up.
+
+    Waits `first_wait_s` after a first failure, then ever twice as long."""
     wait_s = first_wait_s
     for attempt in range(1, ATTEMPTS + 1):
         try:

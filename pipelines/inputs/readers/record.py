@@ -1,4 +1,4 @@
-"""A record, and every status that a record can have."""
+"""A record (one image of a shard), and every status that a record can have."""
 
 from dataclasses import dataclass
 

@@ -1,4 +1,4 @@
-"""A Parquet file's rows from any place on, whatever is damaged: what cannot be read is counted, not lost."""
+"""Reads a range of a Parquet file's rows, whatever is damaged: rows that cannot be read are counted, not lost."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -10,11 +10,11 @@ import pyarrow.parquet as pq
 from pipelines.errors import first_line
 from pipelines.inputs.readers.parquet import DAMAGE
 
-ROWS_AT_ONCE = 4096
+ROWS_PER_BATCH = 4096
 
 
 def open_table(file: BinaryIO) -> pq.ParquetFile:
-    """Raises ArrowInvalid if the footer contradicts itself, or whatever else of DAMAGE."""
+    """Opens a Parquet file. Raises ArrowInvalid if the footer contradicts itself, or another exception of DAMAGE."""
     table = pq.ParquetFile(file, page_checksum_verification=True)
     counts = [table.metadata.row_group(group).num_rows for group in range(table.metadata.num_row_groups)]
     if sum(counts) != table.metadata.num_rows or min(counts, default=0) < 0:
@@ -24,7 +24,7 @@ def open_table(file: BinaryIO) -> pq.ParquetFile:
 
 @dataclass(frozen=True)
 class Gap:
-    """Rows that cannot be read, and why."""
+    """Consecutive rows that cannot be read: how many, and why."""
 
     rows: int
     reason: str
@@ -33,7 +33,7 @@ class Gap:
 def row_batches(
     table: pq.ParquetFile, columns: list[str] | None, start: int, count: int
 ) -> Iterator[pa.RecordBatch | Gap]:
-    """`count` rows of a Parquet file from `start` on, read or not."""
+    """`count` rows of a Parquet file from `start` on, in order; a gap in place of rows that cannot be read."""
     row, stop, first = start, start + count, 0
     for group in range(table.metadata.num_row_groups):
         first, at = first + table.metadata.row_group(group).num_rows, first
@@ -41,7 +41,7 @@ def row_batches(
             continue
         reason = "it holds fewer rows than the file's footer says"
         try:
-            for batch in table.iter_batches(ROWS_AT_ONCE, [group], columns, use_threads=False):
+            for batch in table.iter_batches(ROWS_PER_BATCH, [group], columns, use_threads=False):
                 wanted = batch.slice(max(0, row - at), max(0, stop - max(at, row)))
                 at += len(batch)
                 if len(wanted):

@@ -1,4 +1,4 @@
-"""Tar shards, strictly: what is damaged or missing becomes a record that says so, never silence.
+"""Reads the images of tar files, strictly: what is damaged or missing becomes a record that says so, never silence.
 
 `tarfile` in stream mode takes a tar that was cut at a member boundary, or whose next header is damaged, for a shorter
 valid one. Here every header's checksum is checked, after damage the next valid header is looked for, and an archive
@@ -65,6 +65,7 @@ def read_tar(file: BinaryIO, size: int, max_bytes: int) -> Iterator[Record]:
 
 
 def _header(block: bytes) -> tarfile.TarInfo | None:
+    """The member that a block is the header of; None if it is no valid header."""
     try:
         member = tarfile.TarInfo.frombuf(block, "utf-8", "backslashreplace")
     except tarfile.HeaderError:
@@ -73,15 +74,20 @@ def _header(block: bytes) -> tarfile.TarInfo | None:
 
 
 def _has_data(member: tarfile.TarInfo) -> bool:
+    """Whether blocks of data follow the member's header."""
     return member.isreg() or member.type not in tarfile.SUPPORTED_TYPES or member.type in tarfile.GNU_TYPES
 
 
 def _size(member: tarfile.TarInfo, extended: dict[str, str]) -> int:
+    """Bytes of the member's data; an extended header before it goes first."""
     return member.size if member.type in OWN_SIZE else int(extended.get("size", member.size))
 
 
 def _data_end(file: BinaryIO, size: int, block: bytes, member: tarfile.TarInfo, extended: dict[str, str]) -> int:
-    """Where the next header is. The map of an old GNU sparse file goes on in blocks of its own before the data."""
+    """The byte at which the member's data ends and the next header begins.
+
+    The map of an old GNU sparse file goes on in blocks of its own before the data.
+    """
     if not _has_data(member):
         return file.tell()
     more = member.type == tarfile.GNUTYPE_SPARSE and block[482]
@@ -91,7 +97,7 @@ def _data_end(file: BinaryIO, size: int, block: bytes, member: tarfile.TarInfo, 
 
 
 def _extended(file: BinaryIO, member: tarfile.TarInfo) -> dict[str, str]:
-    """What a pax header or a GNU long name says of the next member. Raises ValueError if it is malformed."""
+    """The properties that a pax header or a GNU long name gives to the next member. Raises ValueError."""
     if member.size > MAX_NAME_BYTES:
         raise ValueError(f"an extended header of {member.size} bytes")
     content = file.read(member.size)
@@ -105,6 +111,7 @@ def _extended(file: BinaryIO, member: tarfile.TarInfo) -> dict[str, str]:
 
 
 def _pax_records(content: bytes) -> Iterator[tuple[str, str]]:
+    """Names and values in a pax header. Raises ValueError if it is malformed."""
     while content.strip(b"\0"):
         length, _, _ = content.partition(b" ")
         record, content = content[: int(length)], content[int(length) :]
@@ -115,6 +122,7 @@ def _pax_records(content: bytes) -> Iterator[tuple[str, str]]:
 
 
 def _image(file: BinaryIO, member: tarfile.TarInfo, extended: dict[str, str], max_bytes: int) -> Iterator[Record]:
+    """The record of a member that is an image; nothing for any other."""
     key = _image_key(member, extended)
     if key is None or member.isdir():
         return
@@ -129,6 +137,7 @@ def _image(file: BinaryIO, member: tarfile.TarInfo, extended: dict[str, str], ma
 
 
 def _image_key(member: tarfile.TarInfo, extended: dict[str, str]) -> str | None:
+    """The member's name without its image suffix; None if it is no image."""
     name = extended.get("GNU.sparse.name") or extended.get("path", member.name)
     suffix = next((suffix for suffix in IMAGE_SUFFIXES if name.lower().endswith(suffix)), None)
     if suffix is None or name.rsplit("/", 1)[-1].startswith("._"):  # "._" is macOS's metadata of a file
@@ -137,6 +146,7 @@ def _image_key(member: tarfile.TarInfo, extended: dict[str, str]) -> str | None:
 
 
 def _read_exactly(file: BinaryIO, size: int) -> bytes:
+    """The next `size` bytes. Raises ReadError if there are fewer."""
     content = file.read(size)
     if len(content) != size:
         raise ReadError(f"{len(content)} of {size} bytes could be read before byte {file.tell()}")
@@ -144,10 +154,12 @@ def _read_exactly(file: BinaryIO, size: int) -> bytes:
 
 
 def _damage(start: int, end: int) -> Record:
+    """The record that stands for a damaged stretch of the tar."""
     error = f"no valid header from byte {start} to {end}; records may be lost here"
     return Record("", status="damaged-archive", error=error)
 
 
 def _cut(member: tarfile.TarInfo, extended: dict[str, str], size: int) -> Record:
+    """The record of the member within which the tar ends."""
     key = _image_key(member, extended) or ""
     return Record(key, status="truncated-archive", error=f"the tar ends at byte {size}, within {member.name!r}")

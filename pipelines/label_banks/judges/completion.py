@@ -1,4 +1,4 @@
-"""What a chat completion says to a question of yes or no, whatever else the server puts in it."""
+"""Reads yes or no, and how sure, out of a chat completion, whatever else the server puts in it."""
 
 import math
 from typing import Annotated, Any
@@ -6,15 +6,15 @@ from typing import Annotated, Any
 from pydantic import BaseModel, Field, ValidationError
 
 NEGLIGIBLE = 0.01
-"""Of an answer's probability: what the other, which is not among the likeliest tokens, may have at most."""
+"""The most that an answer missing from the likeliest tokens may have, as a share of the listed one's probability."""
 
 
 class NoAnswerError(Exception):
-    """The server spoke, but said neither yes nor no."""
+    """The server replied, but said neither yes nor no."""
 
 
 def yes_or_no(text: str) -> str:
-    """`yes` or `no`, whichever the text begins with, in whatever case (METHODS.md §5). Else raises an error."""
+    """`yes` or `no`, whichever the text begins with, in any case (METHODS.md §5). Raises NoAnswerError if neither."""
     for answer in ("yes", "no"):
         if text.strip().lower().startswith(answer):
             return answer
@@ -39,18 +39,22 @@ class _Message(BaseModel):
 
 
 class Choice(BaseModel):
+    """One reply to a prompt."""
+
     message: _Message
     logprobs: Any = None  # `_Logprobs`, or a form of the server's own
 
 
 class Completion(BaseModel):
+    """A server's response; fields that are not read here are ignored."""
+
     choices: Annotated[list[Choice], Field(min_length=1)]
 
 
 def probability_yes(logprobs: object) -> float | None:
-    """Of the likeliest first tokens, the probability of those that spell yes against those that spell no.
+    """The probability of yes against no, from the likeliest first tokens of an answer; in [0, 1].
 
-    None if the server does not tell, lists neither, or lists one where the other might matter.
+    None if the server does not tell, lists neither, or lists only one where the other might matter.
     """
     try:
         first = _Logprobs.model_validate(logprobs).content[0]

@@ -1,7 +1,7 @@
-"""The judge behind any OpenAI-compatible endpoint: one chat completion a question, by the `openai` client.
+"""A judge behind any OpenAI-compatible endpoint: one chat completion a question, by the `openai` client.
 
 The client retries what may pass (408, 409, 429, 5xx, connections, timeouts) with back-off. A question that fails even
-so is a row with an error. What concerns every question stops the build: a key, a URL or a model that is refused.
+so becomes a row with an error. A refused key, URL or model concerns every question, and stops the build.
 """
 
 import hashlib
@@ -24,17 +24,17 @@ from pipelines.label_banks.judges.completion import Choice, Completion, NoAnswer
 from pipelines.label_banks.judges.in_flight import as_they_come, event_loop
 
 TABLE_ROWS, TABLE_SECONDS = 256, 5.0
-"""Answers are handed over when there are so many, or after so long."""
+"""A table of answers is passed on once it has so many rows, or after so long."""
 MAX_TOKENS = 4
-"""Of an answer; a tokenizer may spell `no` with two."""
+"""The longest answer; a tokenizer may spell `no` with two tokens."""
 TOP_LOGPROBS = 5
-"""Every server that gives log-probabilities gives as many."""
+"""Likeliest tokens asked for; every server that gives log-probabilities gives as many."""
 QUOTED = 200
-"""Characters of what a server says."""
+"""The most characters of a server's error that are kept."""
 GIVE_UP = 100
-"""So many questions without an answer in a row say that it is the server, not the questions."""
+"""After so many questions in a row without an answer it is the server that fails, not the questions."""
 MAX_CONCURRENCY = 1000
-"""Connections that the client opens."""
+"""The most connections that the client opens."""
 NO_KEY = "no-key"
 
 Row = dict[str, Any]
@@ -42,7 +42,10 @@ Row = dict[str, Any]
 
 @dataclass(frozen=True)
 class HttpJudge:
-    """Raises CallerError if the client is not installed, opens fewer connections, or the key cannot be sent."""
+    """Asks a server.
+
+    Raises CallerError if the client is missing, opens fewer connections, or the key cannot be sent.
+    """
 
     config: Http
 
@@ -57,7 +60,7 @@ class HttpJudge:
     def model(self) -> str:
         """`<model>@<server and path>`, since a name may stand for other weights on another server.
 
-        What is sent along can change the answers as well, so its digest follows.
+        With an `extra_body`, which can change the answers as well, its digest follows.
         """
         parts, along = urlsplit(self.config.url), json.dumps(self.config.extra_body, sort_keys=True)
         digest = f"+{hashlib.sha256(along.encode()).hexdigest()[:8]}" if self.config.extra_body else ""
@@ -65,10 +68,11 @@ class HttpJudge:
 
     @property
     def prompt_version(self) -> str:
+        """The version of NegRefine's prompts."""
         return PROMPT_VERSION
 
     def answers(self, questions: Iterable[pa.Table]) -> Iterator[pa.Table]:
-        """As they come, `concurrency` questions being asked at a time; no more than those are drawn ahead.
+        """See `Judge.answers`. `concurrency` questions are asked at a time, and no more than those are drawn ahead.
 
         Raises CallerError if the server refuses key, URL or model, or fails on `GIVE_UP` questions in a row.
         """
@@ -78,6 +82,7 @@ class HttpJudge:
             yield from _tables(as_they_come(asking, loop, self.config.concurrency))
 
     def _key(self) -> str | None:
+        """The key from the environment, None if there is none. Raises CallerError if no header can hold it."""
         key = os.environ.get(self.config.key_env, "").strip()
         if not (key.isascii() and key.isprintable()):
             raise CallerError(f"the environment variable {self.config.key_env} holds characters that no key has")
@@ -85,7 +90,7 @@ class HttpJudge:
 
 
 class _Endpoint:
-    """A server during one build, and what is learned of it."""
+    """A server during one build, and what was learned of it: whether it answers, and gives log-probabilities."""
 
     def __init__(self, config: Http, key: str | None) -> None:
         from openai import AsyncOpenAI
@@ -97,6 +102,7 @@ class _Endpoint:
         self.gives_logprobs, self.has_answered, self.failures_in_a_row = True, False, 0
 
     async def ask(self, question: int, negative: str, id_label: str | None) -> Row:
+        """A row of `ANSWERS` for one question. Raises CallerError if the next one would fare no better."""
         from openai import APIError
 
         try:
@@ -109,6 +115,7 @@ class _Endpoint:
         return {"question": question, "answer": answer, "probability_yes": probability_yes(choice.logprobs)}
 
     async def _complete(self, text: str) -> Choice:
+        """The reply to a prompt, with log-probabilities unless the server refuses to give them."""
         from openai import BadRequestError, UnprocessableEntityError
 
         if not self.gives_logprobs:
@@ -158,20 +165,21 @@ class _Endpoint:
             )
 
     def _told(self, error: Exception) -> str:
-        """The client's error, and of its cause if it has one, without the key."""
+        """The client's error in one line, or its cause's if it has one, without the key."""
         text = f"{type(error).__name__}: " if not isinstance(error, NoAnswerError) else ""
         text += first_line(error.__cause__ or error)
         return (text.replace(self.key, "(key)") if self.key else text)[:QUOTED]
 
 
 def _rows(questions: Iterable[pa.Table]) -> Iterator[Row]:
+    """The questions one by one, as arguments of `_Endpoint.ask`."""
     for table in questions:
         for batch in table.select(["question", "negative", "id_label"]).to_batches(max_chunksize=TABLE_ROWS):
             yield from batch.to_pylist()
 
 
 def _tables(rows: Iterable[Row]) -> Iterator[pa.Table]:
-    """What was answered before a mistake showed is handed over as well."""
+    """Answers gathered into tables; those that came before a CallerError are passed on as well."""
     held: list[Row] = []
     since = time.monotonic()
     try:

@@ -1,4 +1,4 @@
-"""Coroutines run from a plain generator: so many at a time, results as they come."""
+"""Runs coroutines from a plain generator: a bounded number at a time, results as they come."""
 
 import asyncio
 import contextlib
@@ -13,7 +13,7 @@ Result = TypeVar("Result")
 def as_they_come(
     asking: Iterable[Coroutine[Any, Any, Result]], loop: asyncio.AbstractEventLoop, at_once: int
 ) -> Iterator[Result]:
-    """Results of coroutines, in the order of their ends. One is drawn when there is room for it."""
+    """The results of coroutines, in the order in which they end. One is drawn when fewer than `at_once` run."""
     pending: set[Future[Result]] = set()
     for question in asking:
         pending.add(asyncio.run_coroutine_threadsafe(question, loop))
@@ -42,6 +42,7 @@ def event_loop(close: Callable[[], Coroutine[Any, Any, None]]) -> Iterator[async
 
 
 async def _end(close: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    """Cancels every other coroutine of the loop, then awaits `close`."""
     others = asyncio.all_tasks() - {asyncio.current_task()}
     for task in others:
         task.cancel()

@@ -1,4 +1,4 @@
-"""What every judge is."""
+"""The protocol that every judge keeps to."""
 
 from collections.abc import Iterable, Iterator
 from typing import Protocol, runtime_checkable
@@ -8,19 +8,24 @@ import pyarrow as pa
 
 @runtime_checkable
 class Judge(Protocol):
-    """Answers questions. Has retried what can be retried: an error in an answer is final for this build."""
+    """Answers NegRefine's questions about candidates.
+
+    A judge retries what can be retried: an error in an answer is final for this build.
+    """
 
     @property
     def model(self) -> str:
-        """Whose answers these are. Answers are kept by it: another model, or the same with other weights, differs."""
+        """The name that answers are stored under; another model, or the same with other weights, has another name."""
         ...
 
     @property
     def prompt_version(self) -> str:
-        """Of the words or rules that the questions are asked by."""
+        """The version of the wording, or of the rules, by which the questions are asked."""
         ...
 
     def answers(self, questions: Iterable[pa.Table]) -> Iterator[pa.Table]:
-        """Of tables of `QUESTIONS` (ood_core.negfilter.questions), tables of `ANSWERS`: exactly one row a question, in
-        any order, as they come. What cannot be answered has an error and no answer."""
+        """Tables of `ANSWERS` for tables of `QUESTIONS` (both in ood_core.negfilter.questions), as they come.
+
+        Exactly one row a question, in any order. What cannot be answered has an error and no answer.
+        """
         ...

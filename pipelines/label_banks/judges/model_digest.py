@@ -1,13 +1,17 @@
-"""Which weights lie in a directory."""
+"""A fingerprint of the weights in a directory."""
 
 import hashlib
 from pathlib import Path
 
 EDGE = 64 * 1024
+"""Bytes read at either end of a file."""
 
 
 def digest(directory: Path) -> str:
-    """Of the names, sizes and both ends of the files: weights may be of hundreds of gigabytes."""
+    """Twelve hexadecimal digits that differ for other weights.
+
+    Made of the names, sizes and both ends of all files: reading hundreds of gigabytes would take too long.
+    """
     found = hashlib.sha256()
     for path in sorted(path for path in directory.rglob("*") if path.is_file()):
         size = path.stat().st_size

@@ -1,4 +1,4 @@
-"""Recorded answers as a judge: another build's tables, or NegRefine's own log."""
+"""A judge that repeats recorded answers: another build's tables, or NegRefine's own log."""
 
 import gzip
 import hashlib
@@ -17,17 +17,17 @@ from ood_core.negfilter.recorded import PUBLISHED_PROMPTS, read_log
 from pipelines.errors import CallerError, first_line
 from pipelines.inputs.label_bank import read_words
 from pipelines.inputs.readers.parquet import DAMAGE
-from pipelines.storage import file_system
+from pipelines.storage import file_system, storage_errors
 
-OPTION = "--judge-recorded"
+RECORDED_OPTION = "--judge-recorded"
 NOT_RECORDED = "not recorded"
 RECORDED = pa.schema([*ANSWERS, pa.field("model", pa.string()), pa.field("prompt_version", pa.string())])
-"""Answers with whose they are; a recording must have `question` and `answer`."""
+"""Columns of a recording: an answer and who gave it; only `question` and `answer` must be there."""
 
 
 @dataclass(frozen=True)
 class ReplayJudge:
-    """Answers as they were recorded. `recorded`: a row of `ANSWERS` a question, in the order of their ids."""
+    """Gives the answers that were recorded. `recorded`: a row of `ANSWERS` for each question, sorted by its id."""
 
     recorded: pa.Table
     model: str
@@ -35,19 +35,21 @@ class ReplayJudge:
 
     @classmethod
     def load(cls, url: str, options: Mapping[str, Any]) -> "ReplayJudge":
-        """A Parquet table, a folder of them, or a log of NegRefine (`.txt`, `.txt.gz`).
+        """Reads a Parquet table, a folder of them, or a log of NegRefine (`.txt`, `.txt.gz`).
 
-        `model` is `replay:` and the recorded model, or the recording's fingerprint where it names none. Of a question
-        answered twice the first answer counts, by order of the files' names, as in a store of answers; a log is read as
-        `read_log` says. Raises CallerError, naming --judge-recorded, if it cannot be read or holds answers of several
-        models.
+        `model` is `replay:` and the recorded model, or the recording's fingerprint where it names none. If a question
+        was answered twice, the first answer counts, by order of the files' names, as in a store of answers; a log is
+        read as `read_log` says. Raises CallerError, naming --judge-recorded, if it cannot be read or holds answers of
+        several models.
         """
         try:
             rows = pa.concat_tables([_rows(file, options) for file in _files(url, options)])
             recorded = _once_each(rows)
             model, prompts = _the_one(rows, "model"), _the_one(rows, "prompt_version")
         except ValueError as error:
-            raise CallerError(f"{OPTION} {url!r} is not a recording of answers: {first_line(error)}") from error
+            raise CallerError(
+                f"{RECORDED_OPTION} {url!r} is not a recording of answers: {first_line(error)}"
+            ) from error
         return cls(recorded, f"replay:{model or _fingerprint(recorded)}", prompts or "unknown")
 
     def answers(self, questions: Iterable[pa.Table]) -> Iterator[pa.Table]:
@@ -62,31 +64,28 @@ class ReplayJudge:
 
 
 def _answered(question: pa.ChunkedArray, found: pa.Table) -> pa.Table:
-    """The answers found, null where there was none, with the reason where one is missing."""
+    """The answers in `found`, each missing one with the reason why it is missing."""
     why = found["error"].fill_null(NOT_RECORDED).to_numpy()
     error = pa.array(why, pa.string(), mask=found["answer"].is_valid().to_numpy())
     return pa.table([question, found["answer"], found["probability_yes"], error], schema=ANSWERS)
 
 
 def _files(url: str, options: Mapping[str, Any]) -> list[str]:
-    """The file itself, or the Parquet files in the folder."""
+    """The URL itself if it is a file's, or those of the Parquet files in the folder, sorted."""
     files, path = file_system(url, options)
-    try:
+    with storage_errors(f"{RECORDED_OPTION} {url!r}"):
         if files.info(path)["type"] != "directory":
             return [url]
         found = sorted(entry.rsplit("/", 1)[-1] for entry in files.ls(path, detail=False))
-    except Exception as error:  # every file system has errors of its own
-        reason = "it does not exist" if isinstance(error, FileNotFoundError) else first_line(error)
-        raise CallerError(f"{OPTION} {url!r} cannot be read: {reason}") from error
     tables = [f"{url.rstrip('/')}/{name}" for name in found if name.endswith(".parquet")]
     if not tables:
-        raise CallerError(f"{OPTION} {url!r} holds no .parquet file")
+        raise CallerError(f"{RECORDED_OPTION} {url!r} holds no .parquet file")
     return tables
 
 
 def _rows(url: str, options: Mapping[str, Any]) -> pa.Table:
     """One file's rows of `RECORDED`. Raises ValueError naming the file if it is no recording."""
-    content = read_words(OPTION, url, dict(options))
+    content = read_words(RECORDED_OPTION, url, options)
     try:
         return _log(content) if url.endswith((".txt", ".txt.gz")) else _table(content)
     except (*DAMAGE, ValueError, EOFError, zlib.error) as error:
@@ -94,6 +93,7 @@ def _rows(url: str, options: Mapping[str, Any]) -> pa.Table:
 
 
 def _log(content: bytes) -> pa.Table:
+    """The rows of `RECORDED` in a log of NegRefine, gzipped or not. Raises ValueError if it is none."""
     log = gzip.decompress(content) if content.startswith(b"\x1f\x8b") else content
     answers = read_log(log.decode("utf-8").splitlines())
     columns: dict[str, Any] = {name: pa.nulls(len(answers)) for name in RECORDED.names}
@@ -104,6 +104,7 @@ def _log(content: bytes) -> pa.Table:
 
 
 def _table(content: bytes) -> pa.Table:
+    """The rows of `RECORDED` in a Parquet table. Raises ValueError if it holds no answers."""
     held = pq.ParquetFile(io.BytesIO(content), page_checksum_verification=True)
     absent = [name for name in ("question", "answer") if name not in held.schema_arrow.names]
     if absent:
@@ -120,7 +121,7 @@ def _table(content: bytes) -> pa.Table:
 
 
 def _once_each(rows: pa.Table) -> pa.Table:
-    """A row a question, sorted: the first with an answer, if there is one."""
+    """One row for each question, sorted by its id: the first that has an answer, or else the first."""
     ids = rows["question"].to_numpy()
     order = np.lexsort((rows["answer"].is_null().to_numpy(), ids))  # stable
     _, first = np.unique(ids[order], return_index=True)
@@ -136,7 +137,7 @@ def _the_one(rows: pa.Table, column: str) -> str | None:
 
 
 def _fingerprint(recorded: pa.Table) -> str:
-    """Eight characters that answers that differ do not share."""
+    """`recording-` and eight hexadecimal digits that differ for other answers."""
     answer = recorded["answer"].fill_null("").to_pylist()
     content = recorded["question"].to_numpy().tobytes() + "\n".join(answer).encode()
     return f"recording-{hashlib.blake2b(content, digest_size=4).hexdigest()}"

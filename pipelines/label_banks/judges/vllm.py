@@ -1,4 +1,4 @@
-"""The judge on the cluster: a pool of vLLM engines. A question that fails is asked again in ever smaller company."""
+"""A judge on the cluster: a pool of vLLM engines. A question that fails is asked again in ever smaller batches."""
 
 import importlib.util
 import os
@@ -25,17 +25,20 @@ from pipelines.label_banks.judges.vllm_engine import (
 )
 
 SHRINK = 32
-"""How many times fewer questions are handed over at once in every further attempt: 1024, 32, 1."""
+"""How many times smaller the batches are in every further attempt: 1024, 32, 1."""
 RETRIES = 3
-"""How often an engine that died is asked the same again, after Ray has started another."""
+"""How often a batch is repeated whose engine died, after Ray has started another."""
 CPU_BLOCK = 32
 """Tokens of a block of the prefix cache on CPUs, where vLLM's 128 would be more than a question has."""
 ENGINE_CPUS = 1.0
 
 
 @dataclass(frozen=True)
-class Pool:
-    """`workers` engines, each on `gpus` GPUs, or on `threads` threads of CPUs where that is 0."""
+class EnginePool:
+    """How many engines, and what each runs on: `gpus` GPUs, or `threads` CPU threads where that is 0.
+
+    `processor`: whether they run under Ray Data's `build_processor`, rather than within actors of ours.
+    """
 
     workers: int
     gpus: int
@@ -44,12 +47,12 @@ class Pool:
 
     @property
     def bundle(self) -> dict[str, float]:
-        """Of Ray's resources, for each worker of an engine."""
+        """The Ray resources of each worker process of an engine."""
         return {"GPU": 1} if self.gpus else {"CPU": ENGINE_CPUS / 2}
 
 
-def fitted(config: Vllm, cpus: float, gpus: float) -> Pool:
-    """The pool with every number decided. Raises CallerError if it does not fit a cluster of so many CPUs and GPUs."""
+def fit_engines(config: Vllm, cpus: float, gpus: float) -> EnginePool:
+    """The engines that run on a cluster of so many CPUs and GPUs. Raises CallerError if those asked for do not fit."""
     each = config.tensor_parallel
     if each > 1 and not gpus:
         raise CallerError(f"--judge-tensor-parallel {each}: the cluster has no GPU")
@@ -63,11 +66,14 @@ def fitted(config: Vllm, cpus: float, gpus: float) -> Pool:
         raise CallerError(
             f"--judge-workers {workers} with {takes} each do not fit a cluster of {cpus:g} CPUs and {gpus:g} GPUs"
         )
-    return Pool(workers, each if gpus else 0, max(1, int(cpus / workers)), processor)
+    return EnginePool(workers, each if gpus else 0, max(1, int(cpus / workers)), processor)
 
 
 class VllmJudge:
-    """Raises CallerError if vLLM is not installed, or the model's tokenizer cannot be loaded or used."""
+    """Asks a chat model on the cluster.
+
+    Raises CallerError if vLLM is not installed, or the model's tokenizer cannot be loaded or used.
+    """
 
     def __init__(self, config: Vllm) -> None:
         if importlib.util.find_spec("vllm") is None:
@@ -83,15 +89,16 @@ class VllmJudge:
 
     @property
     def model(self) -> str:
-        """A hub's id as it is; a directory with a digest, since other weights may be put there."""
+        """A hub's id as it is; a directory's path with a digest, since other weights may be put there."""
         return self._model
 
     @property
     def prompt_version(self) -> str:
+        """The version of NegRefine's prompts."""
         return PROMPT_VERSION
 
     def answers(self, questions: Iterable[pa.Table]) -> Iterator[pa.Table]:
-        """Within a cluster. What an engine has been started for, it is kept for, until the judge or cluster is gone."""
+        """See `Judge.answers`; needs a running cluster. In-process engines are kept until the judge or cluster ends."""
         size, waiting = self.config.batch_size, _blocks(questions, self.config.batch_size)
         for attempt in range(self.config.attempts):
             last, failed = attempt + 1 == self.config.attempts, []
@@ -108,10 +115,11 @@ class VllmJudge:
                 return
 
     def _ask(self, blocks: Iterator[pa.Table]) -> Iterator[pa.Table]:
+        """Tables of `REPLIES` to blocks of questions, as they come."""
         import ray
 
         found = ray.cluster_resources()
-        pool = fitted(self.config, found.get("CPU", 0), found.get("GPU", 0))
+        pool = fit_engines(self.config, found.get("CPU", 0), found.get("GPU", 0))
         spec = self._spec(pool)
         if pool.processor:
             from pipelines.label_banks.judges.vllm_processor import ask
@@ -120,7 +128,8 @@ class VllmJudge:
         self._engines = self._engines or _start(spec, pool)
         return _spread(self._engines, blocks)
 
-    def _spec(self, pool: Pool) -> EngineSpec:
+    def _spec(self, pool: EnginePool) -> EngineSpec:
+        """What every engine of the pool is started with."""
         config = self.config
         arguments: dict[str, Any] = {
             "dtype": config.dtype,
@@ -142,7 +151,10 @@ class VllmJudge:
 
 
 def _prompts(model: str) -> Prompts:
-    """Asked of the tokenizer, in this process, so that a mistake is found before any work."""
+    """The model's chat template and answer tokens, read in this process so that a mistake is found before any work.
+
+    Raises CallerError if the tokenizer cannot be loaded, or cannot put questions of yes or no.
+    """
     if (model.startswith((".", "/", "~")) or model.count("/") > 1) and not Path(model).is_dir():
         raise CallerError(f"--judge-model {model!r}: no such directory")
     from transformers import AutoTokenizer  # pyright: ignore[reportMissingImports]
@@ -156,11 +168,12 @@ def _prompts(model: str) -> Prompts:
 
 
 def _worth_asking(error: str | None) -> bool:
+    """Whether a question with this error, if any, may be answered when it is asked again."""
     return error is not None and not error.startswith(TOO_LONG)
 
 
 def _blocks(tables: Iterable[pa.Table], size: int) -> Iterator[pa.Table]:
-    """Tables of `size` rows, whatever those that come have; the last may have fewer."""
+    """The rows of the tables in tables of `size` rows; the last may have fewer."""
     held = QUESTIONS.empty_table()
     for table in tables:
         held = pa.concat_tables([held, table])
@@ -171,7 +184,8 @@ def _blocks(tables: Iterable[pa.Table], size: int) -> Iterator[pa.Table]:
         yield held.combine_chunks()
 
 
-def _start(spec: EngineSpec, pool: Pool) -> list[Any]:
+def _start(spec: EngineSpec, pool: EnginePool) -> list[Any]:
+    """Starts the engines as actors. Raises CallerError if the model cannot be loaded."""
     import ray
     from ray.exceptions import RayActorError
 
@@ -187,7 +201,7 @@ def _start(spec: EngineSpec, pool: Pool) -> list[Any]:
 
 
 def _spread(engines: Sequence[Any], blocks: Iterator[pa.Table]) -> Iterator[pa.Table]:
-    """Replies as they come. `blocks` are drawn no faster than they are answered, two for an engine: none waits."""
+    """Replies as they come. Each engine has two blocks at a time, so that it never waits; no more are drawn."""
     import ray
     from ray.exceptions import RayActorError
 

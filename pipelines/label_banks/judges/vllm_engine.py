@@ -1,4 +1,4 @@
-"""What runs where a model is: the words of its questions, and `vllm.LLM` as an actor. vLLM is imported only there."""
+"""What runs where a vLLM model is: its prompts and tokens, and `vllm.LLM` as an actor. vLLM is imported only there."""
 
 import gc
 import os
@@ -12,12 +12,12 @@ import pyarrow as pa
 from ood_core.negfilter.questions import ANSWERS, QUESTIONS, SYSTEM, prompt
 
 SPELLINGS = (("Yes", "No"), ("yes", "no"), (" Yes", " No"), (" yes", " no"), ("YES", "NO"))
-"""Of the answers; the first that the tokenizer has as one token each."""
+"""Ways to spell the answers; used is the first whose words are one token each."""
 PLACE = "HERE-GOES-THE-QUESTION"
 GARBAGE = 100_000
-"""Objects between two collections: a thousand questions at once are tens of thousands, and none of it garbage."""
+"""New objects between two garbage collections: a thousand questions make tens of thousands, none of them garbage."""
 TOO_LONG = "the question is of"
-"""How the one error begins that asking again cannot mend."""
+"""How the only error begins that asking again cannot mend."""
 
 REPLIES = pa.schema([*QUESTIONS, *list(ANSWERS)[1:]])
 """Questions with their answers beside them, so that they can be asked again."""
@@ -29,7 +29,7 @@ class PromptError(Exception):
 
 @dataclass(frozen=True)
 class Prompts:
-    """Of a model: what its chat template puts before and after a question, and its tokens for yes and no.
+    """What a model's chat template puts before and after a question, and the model's tokens for yes and no.
 
     Everything before the question's own words, the instruction included, is the same in all questions, and shared.
     """
@@ -41,7 +41,7 @@ class Prompts:
 
     @classmethod
     def of(cls, tokenizer: Any) -> "Prompts":
-        """Raises PromptError if the tokenizer has no chat template, or spells the answers in several tokens."""
+        """Reads them from a tokenizer. Raises PromptError if it has no chat template, or no one-token answers."""
         before, after = _around(tokenizer)
         for words in SPELLINGS:
             tokens = [tokenizer.encode(word, add_special_tokens=False) for word in words]
@@ -50,6 +50,7 @@ class Prompts:
         raise PromptError("its tokenizer spells neither Yes and No nor yes and no with one token each")
 
     def tokens(self, tokenizer: Any, questions: pa.Table) -> list[list[int]]:
+        """The token ids of each question's whole prompt. `questions`: a table of `QUESTIONS`."""
         pairs = zip(questions["negative"].to_pylist(), questions["id_label"].to_pylist(), strict=True)
         texts = [f"{self.before}{prompt(*pair)}{self.after}" for pair in pairs]
         return tokenizer(texts, add_special_tokens=False, return_attention_mask=False)["input_ids"] if texts else []
@@ -62,6 +63,7 @@ class Prompts:
 
 
 def _around(tokenizer: Any) -> tuple[str, str]:
+    """What the chat template puts before and after the user's words, the system prompt included. Raises PromptError."""
     if tokenizer.chat_template is None:
         raise PromptError("it has no chat template; a chat (instruct) model is needed")
     system = [{"role": "system", "content": SYSTEM}]
@@ -84,14 +86,14 @@ def _around(tokenizer: Any) -> tuple[str, str]:
 
 
 def too_long(tokens: Sequence[int], max_model_len: int) -> str | None:
-    """Why a question cannot be asked, its answer being one token more."""
+    """Why a question does not fit the model's context with one token for the answer; None if it does."""
     if len(tokens) < max_model_len:
         return None
     return f"{TOO_LONG} {len(tokens)} tokens: no room for an answer with --judge-max-model-len {max_model_len}"
 
 
 def replies(questions: pa.Table, difference: np.ndarray, errors: Sequence[str | None]) -> pa.Table:
-    """`difference`: the logit of yes against no; what has an error has no answer, whatever it is."""
+    """A table of `REPLIES`. `difference`: log-probability of yes minus that of no; ignored where there is an error."""
     with np.errstate(over="ignore"):
         probability = 1 / (1 + np.exp(-np.asarray(difference, np.float64)))
     missing = np.array([error is not None for error in errors], bool)
@@ -101,17 +103,18 @@ def replies(questions: pa.Table, difference: np.ndarray, errors: Sequence[str | 
 
 
 def not_loaded(model: str, error: Exception) -> str:
-    """Of an actor that could not be made; the error's last line says why."""
+    """The message for an actor that could not be made; the error's last line says why."""
     return f"--judge-model {model!r} cannot be loaded: {str(error).strip().splitlines()[-1].strip()}"
 
 
 def failures(questions: pa.Table, error: str) -> pa.Table:
+    """A table of `REPLIES` in which every question has the same error."""
     return replies(questions, np.zeros(len(questions)), [error] * len(questions))
 
 
 @dataclass(frozen=True)
 class EngineSpec:
-    """An engine: its model, arguments of vLLM's engine, environment of its process."""
+    """What an engine is started with: its model, vLLM's arguments, environment variables of its process."""
 
     model: str
     prompts: Prompts
@@ -121,7 +124,7 @@ class EngineSpec:
 
 
 class Engine:
-    """`vllm.LLM` within this process. Tables of `QUESTIONS` to tables of `REPLIES`."""
+    """`vllm.LLM` within this process, which turns tables of `QUESTIONS` into tables of `REPLIES`."""
 
     def __init__(self, spec: EngineSpec) -> None:
         os.environ.update({**spec.environment, "VLLM_ENABLE_V1_MULTIPROCESSING": "0"})
@@ -139,12 +142,15 @@ class Engine:
         gc.set_threshold(GARBAGE)
 
     def ready(self) -> int:
-        """The process."""
+        """Returns once the model is loaded: the id of this process."""
         return os.getpid()
 
     def ask(self, questions: pa.Table) -> pa.Table:
-        """An engine that failed, other than by refusing a question, may hold on to what it was asked: when it is asked
-        again its process ends, and Ray starts another and asks that one."""
+        """A table of `REPLIES` to a table of `QUESTIONS`.
+
+        An engine that failed, other than by refusing a question, may hold on to what it was asked. When it is asked
+        again its process ends, so that Ray starts another and asks that one.
+        """
         if self.failed:
             os._exit(1)
         tokens = self.spec.prompts.tokens(self.tokenizer, questions)
@@ -159,6 +165,7 @@ class Engine:
         return replies(questions, difference, errors)
 
     def _differences(self, tokens: list[list[int]]) -> list[float]:
+        """For each prompt the log-probability of yes minus that of no."""
         yes, no = self.spec.prompts.yes, self.spec.prompts.no
         found: list[float] = []
         outputs = self.llm.generate([{"prompt_token_ids": each} for each in tokens], self.sampling, use_tqdm=False)

@@ -1,4 +1,4 @@
-"""The pool as Ray Data's own pipeline for vLLM: `build_processor`, an engine process beside every actor."""
+"""The pool of engines as Ray Data's own pipeline for vLLM: `build_processor`, an engine process beside every actor."""
 
 import logging
 import os
@@ -14,16 +14,16 @@ from pipelines.errors import CallerError
 from pipelines.label_banks.judges.vllm_engine import REPLIES, EngineSpec, not_loaded, replies, too_long
 
 ERROR = "__inference_error__"
-"""Ray Data's column: rows that have one are not asked, and rows that fail get one."""
+"""Ray Data's column of errors: rows that have one are not asked, and rows that fail get one."""
 BATCHES = 4
-"""Of an engine at once, which together are as large as a batch of the judge."""
+"""Batches that an engine has at once; together they are as large as a batch of the judge."""
 TASK_CPUS = 0.1
-"""Of the tasks before and after the engines, which must have room beside them."""
+"""CPUs of each task before and after the engines, which must have room beside them."""
 NOISY_LOGGERS = ("ray._private.worker", "ray.data", "ray.llm", "torch.utils.cpp_extension")
 
 
 class Tokenize:
-    """Tables of questions to the same with tokens, or with the reason why they cannot be asked."""
+    """Adds to tables of questions their tokens, and an error to those that do not fit the model's context."""
 
     def __init__(self, spec: EngineSpec) -> None:
         self.spec, self.tokenizer = spec, None
@@ -41,7 +41,10 @@ class Tokenize:
 def ask(
     spec: EngineSpec, workers: int, bundle: dict[str, float], batch_size: int, blocks: Iterable[pa.Table]
 ) -> Iterator[pa.Table]:
-    """Tables of `REPLIES` as they come. Raises CallerError if the model cannot be loaded."""
+    """Tables of `REPLIES` to blocks of questions, as they come. Raises CallerError if the model cannot be loaded.
+
+    `bundle`: the Ray resources of each worker process of an engine.
+    """
     yes, no, sampling = spec.prompts.yes, spec.prompts.no, spec.prompts.sampling()
 
     def before(_: dict[str, Any]) -> dict[str, Any]:
@@ -68,6 +71,7 @@ def ask(
 
 
 def _processor(spec: EngineSpec, workers: int, bundle: dict[str, float], batch_size: int, **functions: Any) -> Any:
+    """Ray Data's processor for vLLM. `functions`: what it does with a row before and after an engine."""
     os.environ.setdefault("VLLM_LOGGING_LEVEL", "ERROR")  # Ray Data imports vLLM here too
     for name in NOISY_LOGGERS:
         logging.getLogger(name).setLevel(logging.ERROR)
@@ -93,7 +97,7 @@ def _processor(spec: EngineSpec, workers: int, bundle: dict[str, float], batch_s
 
 
 def _replies(table: pa.Table) -> pa.Table:
-    """Rows that failed come as whatever was known of them."""
+    """A table of `REPLIES` from the processor's rows; those that failed lack the columns that were never made."""
     rows = table.to_pylist()
     difference = np.array([row.get("difference") or 0.0 for row in rows])
     questions = pa.Table.from_pylist(rows, schema=pa.schema(list(REPLIES)[:5]))

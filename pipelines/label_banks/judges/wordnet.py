@@ -1,4 +1,4 @@
-"""WordNet as a judge: no model, no network, a minute for millions of questions."""
+"""A judge that looks relations up in WordNet: no model, no network, a minute for millions of questions."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ ASKED = ("negative", "id_label")
 
 @dataclass(frozen=True)
 class WordNetJudge:
-    """Answers every question, and says no of what WordNet does not list."""
+    """Answers every question by WordNet 3.0; no for words that it does not list."""
 
     nouns: NounJudge
     model: str = "wordnet-3.0"

@@ -11,7 +11,7 @@ from pipelines.config.labels import LabelsBuild
 from pipelines.config.model import Model
 from pipelines.config.pools import EncodePool
 from pipelines.label_banks.build import build
-from pipelines.label_banks.request import Build
+from pipelines.label_banks.request import LabelBankRequest
 from tests.conftest import DEMO
 
 NOUNS = [f"noun {number}" for number in range(4200)]  # more than one worker is given at once
@@ -34,7 +34,7 @@ def asked(place: Path, output: str, workers: int = 1) -> LabelsBuild:
 @pytest.fixture(scope="module")
 def built(tmp_path_factory: pytest.TempPathFactory, ray_session: None) -> tuple[Path, LabelBank]:
     place = tmp_path_factory.mktemp("labels")
-    return place, build(Build.prepare(asked(place, "bank"), {}))
+    return place, build(LabelBankRequest.prepare(asked(place, "bank"), {}))
 
 
 def test_the_bank_holds_what_the_criterion_keeps(built: tuple[Path, LabelBank]) -> None:
@@ -69,6 +69,6 @@ def test_the_bank_says_where_it_came_from(built: tuple[Path, LabelBank]) -> None
 
 def test_two_workers_build_the_same_bytes_as_one(built: tuple[Path, LabelBank]) -> None:
     place, _ = built
-    build(Build.prepare(asked(place, "again", workers=2), {}))
+    build(LabelBankRequest.prepare(asked(place, "again", workers=2), {}))
     for name in ("labels.parquet", "bank.json"):
         assert (place / "again" / name).read_bytes() == (place / "bank" / name).read_bytes()

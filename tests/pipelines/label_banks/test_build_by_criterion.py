@@ -19,7 +19,7 @@ from pipelines.config.judges import NoJudge
 from pipelines.config.labels import LabelsBuild
 from pipelines.config.model import Model
 from pipelines.label_banks.build import build
-from pipelines.label_banks.request import Build
+from pipelines.label_banks.request import LabelBankRequest
 from tests.conftest import DEMO, encoded, picture
 
 IDS = ["cat", "dog", "horse"]
@@ -60,7 +60,7 @@ def built(place: Path, criterion: str, **more: Any) -> tuple[LabelBank, list[str
         **more,
     )
     said: list[str] = []
-    bank = build(Build.prepare(config, {}), say=said.append)
+    bank = build(LabelBankRequest.prepare(config, {}), say=said.append)
     assert LabelBank.load(place / criterion).to_files() == bank.to_files()
     return bank, said
 
@@ -138,13 +138,13 @@ def test_interneg_without_labelled_images_takes_those_that_are_surely_of_a_label
     near = (near / np.linalg.norm(near, axis=1, keepdims=True)).astype(np.float32)
     table = pa.table({"key": [f"image {row}" for row in range(10)], "embedding": [row.tolist() for row in near]})
     pq.write_table(table, tmp_path / "embeddings.parquet")
-    bank, _ = built(place, "interneg", negatives=12, first_pass=(str(tmp_path / "embeddings.parquet"),))
+    bank, _ = built(place, "interneg", negatives=12, unlabelled_images=(str(tmp_path / "embeddings.parquet"),))
     means = near.astype(np.float64).reshape(2, 5, -1).mean(axis=1)
     assert bank.image_embeddings is not None
     expected = means / np.linalg.norm(means, axis=1, keepdims=True)
     np.testing.assert_allclose(bank.image_embeddings[:2], expected, atol=1e-6)
     assert not bank.image_embeddings[2].any()  # nothing is a horse
-    described = {"id_images": "first pass", "images": 10, "labels_without_images": 1}
+    described = {"id_images": "unlabelled images", "images": 10, "labels_without_images": 1}
     assert {name: bank.info.criterion[name] for name in described} == described
     own = (ids[:2] * bank.image_embeddings[:2]).sum(axis=1)
     assert (bank.embeddings[3:] @ bank.image_embeddings[:2].T < own).all()

@@ -18,7 +18,7 @@ from pipelines.config.labels import LabelsBuild
 from pipelines.config.load import load
 from pipelines.errors import CallerError
 from pipelines.label_banks.build import build, unjudged_fraction
-from pipelines.label_banks.request import Build
+from pipelines.label_banks.request import LabelBankRequest
 from tests.pipelines.label_banks.judges.openai_server import Request, fails, says, serving
 
 WORDS = ["Paris", "collie", "hammer", "adam's peak", "Siamese cat", "DOG", "oak 7", "river"]
@@ -45,7 +45,7 @@ def config(place: Path, judge: Any, **more: Any) -> LabelsBuild:
 
 
 def built(place: Path, judge: Any, **more: Any) -> LabelBank:
-    return build(Build.prepare(config(place, judge, **more), {}))
+    return build(LabelBankRequest.prepare(config(place, judge, **more), {}))
 
 
 def decisions(bank: Path) -> dict[str, tuple[str, str | None]]:
@@ -65,7 +65,7 @@ def truth(request: Request) -> Any:
 
 
 def test_wordnet_judges_by_default_leaves_the_spelling_and_can_be_replayed(place: Path) -> None:
-    bank = build(Build.prepare(config(place, {}), {}))
+    bank = build(LabelBankRequest.prepare(config(place, {}), {}))
     assert decisions(place / "bank") == {
         "Paris": ("proper-noun", None),
         "adam's peak": ("proper-noun", None),
@@ -220,5 +220,5 @@ def test_an_interrupted_build_goes_on_with_the_answers_that_it_has(place: Path) 
 )
 def test_mistakes_about_judges_are_found_before_any_work(judge: Any, message: str, place: Path) -> None:
     with pytest.raises(CallerError) as mistake:
-        Build.prepare(config(place, judge), {})
+        LabelBankRequest.prepare(config(place, judge), {})
     assert message in str(mistake.value)

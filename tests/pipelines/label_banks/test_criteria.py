@@ -17,10 +17,10 @@ from pipelines.config.labels import LabelsBuild
 from pipelines.errors import CallerError
 from pipelines.label_banks.corpus import Corpus, Sources, survey
 from pipelines.label_banks.criteria import ClassImages, Selection, class_images, select
-from pipelines.label_banks.id_images import find
-from pipelines.label_banks.rank import LabelWorker
-from pipelines.label_banks.unlabelled_images import first_pass_images
-from pipelines.label_banks.workers import LabelWorkers
+from pipelines.label_banks.id_images import find_id_images
+from pipelines.label_banks.unlabelled_images import unlabelled_class_images
+from pipelines.label_banks.worker import LabelWorker
+from pipelines.label_banks.worker_pool import LabelWorkerPool
 from pipelines.runtime.model import FACTS, ModelFacts, ModelSpec
 from pipelines.runtime.progress import counting
 from tests.conftest import encoded, picture
@@ -32,7 +32,7 @@ NOUNS = [text for stem in STEMS for text in (stem, stem.upper(), f"old {stem}", 
 ADJECTIVES = ["red", "RED", "round", "soft", "Red", "Round", "loud", "late", "dark", "Dark"]
 
 
-class OneWorker(LabelWorkers):
+class OneWorker(LabelWorkerPool):
     """A worker in this process, whose answers come late and in disorder."""
 
     def spread(self, method: str, calls: Iterable[tuple[Any, ...]]) -> Iterator[Any]:
@@ -165,16 +165,16 @@ def test_a_label_whose_images_are_all_broken_is_named(workers_of, tmp_path: Path
     (tmp_path / "list.csv").write_text("path,label\ncat.png,cat\ndog.png,dog\nhorse.png,horse\n")
     asked = LabelsBuild(id_labels="", output="", criterion="interneg", id_images=(str(tmp_path / "list.csv"),))
     with pytest.raises(CallerError, match=r"no image of the ID label 'cat' can be read \(1 such labels\)"):
-        class_images(asked, find(asked, IDS, 16, {}), IDS, workers_of("interneg"), {})
+        class_images(asked, find_id_images(asked, IDS, 16, {}), IDS, workers_of("interneg"), {})
 
 
 def test_a_first_pass_without_any_sure_image_says_so(corpus, workers_of, tmp_path: Path) -> None:
     workers, far = workers_of("interneg"), str(tmp_path / "far.parquet")
     away = -workers.ask("ids").sum(axis=0)
     pq.write_table(pa.table({"key": ["a"], "embedding": [(away / np.linalg.norm(away)).tolist()]}), far)
-    asked = LabelsBuild(id_labels="", output="", criterion="interneg", first_pass=(far,))
+    asked = LabelsBuild(id_labels="", output="", criterion="interneg", unlabelled_images=(far,))
     with pytest.raises(CallerError, match="no image is surely of any ID label"):
-        first_pass_images(asked, IDS, corpus, workers, {})
+        unlabelled_class_images(asked, IDS, corpus, workers, {})
 
 
 def test_csps_phrases_are_what_is_ranked_and_kept(tmp_path: Path, workers_of) -> None:

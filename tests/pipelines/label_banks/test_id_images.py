@@ -11,7 +11,7 @@ import pytest
 from pipelines.config.labels import LabelsBuild
 from pipelines.errors import CallerError
 from pipelines.inputs.records import records
-from pipelines.label_banks.id_images import IdImages, find, numbers
+from pipelines.label_banks.id_images import IdImages, find_id_images, label_numbers
 from tests.conftest import Storage, encoded, picture, write_tar
 
 IDS = ["cat", "polar bear"]
@@ -39,7 +39,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def found(*given: str, most: int = 16, options: Any = None, **more: Any) -> IdImages:
     config = LabelsBuild(id_labels="", output="", criterion="interneg", id_images=given, **more)
-    return find(config, IDS, most, options or {})
+    return find_id_images(config, IDS, most, options or {})
 
 
 def chosen(images: IdImages, options: dict[str, Any] | None = None) -> list[tuple[str, int, bytes]]:
@@ -125,5 +125,5 @@ def test_what_does_not_show_every_label_is_refused(
 
 
 def test_spelling_decides_where_labels_differ_in_nothing_else() -> None:
-    assert numbers(["Crane", "crane", "polar bear"]) == {"Crane": 0, "crane": 1, "polar bear": 2}
-    assert numbers(["Polar_Bear"]) == {"polar bear": 0, "Polar_Bear": 0}
+    assert label_numbers(["Crane", "crane", "polar bear"]) == {"Crane": 0, "crane": 1, "polar bear": 2}
+    assert label_numbers(["Polar_Bear"]) == {"polar bear": 0, "Polar_Bear": 0}

@@ -10,7 +10,7 @@ from ood_core.negfilter.decisions import DECISIONS
 from ood_core.vocabulary import Part
 from pipelines.label_banks import judge_tables as judged_files
 from pipelines.label_banks.answers import AnswerStore
-from pipelines.label_banks.negfilter import QUESTIONS_AT_ONCE, Candidates, NegFilter
+from pipelines.label_banks.negfilter import QUESTIONS_AT_ONCE, CandidateLabels, NegFilter
 from pipelines.storage import Directory
 from tests.pipelines.label_banks.judges.rule_judge import Question, RuleJudge, yes
 
@@ -29,7 +29,7 @@ ASKED: list[Question] = [
 
 def filter_of(texts: list[str], ids: list[str] = IDS, nearest: np.ndarray = NEAREST) -> NegFilter:
     parts: list[Part] = ["noun" for _ in texts]
-    return NegFilter(Candidates(texts, texts, parts, np.arange(len(texts)) / 10), ids, nearest[: len(texts)])
+    return NegFilter(CandidateLabels(texts, texts, parts, np.arange(len(texts)) / 10), ids, nearest[: len(texts)])
 
 
 def names(asked: NegFilter) -> list[str]:
@@ -107,7 +107,7 @@ def test_a_judge_that_loses_a_question_is_a_crash() -> None:
 def test_cleaning_keeps_letters_hyphens_underscores_and_spaces_and_the_first_of_equal_words() -> None:
     spelled = ["bird's nest", "birds nest", "x9", "y2k bug", "a_b-c", "birds nest"]
     parts: list[Part] = ["noun", "noun", "noun", "noun", "noun", "adjective"]
-    given = Candidates(spelled, spelled, parts, np.arange(6.0))
+    given = CandidateLabels(spelled, spelled, parts, np.arange(6.0))
     found = given.cleaned()
     assert found.texts == ["birds nest", "yk bug", "a_b-c", "birds nest"]
     assert found.spelled == ["bird's nest", "y2k bug", "a_b-c", "birds nest"]

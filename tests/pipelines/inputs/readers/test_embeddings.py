@@ -17,10 +17,10 @@ from pipelines.inputs.readers.embeddings import (
     EMBEDDING_COLUMNS,
     FOREIGN_KEY_COLUMNS,
     EmbeddingColumns,
-    Rows,
-    checked,
+    EmbeddingRows,
     read_embedding_table,
     text_keys,
+    validated,
 )
 from pipelines.inputs.readers.range_file import open_range
 from pipelines.inputs.readers.row_groups import Gap, open_table
@@ -49,8 +49,8 @@ def table(rows: int = 30, kind: pa.DataType | None = None) -> dict:
     return {"key": keys(rows), "embedding": pa.array(unit(rows).tolist(), kind or pa.list_(pa.float32(), DIM))}
 
 
-def joined(parts: list[Rows]) -> Rows:
-    return Rows(
+def joined(parts: list[EmbeddingRows]) -> EmbeddingRows:
+    return EmbeddingRows(
         [key for part in parts for key in part.keys],
         np.concatenate([part.vectors for part in parts]),
         np.concatenate([part.statuses for part in parts]),
@@ -58,7 +58,7 @@ def joined(parts: list[Rows]) -> Rows:
     )
 
 
-def read(content: bytes, start: int = 0, count: int = 30, columns: EmbeddingColumns = ANY) -> Rows:
+def read(content: bytes, start: int = 0, count: int = 30, columns: EmbeddingColumns = ANY) -> EmbeddingRows:
     return joined(list(read_embedding_table(io.BytesIO(content), columns, DIM, start, count)))
 
 
@@ -98,7 +98,7 @@ def test_a_table_that_ray_data_wrote_is_read_with_and_without_ray(tmp_path: Path
 
 
 def test_a_slice_does_not_read_to_the_end_of_a_large_row_group(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(row_groups, "ROWS_AT_ONCE", 5)
+    monkeypatch.setattr(row_groups, "ROWS_PER_BATCH", 5)
     opened, decoded = open_table(io.BytesIO(file_of(table(), 30))), []
     batches = opened.iter_batches
 
@@ -191,7 +191,7 @@ BAD_CELLS = {
 @pytest.mark.parametrize("status", BAD_CELLS)
 def test_a_row_that_is_no_unit_vector_says_why_and_leaves_its_neighbours_alone(status: str) -> None:
     cell, error = BAD_CELLS[status]
-    found = checked(read(file_of({"key": ["a", "b", "c"], "embedding": [E0, cell, E0]}), count=3), False, set())
+    found = validated(read(file_of({"key": ["a", "b", "c"], "embedding": [E0, cell, E0]}), count=3), False, set())
     assert found.statuses.tolist() == ["ok", status, "ok"]
     assert found.errors.tolist() == [None, error, None]
     assert found.vectors.tolist() == [E0, [0.0] * 4, E0]
@@ -202,7 +202,7 @@ def test_a_row_that_is_no_unit_vector_says_why_and_leaves_its_neighbours_alone(s
 )
 @pytest.mark.parametrize("normalize", [False, True])
 def test_numbers_that_are_missing_or_beyond_float32_are_not_finite(cell: list, normalize: bool) -> None:
-    found = checked(read(file_of({"key": ["a", "b"], "embedding": [cell, E0]}), count=2), normalize, set())
+    found = validated(read(file_of({"key": ["a", "b"], "embedding": [cell, E0]}), count=2), normalize, set())
     assert found.statuses.tolist() == ["not-finite", "ok"]
 
 
@@ -214,14 +214,14 @@ def test_a_column_of_nulls_alone_is_one_of_missing_embeddings() -> None:
 @pytest.mark.parametrize("kind", [pa.list_(pa.float64()), pa.list_(pa.float64(), DIM)], ids=["list", "fixed"])
 def test_nulls_among_lists_do_not_shift_the_others(kind: pa.DataType) -> None:
     cells = [None, [0.0, 1.0, 0.0, 0.0], None, E0, None]
-    found = checked(read(file_of({"key": keys(5), "embedding": pa.array(cells, kind)}, 2), count=5), False, set())
+    found = validated(read(file_of({"key": keys(5), "embedding": pa.array(cells, kind)}, 2), count=5), False, set())
     assert found.statuses.tolist() == ["missing-embedding", "ok", "missing-embedding", "ok", "missing-embedding"]
     assert found.vectors[[1, 3]].tolist() == [cells[1], cells[3]]
 
 
 def test_normalising_brings_every_vector_to_unit_length_but_not_zeros() -> None:
     cells = [[3.0, 4.0, 0.0, 0.0], [0.0] * 4, [1e-30, 0.0, 0.0, 0.0], [2e38] * 4]
-    found = checked(read(file_of({"key": keys(4), "embedding": cells}), count=4), True, set())
+    found = validated(read(file_of({"key": keys(4), "embedding": cells}), count=4), True, set())
     assert found.statuses.tolist() == ["ok", "zero-vector", "ok", "ok"]
     np.testing.assert_allclose(found.vectors, [[0.6, 0.8, 0, 0], [0] * 4, E0, [0.5] * 4], rtol=1e-6)
 
@@ -229,13 +229,13 @@ def test_normalising_brings_every_vector_to_unit_length_but_not_zeros() -> None:
 def test_a_vector_of_unit_length_in_float16_is_of_unit_length() -> None:
     values = np.random.default_rng(0).normal(size=(500, 512))
     halves = (values / np.linalg.norm(values, axis=1, keepdims=True)).astype(np.float16).astype(np.float32)
-    assert set(checked(Rows.of(keys(500), halves), False, set()).statuses) == {"ok"}
+    assert set(validated(EmbeddingRows.of(keys(500), halves), False, set()).statuses) == {"ok"}
 
 
 def test_a_key_counts_once_in_a_shard_and_null_is_no_key() -> None:
     seen: set[str] = set()
-    first = checked(Rows.of(["a", None, "a", "b"], np.array([E0] * 4, np.float32)), False, seen)
-    again = checked(Rows.of(["b", "c"], np.array([E0] * 2, np.float32)), False, seen)
+    first = validated(EmbeddingRows.of(["a", None, "a", "b"], np.array([E0] * 4, np.float32)), False, seen)
+    again = validated(EmbeddingRows.of(["b", "c"], np.array([E0] * 2, np.float32)), False, seen)
     assert first.statuses.tolist() == ["ok", "missing-key", "duplicate-key", "ok"]
     assert again.statuses.tolist() == ["duplicate-key", "ok"]
 
@@ -286,7 +286,7 @@ def test_no_damage_raises_or_loses_a_row_or_changes_a_number_in_silence(damage: 
     content = bytearray(WHOLE)
     for position, value in damage:
         content[position] = value
-    found = checked(read(bytes(content)), False, set())
+    found = validated(read(bytes(content)), False, set())
     assert len(found) == 30
     good = found.statuses == "ok"
     assert set(found.statuses) <= {"ok", "damaged-archive", "missing-key", "missing-embedding", "wrong-dimension"}

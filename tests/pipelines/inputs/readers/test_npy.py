@@ -9,7 +9,7 @@ import pytest
 
 from pipelines.errors import ReadError
 from pipelines.inputs.readers import npy
-from pipelines.inputs.readers.embeddings import EmbeddingColumns, Rows
+from pipelines.inputs.readers.embeddings import EmbeddingColumns, EmbeddingRows
 from pipelines.inputs.readers.npy import Layout, keys_url, read_keys, read_npy, read_vectors
 from tests.pipelines.flaky_files import holding
 
@@ -40,7 +40,7 @@ def test_rows_are_read_from_disk_and_by_ranges(tmp_path: Path, place: str, dtype
 
 
 def test_a_bounded_number_of_rows_is_read_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(npy, "ROWS_AT_ONCE", 7)
+    monkeypatch.setattr(npy, "ROWS_PER_BATCH", 7)
     asked = []
 
     def counted(_: int, answer: bytes) -> bytes:
@@ -107,6 +107,6 @@ def test_rows_get_their_keys_and_rows_of_damaged_keys_have_none() -> None:
     chunk = pq.ParquetFile(buffer).metadata.row_group(1).column(0)
     content[chunk.data_page_offset : chunk.data_page_offset + 30] = b"\xff" * 30
     keys = read_keys(io.BytesIO(bytes(content)), EmbeddingColumns(), 8, 14)
-    parts: list[Rows] = list(read_npy(iter([VALUES[8:12], VALUES[12:22]]), keys))
+    parts: list[EmbeddingRows] = list(read_npy(iter([VALUES[8:12], VALUES[12:22]]), keys))
     assert [key for part in parts for key in part.keys] == ["k8", "k9", *[None] * 10, "k20", "k21"]
     np.testing.assert_array_equal(np.concatenate([part.vectors for part in parts]), VALUES[8:22])

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipelines.errors import ReadError
-from pipelines.inputs.readers.parquet import Columns, read_parquet
+from pipelines.inputs.readers.parquet import ImageColumns, read_parquet
 from pipelines.inputs.readers.range_file import open_range
 from pipelines.inputs.readers.record import Record
 from tests.pipelines.flaky_files import break_every_other, holding
@@ -22,7 +22,7 @@ def file_of(columns: dict, rows_per_group: int = 10, **options) -> bytes:
     return buffer.getvalue()
 
 
-def read(content: bytes, columns: Columns = Columns(), max_bytes: int = 10**6) -> list[Record]:  # noqa: B008
+def read(content: bytes, columns: ImageColumns = ImageColumns(), max_bytes: int = 10**6) -> list[Record]:  # noqa: B008
     return list(read_parquet(io.BytesIO(content), columns, max_bytes))
 
 
@@ -73,19 +73,19 @@ def test_keys_come_from_the_first_usual_column_or_are_row_numbers(keys: dict, ex
 
 def test_named_columns_are_taken_before_the_usual_ones() -> None:
     content = file_of({"image": [b"no"], "picture": [b"yes"], "key": ["no"], "name": ["yes"]})
-    assert read(content, Columns("picture", "name")) == [Record("yes", b"yes")]
+    assert read(content, ImageColumns("picture", "name")) == [Record("yes", b"yes")]
 
 
 @pytest.mark.parametrize(
     ("columns", "message"),
     [
-        (Columns(), "no image column (one of image, img, "),
-        (Columns("picture"), "no image column ('picture') among a, b"),
-        (Columns("a"), "column 'a' holds int64, not image bytes"),
-        (Columns("b", "name"), "no key column 'name' among a, b"),
+        (ImageColumns(), "no image column (one of image, img, "),
+        (ImageColumns("picture"), "no image column ('picture') among a, b"),
+        (ImageColumns("a"), "column 'a' holds int64, not image bytes"),
+        (ImageColumns("b", "name"), "no key column 'name' among a, b"),
     ],
 )
-def test_columns_that_do_not_fit_cost_every_row_and_are_named(columns: Columns, message: str) -> None:
+def test_columns_that_do_not_fit_cost_every_row_and_are_named(columns: ImageColumns, message: str) -> None:
     schema = pa.schema({"a": pa.int64(), "b": pa.binary()})
     with pytest.raises(ValueError, match="column") as raised:
         columns.find(schema)
@@ -146,7 +146,7 @@ def test_a_table_without_rows_has_no_records() -> None:
 def test_parquet_over_a_flaky_connection_gives_the_same_records() -> None:
     files = holding(WHOLE, break_every_other)
     file = open_range(files, "/file", len(WHOLE), first_wait_s=0, chunk_bytes=256)
-    assert list(read_parquet(file, Columns(), 10**6)) == read(WHOLE)
+    assert list(read_parquet(file, ImageColumns(), 10**6)) == read(WHOLE)
     assert files.requests > 10
 
 
@@ -158,4 +158,4 @@ def test_parquet_that_can_no_longer_be_read_is_a_read_error_and_not_damage() -> 
 
     file = open_range(holding(WHOLE, denied), "/file", len(WHOLE), chunk_bytes=64)
     with pytest.raises(ReadError, match="the token has expired"):
-        list(read_parquet(file, Columns(), 10**6))
+        list(read_parquet(file, ImageColumns(), 10**6))

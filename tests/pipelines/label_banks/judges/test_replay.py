@@ -8,7 +8,7 @@ import pytest
 
 from ood_core.negfilter.questions import ANSWERS, QUESTIONS, question_id, questions
 from pipelines.errors import CallerError
-from pipelines.label_banks.judges import Judge
+from pipelines.label_banks.judges.judge import Judge
 from pipelines.label_banks.judges.replay import RECORDED, ReplayJudge
 from tests.conftest import Storage
 

@@ -8,7 +8,7 @@ import pytest
 from pipelines.config.judges import Vllm
 from pipelines.errors import CallerError
 from pipelines.label_banks.judges.model_digest import digest
-from pipelines.label_banks.judges.vllm import fitted
+from pipelines.label_banks.judges.vllm import fit_engines
 
 
 @pytest.mark.parametrize(
@@ -25,7 +25,7 @@ from pipelines.label_banks.judges.vllm import fitted
 def test_the_pool_fits_the_cluster(
     given: dict[str, Any], cpus: float, gpus: float, workers: int, gpus_each: int, processor: bool
 ) -> None:
-    pool = fitted(Vllm(**given), cpus, gpus)
+    pool = fit_engines(Vllm(**given), cpus, gpus)
     assert (pool.workers, pool.gpus, pool.processor) == (workers, gpus_each, processor)
 
 
@@ -38,12 +38,12 @@ def test_the_pool_fits_the_cluster(
 )
 def test_a_pool_that_does_not_fit_is_refused(given: dict[str, Any], message: str) -> None:
     with pytest.raises(CallerError, match=message):
-        fitted(Vllm(**given), 2, 0)
+        fit_engines(Vllm(**given), 2, 0)
 
 
 def test_more_gpus_to_an_engine_than_there_are_are_refused() -> None:
     with pytest.raises(CallerError, match=r"--judge-workers 1 with 4 GPUs \(--judge-tensor-parallel\) each"):
-        fitted(Vllm(tensor_parallel=4), 16, 2)
+        fit_engines(Vllm(tensor_parallel=4), 16, 2)
 
 
 def test_other_weights_of_the_same_size_in_the_same_directory_are_another_model(tmp_path: Path) -> None:

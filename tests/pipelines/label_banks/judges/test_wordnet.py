@@ -1,7 +1,7 @@
 import pytest
 
 from ood_core.negfilter.questions import ANSWERS, question_id, questions
-from pipelines.label_banks.judges import Judge
+from pipelines.label_banks.judges.judge import Judge
 from pipelines.label_banks.judges.wordnet import WordNetJudge
 
 

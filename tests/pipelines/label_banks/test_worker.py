@@ -10,8 +10,8 @@ from ood_core.vocabulary import CSP, NEGLABEL
 from pipelines.config.scan import Read
 from pipelines.inputs.plan import plan
 from pipelines.label_banks.corpus import Block
-from pipelines.label_banks.id_images import Slice
-from pipelines.label_banks.rank import LabelWorker
+from pipelines.label_banks.id_images import LabelledSlice
+from pipelines.label_banks.worker import LabelWorker
 from pipelines.runtime.model import FACTS, ModelSpec, describe
 
 BUNDLED = ModelSpec("bundled")
@@ -78,13 +78,13 @@ def test_density_looks_at_all_features_and_not_at_a_block(worker: LabelWorker) -
 
 def test_the_chosen_pictures_of_a_shard_are_encoded(worker: LabelWorker, dataset: Path) -> None:
     shard = plan([str(dataset / "folder")], Read(), {}).shards[0]
-    chosen = Slice(shard, {0: 1, 3: 0, 9: 0})  # the fourth is empty
+    chosen = LabelledSlice(shard, {0: 1, 3: 0, 9: 0})  # the fourth is empty
     found, embeddings, indices = worker.images(chosen, Read(), {})
     assert found == chosen
     assert indices == [0, 9]
     assert embeddings.shape == (2, 128)
-    np.testing.assert_array_equal(worker.images(Slice(shard, {9: 0}), Read(), {})[1][0], embeddings[1])
-    assert worker.images(Slice(shard, {3: 0}), Read(), {})[1].shape == (0, 128)
+    np.testing.assert_array_equal(worker.images(LabelledSlice(shard, {9: 0}), Read(), {})[1][0], embeddings[1])
+    assert worker.images(LabelledSlice(shard, {3: 0}), Read(), {})[1].shape == (0, 128)
 
 
 def test_a_worker_says_what_its_model_is(worker: LabelWorker) -> None:

@@ -9,7 +9,7 @@ import ray
 from ood_core.criteria import NegMining
 from pipelines.config.pools import EncodePool
 from pipelines.label_banks.corpus import Block
-from pipelines.label_banks.workers import LabelWorkers, label_workers
+from pipelines.label_banks.worker_pool import LabelWorkerPool, label_worker_pool
 from pipelines.runtime.cluster import Cluster
 from pipelines.runtime.model import ModelSpec
 
@@ -17,18 +17,18 @@ BLOCKS = [Block("noun", 4 * number, [f"word {number} {index}" for index in range
 
 
 @pytest.fixture(scope="module")
-def workers(ray_session: None) -> Iterator[LabelWorkers]:
+def workers(ray_session: None) -> Iterator[LabelWorkerPool]:
     found = Cluster(ray.cluster_resources()["CPU"], 0)
-    with label_workers(ModelSpec("bundled"), EncodePool(workers=1), found, NegMining(), ["cat"], most=5) as started:
+    with label_worker_pool(ModelSpec("bundled"), EncodePool(workers=1), found, NegMining(), ["cat"], most=5) as started:
         yield started
 
 
-def embeddings(workers: LabelWorkers, calls: Iterator[tuple[Block]]) -> np.ndarray:
+def embeddings(workers: LabelWorkerPool, calls: Iterator[tuple[Block]]) -> np.ndarray:
     found = dict(sorted((block.first, rows) for block, rows in workers.spread("embeddings", calls)))
     return np.concatenate(list(found.values()))
 
 
-def test_calls_are_drawn_no_faster_than_they_are_done(workers: LabelWorkers) -> None:
+def test_calls_are_drawn_no_faster_than_they_are_done(workers: LabelWorkerPool) -> None:
     drawn, done = 0, 0
 
     def calls() -> Iterator[tuple[Block]]:
@@ -43,7 +43,7 @@ def test_calls_are_drawn_no_faster_than_they_are_done(workers: LabelWorkers) -> 
     assert done == len(BLOCKS)
 
 
-def test_a_worker_that_dies_is_started_again_and_asked_again(workers: LabelWorkers) -> None:
+def test_a_worker_that_dies_is_started_again_and_asked_again(workers: LabelWorkerPool) -> None:
     expected = embeddings(workers, ((block,) for block in BLOCKS))
 
     def calls() -> Iterator[tuple[Block]]:
@@ -55,6 +55,6 @@ def test_a_worker_that_dies_is_started_again_and_asked_again(workers: LabelWorke
     np.testing.assert_array_equal(embeddings(workers, calls()), expected)
 
 
-def test_workers_agree_on_the_model(workers: LabelWorkers) -> None:
+def test_workers_agree_on_the_model(workers: LabelWorkerPool) -> None:
     assert workers.facts.dim == 128
     assert workers.ask("ids").shape == (1, 128)

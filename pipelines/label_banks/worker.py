@@ -1,4 +1,4 @@
-"""Encode and rank words, and encode the images of classes: a Ray actor around the label side of `ood_core`."""
+"""The worker of a label bank: a Ray actor that encodes and ranks words, and encodes the images of ID labels."""
 
 import itertools
 import warnings
@@ -7,7 +7,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as compute
 
 from ood_core.criteria import Criterion, Density
 from ood_core.memory import Candidates
@@ -16,21 +15,19 @@ from pipelines.config.scan import Read
 from pipelines.inputs.plan import Shard
 from pipelines.inputs.records import records
 from pipelines.label_banks.corpus import Block
-from pipelines.label_banks.id_images import IMAGES_AT_ONCE, Slice
-from pipelines.memory.files import memory_of
-from pipelines.memory.workers import LearnFromEmbeddings
+from pipelines.label_banks.id_images import IMAGES_AT_ONCE, LabelledSlice
+from pipelines.memory.workers import LearnFromEmbeddings, LearnSpec
 from pipelines.runtime.model import FACTS, ModelSpec, facts_of
 from pipelines.scans.workers.decode import decode
-from pipelines.scans.workers.score_embeddings import Rescoring
 
 PLAIN = ("{}",)
 """The template of a text as it is."""
 
 
 class RankedBlock(NamedTuple):
-    """Of a block: how many candidates it had and how many survive, and those that can still be kept.
+    """One ranked block: how many candidates it had, how many passed the criterion's test, and those within the bound.
 
-    `rows` has the columns `index` (the candidate's number in its part), `selection_score` and `text`.
+    `rows`: a table as `ranked_table` makes it.
     """
 
     part: Part
@@ -40,10 +37,10 @@ class RankedBlock(NamedTuple):
 
 
 class LabelWorker:
-    """A model that encodes labels under their prompts; `templates` by part, "id" among them.
+    """Encodes and ranks with one model. `templates`: the prompts of each part, and of the ID labels under "id".
 
-    Holds no state but the model and the ID labels, so a call can be repeated, on any worker. A model that cannot be
-    loaded is told by `facts`, not raised.
+    Holds no state but the model and the ID labels, so a call can be repeated, on any worker. That the model cannot be
+    loaded is said by `facts`, not raised.
     """
 
     def __init__(self, model: ModelSpec, templates: Mapping[str, tuple[str, ...]], ids: Sequence[str]) -> None:
@@ -60,19 +57,22 @@ class LabelWorker:
             self._facts = str(error)
 
     def facts(self) -> str:
-        """What `describe` says of the model, as JSON."""
+        """The model's facts as JSON, or why it cannot be loaded."""
         return FACTS.dump_json(self._facts).decode()
 
     def ids(self) -> np.ndarray:
-        """Unit embeddings of the ID labels."""
+        """Unit embeddings of the ID labels, [ID labels, dim]."""
         return self.id_embeddings.cpu().numpy()
 
     def embeddings(self, block: Block) -> tuple[Block, np.ndarray]:
-        """Unit embeddings of a block's texts."""
+        """The block, and the unit embeddings of its texts, [texts, dim]."""
         return block, self.encoder.encode_ensembles(self.templates[block.part], block.texts).cpu().numpy()
 
     def nearest(self, block: Block, count: int) -> tuple[Block, np.ndarray]:
-        """Of each text the ID labels most similar to it, nearest first: their numbers, [texts, count]."""
+        """The block, and the numbers of the ID labels nearest to each of its texts, [texts, count], nearest first.
+
+        Texts are compared as they are, without prompts.
+        """
         from ood_core.labels.nearest import nearest_labels
 
         if self.plain_ids is None:
@@ -80,7 +80,10 @@ class LabelWorker:
         return block, nearest_labels(self.encoder.encode_ensembles(PLAIN, block.texts), self.plain_ids, count)
 
     def rank(self, block: Block, criterion: Criterion, bound: float, image_embeddings: Any = None) -> RankedBlock:
-        """Ranks a block by a criterion that looks at one candidate at a time; drops what is above `bound`."""
+        """Ranks a block by a criterion that looks at one candidate at a time; drops scores above `bound`.
+
+        `image_embeddings`: the mean image of each ID label, for InterNeg's criterion.
+        """
         import torch
 
         from ood_core.labels.ranking import rank
@@ -93,11 +96,11 @@ class LabelWorker:
         candidates = self.encoder.encode_ensembles(self.templates[block.part], block.texts)
         scores, survives = rank(criterion, candidates, self.id_embeddings, images)
         rows = np.flatnonzero(survives & (scores <= bound))
-        kept = table(block.first + rows, scores[rows], block.texts, rows)
+        kept = ranked_table(block.first + rows, scores[rows], block.texts, rows)
         return RankedBlock(block.part, len(block.texts), int(survives.sum()), kept)
 
     def features(self, block: Block) -> tuple[Block, np.ndarray | str]:
-        """A block's text features as the model gives them, not of unit length; or why they have no density."""
+        """The block, and its text features as the model gives them, not of unit length; or why they have no density."""
         from ood_core.labels.density import check_lengths
 
         features = self.encoder.encode_ensembles(self.templates[block.part], block.texts, normalize=False)
@@ -108,7 +111,7 @@ class LabelWorker:
         return block, features.cpu().numpy()
 
     def densities(self, features: np.ndarray, start: int, stop: int, neighbours: int) -> tuple[int, np.ndarray]:
-        """Mean log distances of the rows from `start` to `stop` to their nearest among all."""
+        """`start`, and the mean log distance of each row from `start` to `stop` to its nearest among all rows."""
         import torch
 
         from ood_core.labels.density import mean_log_distance
@@ -118,8 +121,10 @@ class LabelWorker:
             candidates = torch.from_numpy(features).to(self.encoder.device)
         return start, mean_log_distance(candidates[start:stop], candidates, neighbours)
 
-    def images(self, chosen: Slice, read: Read, options: Mapping[str, Any]) -> tuple[Slice, np.ndarray, list[int]]:
-        """Unit embeddings of the chosen records that are pictures, and those records' indices."""
+    def images(
+        self, chosen: LabelledSlice, read: Read, options: Mapping[str, Any]
+    ) -> tuple[LabelledSlice, np.ndarray, list[int]]:
+        """The slice, the unit embeddings of those of its records that are pictures, and these records' indices."""
         import torch
 
         embeddings, indices = [np.empty((0, self.dim), np.float32)], []
@@ -130,13 +135,14 @@ class LabelWorker:
             indices += [index for index, _ in together]
         return chosen, np.concatenate(embeddings), indices
 
-    def learn(self, spec: Rescoring, shard: Shard, method: str) -> Candidates:
+    def learn(self, spec: LearnSpec, shard: Shard, method: str) -> Candidates:
         """What a shard of embeddings offers the memory of a method that learns."""
-        found = LearnFromEmbeddings(spec, {}).candidates(shard)
-        return memory_of(found.filter(compute.field("method") == method), self.dim)
+        return LearnFromEmbeddings(spec, {}).candidates(shard)[method]
 
-    def _pictures(self, chosen: Slice, read: Read, options: Mapping[str, Any]) -> Iterator[tuple[int, np.ndarray]]:
-        """The chosen records' pictures at the model's size; bad ones are passed over."""
+    def _pictures(
+        self, chosen: LabelledSlice, read: Read, options: Mapping[str, Any]
+    ) -> Iterator[tuple[int, np.ndarray]]:
+        """The chosen records' indices and pictures at the model's size; those that cannot be decoded are left out."""
         preprocessing, last = self.encoder.preprocessing, max(chosen.labels)
         for index, record in enumerate(records(chosen.shard, read, options)):
             if index in chosen.labels:
@@ -147,7 +153,11 @@ class LabelWorker:
                 return
 
 
-def table(index: np.ndarray, scores: np.ndarray, texts: Sequence[str], rows: np.ndarray) -> pa.Table:
+def ranked_table(index: np.ndarray, scores: np.ndarray, texts: Sequence[str], rows: np.ndarray) -> pa.Table:
+    """A table of `index` (a candidate's number in its part), `selection_score` (lower is kept first) and `text`.
+
+    `rows`: where in `texts` the candidates stand.
+    """
     return pa.table(
         {"index": index, "selection_score": scores, "text": pa.array([texts[row] for row in rows], pa.string())}
     )
