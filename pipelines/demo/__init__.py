@@ -11,10 +11,10 @@ from pipelines.config.pools import EncodePool, Pool
 from pipelines.config.scan import Scan
 from pipelines.evaluation.evaluate import Evaluation, evaluate
 from pipelines.label_banks.build import build
-from pipelines.label_banks.request import Build
+from pipelines.label_banks.request import LabelBankRequest
 from pipelines.runtime.cluster import cluster
 from pipelines.runtime.model import BUNDLED
-from pipelines.scans.scan import Run, scan
+from pipelines.scans.scan import scan
 
 HERE = Path(__file__).parent
 SHARDS = HERE / "shards"
@@ -26,7 +26,7 @@ ENCODE, DECODE = EncodePool(workers=1, threads=2), Pool(workers=1)
 def demo(output: str, say: Callable[[str], None]) -> str:
     """Runs everything, or what is not done yet, and returns what to print."""
     bank, scanned = f"{output}/labels", f"{output}/scan"
-    asked = Build.prepare(
+    asked = LabelBankRequest.prepare(
         LabelsBuild(id_labels=str(HERE / "id_labels.txt"), output=bank, model=Model(name=BUNDLED)), {}
     )
     asked_scan = Scan(
@@ -34,7 +34,7 @@ def demo(output: str, say: Callable[[str], None]) -> str:
     )
     with cluster():
         build(asked, say=say)
-        summary = scan(Run.prepare(asked_scan, {}), say=say)
+        summary = scan(asked_scan, say=say)
     return "\n".join(
         [
             f"{summary['records']} drawings scored; those that belong least:",

@@ -17,8 +17,8 @@ from pipelines.config.model import Model
 from pipelines.config.scan import Scan
 from pipelines.errors import CallerError
 from pipelines.label_banks.build import build
-from pipelines.label_banks.request import Build
-from pipelines.scans.scan import Run, scan
+from pipelines.label_banks.request import LabelBankRequest
+from pipelines.scans.scan import scan
 
 
 def command(arguments: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> str:
@@ -249,7 +249,7 @@ def test_a_model_that_cannot_be_loaded_is_refused_before_any_work(
 ) -> None:
     chosen = Scan(input=(str(dataset),), labels=str(bank_directory), output=str(tmp_path / "out"), model=model)
     with pytest.raises(CallerError) as refused:
-        scan(Run.prepare(chosen, {}))
+        scan(chosen)
     assert said in str(refused.value)
     assert "\n" not in str(refused.value)
     assert not (tmp_path / "out" / "scan.json").exists()
@@ -263,7 +263,7 @@ def test_a_bank_of_another_dimension_is_refused(dataset: Path, tmp_path: Path, r
         input=(str(dataset),), labels=str(tmp_path / "bank"), output=str(tmp_path / "out"), model=Model(name="bundled")
     )
     with pytest.raises(CallerError, match="holds embeddings of dimension 7, --model 'bundled' makes 128"):
-        scan(Run.prepare(chosen, {}))
+        scan(chosen)
 
 
 def test_pools_that_do_not_fit_the_cluster_are_refused(
@@ -273,7 +273,7 @@ def test_pools_that_do_not_fit_the_cluster_are_refused(
         {"input": [str(dataset)], "labels": str(bank_directory), "output": str(tmp_path), "encode": {"workers": 900}}
     )
     with pytest.raises(CallerError, match="--encode-workers 900 with 0.6 CPUs"):
-        scan(Run.prepare(chosen, {}))
+        scan(chosen)
 
 
 def test_a_label_bank_needs_a_model_that_can_be_loaded(tmp_path: Path, ray_session: None) -> None:
@@ -285,4 +285,4 @@ def test_a_label_bank_needs_a_model_that_can_be_loaded(tmp_path: Path, ray_sessi
         model=Model(name="local-dir:/nowhere"),
     )
     with pytest.raises(CallerError, match="--model 'local-dir:/nowhere' cannot be loaded"):
-        build(Build.prepare(asked, {}))
+        build(LabelBankRequest.prepare(asked, {}))
