@@ -2,14 +2,17 @@
 
 import hashlib
 import textwrap
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
+from itertools import islice
 from typing import Any
 
+import numpy as np
 import open_clip
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float, UInt8
+from PIL import Image
 from torch import Tensor, nn
 
 from ood_core.local_features import encode_locally, local_features_problem, place_count
@@ -85,6 +88,25 @@ class ClipEncoder:
         """Unit embeddings of pictures that `preprocessing` has brought to the model's size."""
         found = [F.normalize(self._image_features(inputs).float(), dim=1)[:n] for inputs, n in self._inputs(pixels)]
         return torch.cat(found) if found else torch.empty(0, self.dim, device=self.device)
+
+    def encode_pictures(self, pictures: Iterable[Image.Image]) -> Float[Tensor, "images dim"]:
+        """Unit embeddings of PIL images of any size and mode, preprocessed as the model wants them.
+
+        Holds the pixels of `image_block` images at a time, so that a generator can open any number of files. Equal to
+        `encode_images` to the last bit. Raises TypeError for what is no PIL image.
+        """
+        if isinstance(pictures, Image.Image):
+            raise TypeError("pictures must be PIL images, and this is one; put it in a list")
+        waiting = iter(pictures)
+        parts = [torch.empty(0, self.dim, device=self.device)]
+        while block := [self._pixels(picture) for picture in islice(waiting, self.image_block)]:
+            parts.append(self.encode_images(torch.from_numpy(np.stack(block))))
+        return torch.cat(parts)
+
+    def _pixels(self, picture: Image.Image) -> UInt8[np.ndarray, "height width 3"]:
+        if not isinstance(picture, Image.Image):
+            raise TypeError(f"pictures must be PIL images, not {type(picture).__name__}")
+        return self.preprocessing(picture)
 
     @torch.inference_mode()
     def encode_images_locally(

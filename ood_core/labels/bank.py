@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ood_core.labels.info import INFO_FILE, BankInfo, check_permutation, read_info
+from ood_core.vectors import parquet_bytes, vector_column
 
 LABELS_FILE = "labels.parquet"
 
@@ -75,10 +76,8 @@ class LabelBank:
         """The bank's files by name; the same bank gives the same bytes."""
         info = replace(self.info, content_hash=self.content_hash())
         described = {key: value for key, value in asdict(info).items() if value is not None}
-        buffer = io.BytesIO()
-        pq.write_table(_to_table(self), buffer, compression="zstd")
         return {
-            LABELS_FILE: buffer.getvalue(),
+            LABELS_FILE: parquet_bytes(_to_table(self)),
             INFO_FILE: (json.dumps(described, indent=2, ensure_ascii=False) + "\n").encode(),
         }
 
@@ -94,15 +93,19 @@ class LabelBank:
             raise ValueError(f"{LABELS_FILE} is not the one that {INFO_FILE} describes: the content hashes differ")
         return bank
 
-    def save(self, directory: Path) -> None:
-        directory.mkdir(parents=True, exist_ok=True)
+    def save(self, directory: str | Path) -> None:
+        """Writes the bank's files to a local directory, which is made if need be."""
+        Path(directory).mkdir(parents=True, exist_ok=True)
         for name, content in self.to_files().items():
-            (directory / name).write_bytes(content)
+            (Path(directory) / name).write_bytes(content)
 
     @classmethod
-    def load(cls, directory: Path) -> "LabelBank":
-        info = directory / INFO_FILE
-        return cls.from_files((directory / LABELS_FILE).read_bytes(), info.read_bytes() if info.exists() else None)
+    def load(cls, directory: str | Path) -> "LabelBank":
+        """The bank in a local directory. Raises FileNotFoundError if there is none, ValueError if it is not valid."""
+        info = Path(directory) / INFO_FILE
+        return cls.from_files(
+            (Path(directory) / LABELS_FILE).read_bytes(), info.read_bytes() if info.exists() else None
+        )
 
 
 def _check_unit(embeddings: np.ndarray, texts: list[str], what: str) -> None:
@@ -115,13 +118,12 @@ def _check_unit(embeddings: np.ndarray, texts: list[str], what: str) -> None:
 
 def _to_table(bank: LabelBank) -> pa.Table:
     roles = ["id"] * bank.id_count + ["negative"] * bank.negative_count
-    values = pa.array(np.ascontiguousarray(bank.embeddings, dtype=np.float32).reshape(-1))
     selection = pa.array(bank.selection_scores, type=pa.float64(), mask=np.isnan(bank.selection_scores))
     columns = {
         "text": pa.array(bank.texts, pa.string()),
         "role": pa.array(roles, pa.string()),
         "part": pa.array(bank.parts, pa.string()),
-        "embedding": pa.FixedSizeListArray.from_arrays(values, bank.dim),
+        "embedding": vector_column(bank.embeddings.astype(np.float32, copy=False)),
         "selection_score": selection,
         "verdict": pa.array(bank.verdicts, pa.string()),
     }
@@ -135,7 +137,7 @@ def _image_column(embeddings: np.ndarray, rows: int) -> pa.Array:
     ids, dim = embeddings.shape
     values = np.zeros((rows, dim), np.float32)
     values[:ids] = embeddings
-    return pa.FixedSizeListArray.from_arrays(pa.array(values.reshape(-1)), dim, mask=pa.array(~values.any(axis=1)))
+    return vector_column(values, mask=np.logical_not(values.any(axis=1)))
 
 
 def _from_table(table: pa.Table, info: BankInfo) -> LabelBank:

@@ -54,6 +54,10 @@ class Method(ABC):
         """Whether all images must be looked at once before the method can say which ones to remember."""
         return False
 
+    def inverter(self, encoder: "ClipEncoder") -> "Invert":  # noqa: ARG002
+        """What turns images into words with a model's text tower. Raises ModelError if the model cannot."""
+        raise TypeError(f"{type(self).__name__} turns no images into words")
+
 
 class ImageMethod(Method):
     """A method that scores one image at a time; every method but consensus."""
@@ -119,10 +123,6 @@ class LearningMethod(ImageMethod):
     def to_invert(self, memory: "Candidates") -> "Candidates":
         """The remembered images that are to be turned into words."""
         return memory.of_rows(0, 0)
-
-    def inverter(self, encoder: "ClipEncoder") -> "Invert":  # noqa: ARG002
-        """What turns images into words with a model's text tower. Raises ModelError if the model cannot."""
-        raise TypeError(f"{type(self).__name__} turns no images into words")
 
 
 def score_column(method: str) -> str:

@@ -10,6 +10,7 @@ from ood_core.scores.interneg import InterNegScorer
 from ood_core.scores.mcm import MCMScorer, mcm
 from ood_core.scores.neglabel import NegLabelScorer, neglabel
 from ood_core.scores.negrefine import NegRefineScorer, multi_matching
+from ood_core.scores.score_embeddings import score_embeddings
 from ood_core.scores.scorer import Learner, Scorer
 
 __all__ = [
@@ -32,4 +33,5 @@ __all__ = [
     "multi_matching",
     "neglabel",
     "score_dataset",
+    "score_embeddings",
 ]
