@@ -1,6 +1,7 @@
 """Configurations and Python that people copy."""
 
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -12,7 +13,7 @@ from pipelines.config.labels import LabelsBuild
 from pipelines.config.load import load
 from pipelines.config.rescore import Rescore
 from pipelines.config.scan import Scan
-from tests.conftest import REPOSITORY
+from tests.conftest import DEMO, REPOSITORY, picture
 from tests.docs.pages import PAGES, README, blocks
 
 DEPLOY = REPOSITORY / "infra" / "deploy"
@@ -44,6 +45,23 @@ def test_the_readme_shows_how_to_read_the_result(
     (tmp_path / "scans/first/scores").mkdir(parents=True)
     pq.write_table(pa.table(rows), tmp_path / "scans/first/scores/part-000000-animals.parquet")
     monkeypatch.chdir(tmp_path)
-    exec(blocks(README, "python")[-1], {})  # noqa: S102
+    exec(blocks(README, "python")[0], {})  # noqa: S102
     shown = capsys.readouterr().out
     assert shown.index("screenshot") < shown.index("cat")
+
+
+def test_pictures_are_scored_in_a_notebook_as_shown(
+    bank_directory: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "banks").mkdir()
+    (tmp_path / "banks" / "mine").symlink_to(bank_directory)
+    (tmp_path / "photos").mkdir()
+    for seed in range(3):
+        picture(seed).save(tmp_path / "photos" / f"{seed}.png")
+    monkeypatch.chdir(tmp_path)
+    page = blocks(REPOSITORY / "docs" / "guide" / "as-a-library.md", "python")
+    assert blocks(README, "python")[1] == page[0]
+    defined: dict[str, Any] = {}
+    for code, methods in zip(page, ({"neglabel", "mcm"}, {"mcm", "adaneg"}), strict=True):
+        exec(code.replace('"ViT-B-16", "openai"', f'"local-dir:{DEMO / "model"}"'), defined)  # noqa: S102
+        assert {name: len(scores) for name, scores in defined["scores"].items()} == dict.fromkeys(methods, 3)

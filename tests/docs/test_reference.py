@@ -1,4 +1,5 @@
 import re
+from dataclasses import fields
 
 import pytest
 
@@ -7,6 +8,7 @@ from ood_core.methods import METHODS
 from pipelines.inputs.readers.record import STATUSES
 from tests.conftest import REPOSITORY
 from tests.docs.pages import README
+from tests.test_import_graph import FLOORS
 
 
 @pytest.mark.parametrize("name", list(pages()))
@@ -24,10 +26,18 @@ def test_every_parameter_and_its_default_is_in_the_table_of_methods() -> None:
     rows = (REPOSITORY / "docs" / "methods.md").read_text().splitlines()
     for name, parameters in METHODS.items():
         row = next(row for row in rows if row.startswith(f"| `{name}`"))
-        for field in parameters.__dataclass_fields__:
-            assert f"`{field}`" in row
+        for field in fields(parameters):
+            assert f"`{field.name}`" in row
 
 
 def test_every_status_is_explained_in_the_words_of_the_code() -> None:
     text = (REPOSITORY / "docs" / "reference" / "score-tables.md").read_text().partition("| status |")[2]
     assert dict(re.findall(r"^\| `([a-z-]+)` \| (.*) \|$", text, re.M)) == STATUSES
+
+
+def test_the_floors_are_those_that_the_import_graph_is_held_to() -> None:
+    page = (REPOSITORY / "docs" / "how-it-is-built.md").read_text()
+    rows = re.findall(r"^\| \d+ \| (.*?) \| .* \|$", page, re.M)
+    shown = [{room.rstrip("/") for room in re.findall(r"`([^`]+)`", row)} for row in rows]
+    not_shown = {"pipelines/__init__.py", "pipelines/__main__.py"}
+    assert shown == [set(floor) - not_shown for floor in FLOORS]
