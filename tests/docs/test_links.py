@@ -34,11 +34,16 @@ def test_every_file_that_a_page_includes_exists(page: Path) -> None:
         assert (REPOSITORY / included).is_file()
 
 
+TO_BE_MADE = "adding_a_scorer.md"
+"""The page that names files which its reader makes."""
+
+
 def test_every_path_in_code_style_exists() -> None:
     roots = r"(?:ood_core|pipelines|infra|tests|docs|requirements)/"
     absent = {
         (page.name, path)
         for page in PAGES
+        if page.name != TO_BE_MADE
         for path in re.findall(rf"`({roots}[\w./-]+)`", page.read_text())
         if not (REPOSITORY / path).exists()
     }
