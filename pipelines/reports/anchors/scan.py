@@ -11,7 +11,7 @@ from pipelines.scan_directory.columns import WEIGHT
 from pipelines.scan_directory.finish import SUMMARY_FILE
 from pipelines.scan_directory.identity import PLAN_FILE
 from pipelines.scan_directory.layout import committed
-from pipelines.scan_directory.record import Recorded, reading
+from pipelines.scan_directory.record import ScanRecord, reading
 from pipelines.storage import Directory
 
 Quantiles = Mapping[str, float]
@@ -22,7 +22,7 @@ class Consented:
     """A scan whose every shard has scores by consensus. `weights`: quantiles of how much neighbours counted, where the
     scan's summary has them; `ended`: whether there is a summary."""
 
-    recorded: Recorded
+    recorded: ScanRecord
     parameters: Consensus
     ended: bool
     weights: Quantiles | None
@@ -30,7 +30,7 @@ class Consented:
     @classmethod
     def read(cls, directory: Directory) -> "Consented":
         """Raises CallerError if there is no scan, or none whose consensus is finished."""
-        recorded = Recorded.read(directory)
+        recorded = ScanRecord.read(directory)
         parameters = _parameters(recorded)
         with reading(directory.url, SUMMARY_FILE):
             ended = directory.exists(SUMMARY_FILE)
@@ -44,7 +44,7 @@ class Consented:
         return self.recorded.directory
 
 
-def _parameters(recorded: Recorded) -> Consensus:
+def _parameters(recorded: ScanRecord) -> Consensus:
     """Those of consensus. Raises CallerError if it is not among the methods."""
     chosen = consensus_of(recorded.methods)
     if chosen:

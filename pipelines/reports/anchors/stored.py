@@ -14,12 +14,12 @@ from jaxtyping import Float32
 
 from ood_core.consensus.agreement import Agreement
 from ood_core.methods import score_column
-from pipelines.consensus.files import ANCHORS, SUMS, sums_of
+from pipelines.consensus.files import sums_file, sums_of
 from pipelines.errors import CallerError
 from pipelines.inputs.readers.range_file import open_range
 from pipelines.reports.anchors.scan import Consented
 from pipelines.scan_directory.columns import ANCHOR
-from pipelines.scan_directory.layout import CONSENSUS, FINGERPRINT_KEY, SCORES, VOTES, part_name
+from pipelines.scan_directory.layout import ANCHORS, CONSENSUS, FINGERPRINT_KEY, SCORES, VOTES, shard_file
 from pipelines.scan_directory.record import reading
 from pipelines.storage import file_system
 
@@ -57,7 +57,7 @@ class Stored:
         """What the sums of all steps come to."""
         known = Agreement(self.scan.parameters, len(self.anchors))
         while not known.finished:
-            name = f"{SUMS}{len(known.known)}.parquet"
+            name = sums_file(len(known.known))
             with self._checked(name):
                 sums = sums_of(self._table(name))
                 if sums.anchors.shape[1] != known.anchor_count:
@@ -69,7 +69,7 @@ class Stored:
     def check_votes(self) -> None:
         """That every shard has votes, a row for each record; no more of a table is read than where it says so."""
         for shard in self.scan.recorded.shards:
-            scores, votes = (f"{folder}/{part_name(shard)}" for folder in (SCORES, VOTES))
+            scores, votes = (shard_file(folder, shard) for folder in (SCORES, VOTES))
             with self._checked(scores):
                 records = self._records(scores)
             with self._checked(votes):
@@ -79,7 +79,7 @@ class Stored:
     def scored(self, *columns: str) -> Iterator[tuple[str, pa.Table]]:
         """Shard by shard, those of its images that have scores: nearest anchor, consensus' score, and the columns."""
         for shard in self.scan.recorded.shards:
-            name = f"{SCORES}/{part_name(shard)}"
+            name = shard_file(SCORES, shard)
             with self._checked(name):
                 table = self._table(name, ["status", ANCHOR, SCORE, *columns])
                 table = table.filter(compute.field("status") == "ok").drop_columns(["status"])

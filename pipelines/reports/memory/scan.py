@@ -1,17 +1,18 @@
-"""Of which scan a memory is, and what its last run has cost. Free of torch."""
+"""The scan whose memory is shown: which methods learn, and what its last run has cost. Free of torch."""
 
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from ood_core.methods import LearningMethod
 from pipelines.config.rescore import Rescore
 from pipelines.config.scan import Scan
 from pipelines.errors import CallerError
 from pipelines.memory.actor import Meters
-from pipelines.memory.step import Learners, is_in_order, learners_of
-from pipelines.scan_directory.finish import SUMMARY_FILE
-from pipelines.scan_directory.record import Recorded, reading
+from pipelines.memory.orders import has_sequential, methods_with_memory
+from pipelines.scan_directory.layout import SUMMARY_FILE
+from pipelines.scan_directory.record import ScanRecord, reading
 from pipelines.storage import Directory
 
 
@@ -25,7 +26,7 @@ class LastRun:
     traffic: Mapping[str, Mapping[str, int]]
 
     @classmethod
-    def of(cls, memory: Mapping[str, Any], learners: Learners) -> "LastRun":
+    def of(cls, memory: Mapping[str, Any], learners: Mapping[str, LearningMethod]) -> "LastRun":
         """`memory`: as `summary.json` has it."""
         traffic = {
             name: {count: int(memory[name].get(count, 0)) for count in Meters.NAMES}
@@ -39,8 +40,8 @@ class LastRun:
 class Learned:
     """A scan that learns. `ended`: whether there is a summary, which `records` and `last_run` are from."""
 
-    recorded: Recorded
-    learners: Learners
+    recorded: ScanRecord
+    learners: Mapping[str, LearningMethod]
     ended: bool
     records: int | None
     last_run: LastRun | None
@@ -48,7 +49,7 @@ class Learned:
     @classmethod
     def read(cls, directory: Directory) -> "Learned":
         """Raises CallerError if there is no scan, or none that keeps a memory."""
-        recorded = Recorded.read(directory)
+        recorded = ScanRecord.read(directory)
         learners = _learners(recorded)
         with reading(directory.url, SUMMARY_FILE):
             if not directory.exists(SUMMARY_FILE):
@@ -71,11 +72,11 @@ class Learned:
         return len(self.recorded.shards)
 
 
-def _learners(recorded: Recorded) -> Learners:
+def _learners(recorded: ScanRecord) -> Mapping[str, LearningMethod]:
     """The methods that learn. Raises CallerError if nothing that they learn is kept."""
     url, methods, config = recorded.directory.url, recorded.methods, recorded.config
-    learners = {**learners_of(methods), **learners_of(methods, "streaming")}
-    if is_in_order(methods):
+    learners = methods_with_memory(methods)
+    if has_sequential(methods):
         names = ", ".join(name for name, chosen in methods.items() if chosen.sequential)
         raise CallerError(f"SCAN {url!r} has no memory: what {names} learns in sequential order is not kept")
     if not learners:

@@ -7,13 +7,12 @@ from typing import Any
 from ood_core.labels import LabelBank
 from ood_core.memory import Candidates
 from pipelines.errors import CallerError
-from pipelines.memory.files import CARRIED
 from pipelines.reports.memory.rows import Rows, fills, learned_most
 from pipelines.reports.memory.scan import Learned
 from pipelines.reports.memory.stored import Stored, of_method
 from pipelines.reports.memory.tables import Inversions, OfMethod, by_method, tables_of
 from pipelines.reports.tables import Report, Table
-from pipelines.scan_directory.layout import MEMORY
+from pipelines.scan_directory.layout import INITIAL, MEMORY
 from pipelines.scan_directory.record import reading
 from pipelines.storage import Directory
 
@@ -50,7 +49,7 @@ class Shown:
             "shards": self.shards,
             "planned_shards": self.scan.planned,
             "records": self.scan.records,
-            "carried_from": self.scan.config.memory.uri,
+            "initial_memory": self.scan.config.memory.uri,
             "last_run": run and {"images": run.images, "actors": run.actors, "actors_cpu_s": run.actors_cpu_s},
             "methods": {name: found.to_json() for name, found in self.methods.items()},
             "notes": list(self.notes),
@@ -101,8 +100,8 @@ def _notes(scan: Learned, stored: Stored) -> Iterator[str]:
     if len(stored.candidates) < len(stored.shards):
         gone = len(stored.shards) - len(stored.candidates)
         yield f"{gone} shards' candidates are gone; what these have offered is not counted."
-    if scan.config.memory.uri and stored.carried is None:
-        yield f"{MEMORY}/{CARRIED} is not there, so what the scan began with is not counted."
+    if scan.config.memory.uri and stored.initial is None:
+        yield f"{INITIAL} is not there, so what the scan began with is not counted."
     if scan.ended and scan.last_run is None:
         yield "The last run has found nothing left to do, so there is no traffic of it."
     elif scan.last_run and not scan.last_run.traffic:
@@ -116,14 +115,14 @@ def _of_method(name: str, scan: Learned, stored: Stored, bank: LabelBank | None,
     remembered = stored.remembered(name, rows.capacities)
     there = set(_images(remembered))
     offered = [image for table in stored.candidates.values() for image in _images(of_method(table, name))]
-    carried = None if stored.carried is None else list(_images(of_method(stored.carried, name)))
+    initial = None if stored.initial is None else list(_images(of_method(stored.initial, name)))
     return OfMethod(
         order=chosen.learning_order,
         images=len(remembered),
         candidates=len(offered),
         candidates_remembered=len(there & set(offered)),
-        carried=None if carried is None else len(carried),
-        carried_remembered=None if carried is None else len(there & set(carried)),
+        initial=None if initial is None else len(initial),
+        initial_remembered=None if initial is None else len(there & set(initial)),
         fills=fills(rows, remembered),
         learned_most=learned_most(rows, remembered, top),
         inversions=Inversions.of(chosen, remembered, stored.extra_negatives, top),

@@ -11,8 +11,8 @@ import pyarrow.parquet as pq
 from ood_core.memory import Candidates, MemoryBank
 from pipelines.errors import CallerError, first_line
 from pipelines.inputs.readers.range_file import open_range
-from pipelines.memory.files import EXTRA_NEGATIVES, MemoryFiles, Snapshot
-from pipelines.scan_directory.layout import MEMORY
+from pipelines.memory.files import MemoryFiles, Snapshot
+from pipelines.scan_directory.layout import EXTRA_NEGATIVES, MEMORY
 from pipelines.scan_directory.record import reading
 from pipelines.storage import Directory, file_system
 
@@ -26,7 +26,7 @@ class Stored:
     how many extra negatives there are."""
 
     snapshot: Snapshot | None
-    carried: pa.Table | None
+    initial: pa.Table | None
     candidates: Mapping[str, pa.Table]
     extra_negatives: int | None
 
@@ -36,9 +36,9 @@ class Stored:
         files = WithoutEmbeddings(directory, "", 0)
         try:
             with reading(directory.url, MEMORY):
-                extra = len(files.get(EXTRA_NEGATIVES)) if directory.exists(f"{MEMORY}/{EXTRA_NEGATIVES}") else None
+                extra = len(files.get(EXTRA_NEGATIVES)) if directory.exists(EXTRA_NEGATIVES) else None
                 offered = dict(files.candidates(sorted(files.shards())))
-                return cls(files.snapshot(), files.carried(), offered, extra)
+                return cls(files.snapshot(), files.initial(), offered, extra)
         except FileNotFoundError as error:
             raise CallerError(
                 f"SCAN {directory.url!r} cannot be read: a file has gone meanwhile, as when the scan is running: "
@@ -57,7 +57,7 @@ class Stored:
 
     def tables(self) -> list[pa.Table]:
         """Whose merger is the memory: a snapshot holds what the scan began with."""
-        start = self.snapshot.table if self.snapshot else self.carried
+        start = self.snapshot.table if self.snapshot else self.initial
         return [*([] if start is None else [start]), *(self.candidates[shard] for shard in self.unmerged)]
 
     def last_row(self, method: str) -> int:
@@ -80,9 +80,9 @@ class WithoutEmbeddings(MemoryFiles):
 
     def get(self, name: str) -> pa.Table:
         """Raises FileNotFoundError if there is none, and CallerError for one that is damaged."""
-        files, path = file_system(f"{self.output.url}/{MEMORY}/{name}", self.output.options)
+        files, path = file_system(f"{self.output.url}/{name}", self.output.options)
         size = files.info(path)["size"]
-        with reading(self.output.url, f"{MEMORY}/{name}"), open_range(files, path, size) as file:
+        with reading(self.output.url, name), open_range(files, path, size) as file:
             table = pq.read_table(file, columns=COLUMNS.names, page_checksum_verification=True)
             table = table.cast(COLUMNS.with_metadata(table.schema.metadata))
             table.validate(full=True)

@@ -33,15 +33,15 @@ class Inversions:
 
 @dataclass(frozen=True)
 class OfMethod:
-    """What a method remembers. `candidates` of the shards, and images that the scan began with (`carried`; None: it
+    """What a method remembers. `candidates` of the shards, and images that the scan began with (`initial`; None: it
     began with none), each with how many of them are remembered. `traffic`: `Meters.NAMES` of the last run."""
 
     order: Order | None
     images: int
     candidates: int
     candidates_remembered: int
-    carried: int | None
-    carried_remembered: int | None
+    initial: int | None
+    initial_remembered: int | None
     fills: Sequence[Fill]
     learned_most: Sequence[LearnedRow]
     inversions: Inversions | None
@@ -54,8 +54,8 @@ class OfMethod:
             "candidates a record": self.candidates / records if records else None,
             "candidates remembered": self.candidates_remembered,
             "share of candidates not remembered": _share(self.candidates_remembered, self.candidates),
-            "carried over": self.carried,
-            "carried over and still remembered": self.carried_remembered,
+            "of the initial memory": self.initial,
+            "of these still remembered": self.initial_remembered,
             "extra negatives": self.inversions.extra_negatives if self.inversions else None,
         }
 

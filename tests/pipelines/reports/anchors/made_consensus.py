@@ -14,9 +14,9 @@ from ood_core.labels import LabelBank
 from ood_core.methods import Consensus, NegLabel
 from pipelines.consensus.files import ConsensusFiles, votes_of, votes_table
 from pipelines.inputs.plan import plan
-from pipelines.scan_directory.columns import placed
-from pipelines.scan_directory.identity import asked_for, begin, fingerprint, of_model
-from pipelines.scan_directory.layout import FINGERPRINT_KEY, RECORDS_KEY, SCORES, VOTES, parquet_of, part_name
+from pipelines.scan_directory.columns import scattered
+from pipelines.scan_directory.identity import asked_for, begin, fingerprint, model_identity
+from pipelines.scan_directory.layout import FINGERPRINT_KEY, RECORDS_KEY, SCORES, VOTES, shard_file, table_bytes
 from pipelines.storage import Directory
 from tests.pipelines.made_scan import FACTS, SPEC
 from tests.pipelines.reports.shown import configured
@@ -57,14 +57,14 @@ def begun(root: Path, negatives: int = 4, **chosen: Any) -> ConsensusFiles:
     planned, output = plan(config.input, config.read, {}), Directory(config.output)
     assert tuple(shard.id for shard in planned.shards) == SHARDS
     content_hash = save_bank(root, negatives).content_hash()
-    identity = asked_for(config, config.methods(), content_hash, planned) | of_model(SPEC, FACTS)
+    identity = asked_for(config, config.methods(), content_hash, planned) | model_identity(SPEC, FACTS)
     begin(output, config, identity, planned)
     return ConsensusFiles(output, fingerprint(identity))
 
 
 def put(files: ConsensusFiles, folder: str, shard: str, table: pa.Table) -> None:
     metadata = {FINGERPRINT_KEY: files.fingerprint, RECORDS_KEY: str(len(table))}
-    files.output.put(f"{folder}/{part_name(shard)}", parquet_of(table, metadata))
+    files.output.put(shard_file(folder, shard), table_bytes(table, metadata))
 
 
 def scores_table(shard: str, images: list[Image]) -> pa.Table:
@@ -96,7 +96,7 @@ def votes_for(scores: pa.Table) -> pa.Table:
     anchors = np.stack([first, (first + 1) % 4], axis=1).astype(np.int32)
     votes = votes_table(Votes(base, anchors, weights, np.full(len(good), 0.5, np.float32)))
     ok = np.flatnonzero(scores["anchor"].is_valid().to_numpy())
-    known = {name: placed(votes[name].combine_chunks(), ok, len(scores)) for name in votes.column_names}
+    known = {name: scattered(votes[name].combine_chunks(), ok, len(scores)) for name in votes.column_names}
     return pa.table({"shard": scores["shard"], "index": scores["index"], **known})
 
 

@@ -16,7 +16,7 @@ from ood_core.labels import LabelBank
 from pipelines.commands.app import app
 from pipelines.config.pools import ScorePool
 from pipelines.config.rescore import ReadEmbeddings, Rescore
-from pipelines.scans.rescore import Run, rescore
+from pipelines.scans.rescore import rescore
 
 IMAGES, SHARDS = 300, 7
 
@@ -48,7 +48,7 @@ def out(bank: LabelBank, bank_directory: Path, ray_session: None, tmp_path_facto
         score=ScorePool(workers=1),
         max_bad_fraction=0.1,
     )
-    summary = rescore(Run.prepare(config, {}))
+    summary = rescore(config)
     assert (summary["shards"], summary["statuses"]["ok"]) == (SHARDS, IMAGES - 3)
     return root / "out"
 

@@ -14,7 +14,7 @@ import pytest
 from ood_core.consensus.exact import UNIT
 from pipelines.consensus.files import TOTALS_KEY
 from pipelines.reports.anchors.show import show
-from pipelines.scan_directory.layout import SCORES, VOTES, part_name
+from pipelines.scan_directory.layout import SCORES, VOTES, shard_file
 from pipelines.storage import Directory
 from tests.conftest import Storage
 from tests.pipelines.reports.anchors.made_consensus import (
@@ -303,7 +303,7 @@ def column(name: str, values: pa.Array) -> Callable[[bytes], bytes]:
 
 of_another = rewritten(lambda table: table.replace_schema_metadata({b"oodscan.fingerprint": b"another"}))
 fewer = rewritten(lambda table: table.slice(0, len(table) - 1))
-SCORED, VOTED, SUMMED = f"{SCORES}/{part_name(FIRST)}", f"{VOTES}/{part_name(FIRST)}", "consensus/sums-{}.parquet"
+SCORED, VOTED, SUMMED = shard_file(SCORES, FIRST), shard_file(VOTES, FIRST), "consensus/sums-{}.parquet"
 FOREIGN = "it carries the fingerprint of another scan"
 
 

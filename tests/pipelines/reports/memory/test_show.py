@@ -16,9 +16,10 @@ from ood_core.labels import LabelBank
 from ood_core.memory import Candidates
 from pipelines.config.memory import Memory
 from pipelines.inputs.plan import plan
-from pipelines.memory.files import CARRIED, EXTRA_NEGATIVES, MemoryFiles, memory_table
+from pipelines.memory.files import MemoryFiles, memory_table
 from pipelines.reports.memory.show import show
-from pipelines.scan_directory.identity import asked_for, begin, fingerprint, of_model
+from pipelines.scan_directory.identity import asked_for, begin, fingerprint, model_identity
+from pipelines.scan_directory.layout import EXTRA_NEGATIVES, INITIAL
 from pipelines.storage import Directory
 from tests.conftest import Storage
 from tests.pipelines.made_scan import FACTS, SPEC
@@ -67,7 +68,7 @@ def begun(root: Path, **chosen: Any) -> MemoryFiles:
     config = configured(root, **{"method": ("neglabel", "adaneg"), "param": {"adaneg.memory_length": 3}} | chosen)
     planned, output = plan(config.input, config.read, {}), Directory(config.output)
     assert [shard.id for shard in planned.shards] == [EMPTY, FIRST, SECOND]
-    identity = asked_for(config, config.methods(), bank.content_hash(), planned) | of_model(SPEC, FACTS)
+    identity = asked_for(config, config.methods(), bank.content_hash(), planned) | model_identity(SPEC, FACTS)
     begin(output, config, identity, planned)
     return MemoryFiles(output, fingerprint(identity), 4)
 
@@ -77,7 +78,7 @@ def remember(
 ) -> None:
     """What shards have offered, and a snapshot of some of them."""
     for shard, images in offered.items():
-        files.put(f"candidates/part-{shard}.parquet", table(images))
+        files.put(f"memory/candidates/part-{shard}.parquet", table(images))
     if snapshot is not None:
         memories = {
             method: Candidates(
@@ -182,7 +183,7 @@ def test_the_same_as_json(out: Path, form: list[str]) -> None:
         "shards": 3,
         "planned_shards": 3,
         "records": 5,
-        "carried_from": None,
+        "initial_memory": None,
         "last_run": {"images": 5, "actors": 1, "actors_cpu_s": 0.25},
         "methods": {
             "adaneg": {
@@ -190,8 +191,8 @@ def test_the_same_as_json(out: Path, form: list[str]) -> None:
                 "images": 5,
                 "candidates": 6,
                 "candidates_remembered": 5,
-                "carried": None,
-                "carried_remembered": None,
+                "initial": None,
+                "initial_remembered": None,
                 "fills": [
                     {
                         "of": "ID labels", "capacity": 2, "empty": 1, "partly_filled": 0, "full": 1,
@@ -320,7 +321,7 @@ def test_candidates_alone_are_a_memory_too(tmp_path: Path) -> None:
 
 def carry(tmp_path: Path) -> MemoryFiles:
     files = begun(tmp_path, memory=Memory(uri="s3://scans/before"))
-    files.put(CARRIED, table({"adaneg": [(0, 0.25, "a1"), (1, 0.75, "old"), (4, 0.875, "older")]}))
+    files.put(INITIAL, table({"adaneg": [(0, 0.25, "a1"), (1, 0.75, "old"), (4, 0.875, "older")]}))
     return files
 
 
@@ -329,19 +330,19 @@ def test_it_says_how_many_images_come_from_an_earlier_scan(tmp_path: Path) -> No
     remember(files, OFFERED, {"adaneg": [*REMEMBERED["adaneg"][:2], (1, 0.75, "old"), *REMEMBERED["adaneg"][2:]]})
     end(files)
     said = said_of(tmp_path / "out")
-    assert said["carried_from"] == "s3://scans/before"
-    assert said["methods"]["adaneg"]["carried"] == 3
-    assert said["methods"]["adaneg"]["carried_remembered"] == 2
+    assert said["initial_memory"] == "s3://scans/before"
+    assert said["methods"]["adaneg"]["initial"] == 3
+    assert said["methods"]["adaneg"]["initial_remembered"] == 2
     told = printed(tmp_path / "out")
     assert "\n  began with         the memory of s3://scans/before\n" in told
-    assert "\n  carried over and still remembered          2\n" in told
+    assert "\n  of these still remembered                  2\n" in told
 
 
 def test_a_scan_that_has_just_begun_holds_what_it_began_with(tmp_path: Path) -> None:
     carry(tmp_path)
     said = said_of(tmp_path / "out")
     assert said["shards"] == 0
-    assert (said["methods"]["adaneg"]["images"], said["methods"]["adaneg"]["carried_remembered"]) == (3, 3)
+    assert (said["methods"]["adaneg"]["images"], said["methods"]["adaneg"]["initial_remembered"]) == (3, 3)
 
 
 @pytest.mark.parametrize(
