@@ -70,6 +70,7 @@ CRITERIA: Mapping[str, type[Criterion]] = MappingProxyType(
 
 
 def parameters_of(name: str) -> tuple[str, ...]:
+    """The names of a criterion's parameters."""
     return tuple(field.name for field in fields(CRITERIA[name]))
 
 

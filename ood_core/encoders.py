@@ -80,7 +80,7 @@ class ClipEncoder:
 
     @property
     def temperature(self) -> float:
-        """1 / the model's learned logit scale: τ of METHODS.md."""
+        """The inverse of the model's learned logit scale: τ of METHODS.md."""
         return float(torch.exp(-self.model.logit_scale.detach().float()).max())  # pyright: ignore
 
     @torch.inference_mode()
@@ -131,7 +131,7 @@ class ClipEncoder:
         return F.normalize(features.float(), dim=1)[:count], F.normalize(places.float(), dim=2)[:count]
 
     def local_features_problem(self) -> str | None:
-        """Why `encode_images_locally` cannot be had of this model; None if it can. Runs nothing."""
+        """The reason why the model gives no local features; None if it does. Runs nothing."""
         return local_features_problem(self._visual)
 
     @property
@@ -139,7 +139,7 @@ class ClipEncoder:
         return self.model.get_submodule("visual")
 
     def _inputs(self, pixels: Tensor) -> Iterator[tuple[Tensor, int]]:
-        """The model's input in blocks of `image_block` images, each with its count of real ones."""
+        """Normalised pixels in blocks of `image_block` images, each with its count of images before the padding."""
         for block, count in blocks(pixels, self.image_block):
             inputs = block.to(self.device).permute(0, 3, 1, 2).float().div(255)
             yield inputs.sub(self._mean).div(self._std), count

@@ -1,4 +1,4 @@
-"""What an image encoder sees at each place of an image, for GL-MCM (arXiv 2304.04521; METHODS.md §2)."""
+"""Local features: an encoder's features of each place of an image, for GL-MCM (arXiv 2304.04521; METHODS.md §2)."""
 
 import math
 from collections.abc import Callable
@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 
 def local_features_problem(visual: nn.Module) -> str | None:
-    """Why this image tower gives no local features; None if it does."""
+    """The reason why an image tower gives no local features; None if it does."""
     if isinstance(visual, ModifiedResNet):
         return None
     if not isinstance(visual, VisionTransformer):
@@ -22,7 +22,7 @@ def local_features_problem(visual: nn.Module) -> str | None:
 
 
 def place_count(visual: nn.Module) -> int:
-    """Patches of a vision transformer, cells of a ResNet's last feature map."""
+    """The number of places: patches of a vision transformer, cells of a ResNet's last feature map."""
     if isinstance(visual, ModifiedResNet):
         return visual.attnpool.positional_embedding.shape[0] - 1
     return math.prod(visual.grid_size)  # pyright: ignore
@@ -31,7 +31,7 @@ def place_count(visual: nn.Module) -> int:
 def encode_locally(
     visual: nn.Module, encode: Callable[[Tensor], Tensor], inputs: Float[Tensor, "images 3 height width"]
 ) -> tuple[Float[Tensor, "images dim"], Float[Tensor, "images places dim"]]:
-    """`encode(inputs)` as it is, and the features of every place from the same pass; neither normalised."""
+    """Image embeddings (`encode(inputs)`) and features of every place from the same pass; neither normalised."""
     last = visual.attnpool if isinstance(visual, ModifiedResNet) else visual.transformer.resblocks[-1]  # pyright: ignore
     caught: list[Tensor] = []
     handle = last.register_forward_pre_hook(lambda _module, arguments: caught.append(arguments[0]))  # pyright: ignore
@@ -43,7 +43,7 @@ def encode_locally(
 
 
 def patches(visual: nn.Module, tokens: Float[Tensor, "images tokens width"]) -> Float[Tensor, "images places dim"]:
-    """The last block, `ln_post` and `proj` for every patch with an eye for itself alone; the class token is left out.
+    """Features of a vision transformer's patches: its last block, `ln_post` and `proj`, each patch attending to itself.
 
     Where a token attends to itself only, attention is its value projection: no mixing, all else as in the block.
     """
@@ -56,7 +56,7 @@ def patches(visual: nn.Module, tokens: Float[Tensor, "images tokens width"]) -> 
 def cells(
     pool: AttentionPool2d, features: Float[Tensor, "images width rows columns"]
 ) -> Float[Tensor, "images places dim"]:
-    """`v_proj`, then `c_proj`, of every cell as it comes to the pool, row by row.
+    """Features of a ResNet's cells: `v_proj`, then `c_proj`, of each as it comes to the pool, row by row.
 
     Without the pool's positional embedding, which the authors' code adds for the global embedding only.
     """

@@ -1,4 +1,4 @@
-"""How well scores separate ID from OOD images (METHODS.md, Metrics). ID is the positive class; scores: higher = ID."""
+"""Metrics of OOD detection: AUROC, FPR95, AUPR (METHODS.md). ID is the positive class; scores: higher = ID."""
 
 from dataclasses import dataclass
 
@@ -8,7 +8,10 @@ from jaxtyping import Float
 
 @dataclass(frozen=True)
 class Metrics:
-    """All between 0 and 1. `auroc`, `aupr_in`, `aupr_out`: higher is better; `fpr95`: lower is better."""
+    """How well scores separate ID from OOD images, each between 0 and 1.
+
+    `auroc`, `aupr_in`, `aupr_out`: higher is better; `fpr95`: lower is better.
+    """
 
     auroc: float
     fpr95: float
@@ -17,7 +20,10 @@ class Metrics:
 
 
 def metrics(id_scores: Float[np.ndarray, " id"], ood_scores: Float[np.ndarray, " ood"]) -> Metrics:
-    """The four metrics of the field. Raises ValueError for an empty set or a score that is not a number."""
+    """AUROC, FPR95 and AUPR of ID against OOD scores.
+
+    Raises ValueError for an empty set or a score that is not a number.
+    """
     for name, scores in (("ID", id_scores), ("OOD", ood_scores)):
         if not len(scores):
             raise ValueError(f"the {name} set has no scores")

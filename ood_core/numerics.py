@@ -35,7 +35,7 @@ class Columns:
         self.by_onednn = self.count > 0 and vectors.device.type == "cpu" and torch.backends.mkldnn.is_available()
 
     def products(self, rows: Float[Tensor, "rows dim"]) -> Float[Tensor, "rows vectors"]:
-        """Of every row with every vector."""
+        """Dot products of every row with every vector."""
         if self.by_onednn:
             return F.linear(rows.to_mkldnn(), self.padded).to_dense()[:, : self.count]
         return F.linear(rows, self.padded)[:, : self.count]
@@ -64,7 +64,7 @@ class Exponentials:
         return groups.split(self.terms).sum(dim=2).double().log() + self.maximum[:, None]
 
     def but(self, kept: Float[Tensor, " labels"]) -> "Exponentials":
-        """Without the labels where `kept` is 0, which weigh nothing then."""
+        """The exponentials with those of the labels where `kept` is 0 set to 0."""
         return Exponentials(self.terms * kept, self.maximum)
 
 
@@ -78,7 +78,7 @@ class Groups:
 
     @classmethod
     def of(cls, columns: Int[Tensor, "groups per_group"]) -> "Groups":
-        """Columns that are in order need not be gathered."""
+        """Groups of the given columns; if these are in order, they need not be gathered later."""
         in_order = torch.equal(columns.flatten().cpu(), torch.arange(columns.numel()))
         count, per_group = columns.shape
         return cls(count, per_group, None if in_order else columns.flatten())

@@ -10,7 +10,7 @@ CONTEXT_STEP = 2
 
 
 class TextTower:
-    """Tokens to the encoder's own outputs, not normalised.
+    """A text tower: turns tokens into the encoder's own outputs, not normalised.
 
     In a causal tower that pools at the end-of-text token nothing after that token can change the result, so the
     positions after it need not be computed: exact, and several times faster for short texts. Each text has a context

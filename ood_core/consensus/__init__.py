@@ -1,4 +1,5 @@
-"""Consensus: the whole scan as evidence (METHODS.md §10). Ours. Free of torch, but for `dataset` and `voting`."""
+"""Consensus: smooths a method's scores over neighbouring images (METHODS.md §10). Free of torch, but for `dataset`
+and `voting`."""
 
 from ood_core.consensus.agreement import Agreement, Smoothed, Sums, agreed
 from ood_core.consensus.anchors import Sample, anchor_count

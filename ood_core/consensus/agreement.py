@@ -1,4 +1,4 @@
-"""Consensus: every image's score moved towards its neighbours' in the scan, as far as they have earned trust (§10).
+"""The steps of consensus: moves each image's score towards its neighbours', as far as they earned trust (§10).
 
 Nothing but sums over all images goes from one step to the next, and they are exact: they merge in any order.
 """
@@ -22,7 +22,7 @@ STEPS_BEFORE_ROUNDS = 4
 
 @dataclass(frozen=True)
 class Sums:
-    """What one step asks of all images. Adding two gives that of both their images, to the bit, in any order.
+    """Sums over images that one step of consensus needs; they add up to the bit in any order.
 
     `totals`: exact sums; `largest`: the largest distance from the mean; `anchors`: sums of values on each anchor.
     """
@@ -38,8 +38,11 @@ class Sums:
 
 @dataclass(frozen=True)
 class Smoothed:
-    """Per image: the score, higher = more in-distribution, in standard deviations of the base method's log-odds; how
-    much its neighbours counted (`weight`: A in METHODS.md, 0 to 0.97); and by how much they moved the score."""
+    """Smoothed scores of images, and what moved them.
+
+    Per image the score, higher = more in-distribution, in standard deviations of the base method's log-odds; how much
+    its neighbours counted (`weight`: A in METHODS.md, 0 to 0.97); and by how much they moved the score (`shift`).
+    """
 
     score: Float64[np.ndarray, " images"]
     weight: Float64[np.ndarray, " images"]
@@ -48,7 +51,7 @@ class Smoothed:
 
 @dataclass(frozen=True)
 class Agreement:
-    """How far the steps have come. `known`: the sums over all images of each step that is done.
+    """The state of consensus after some of its steps. `known`: the sums over all images of each step that is done.
 
     The steps: the mean of the log-odds; their spread, and the votes on each anchor; on each anchor the sums of the
     standardised log-odds u and of the cosines; of their squared differences from their smoothing, and how u agrees with
@@ -68,11 +71,11 @@ class Agreement:
         return len(self.known) == self.steps
 
     def after(self, sums: Sums) -> "Agreement":
-        """With one step more done."""
+        """The state after the next step, whose sums over all images are given."""
         return replace(self, known=(*self.known, sums))
 
     def sums(self, votes: Votes) -> Sums:
-        """What the next step asks of some images."""
+        """The sums over some images that the next step needs."""
         match len(self.known):
             case 0:
                 return Sums(
@@ -98,7 +101,7 @@ class Agreement:
                 return Sums({}, 0.0, self._anchors(votes, (self.scores(votes).score, self._value_bits)))
 
     def scores(self, votes: Votes) -> Smoothed:
-        """Of some images, after as many rounds as are known; after all of them once the steps are finished."""
+        """Smoothed scores of some images, after as many rounds as are known; after all once the steps are finished."""
         neighbours = self._neighbours(votes)
         u, m, near, usual = self._first_means(neighbours)
         trust = self._trust(neighbours, u, m, near, usual)
@@ -113,17 +116,17 @@ class Agreement:
 
     @cached_property
     def mean(self) -> float:
-        """Of the log-odds."""
+        """Mean of the log-odds over all images."""
         return float(self._means(0)["log_odds"])
 
     @cached_property
     def deviation(self) -> float:
-        """Standard deviation of the log-odds."""
+        """Standard deviation of the log-odds over all images."""
         return float(self._means(1)["squares"]) ** 0.5
 
     @cached_property
     def agreement(self) -> float:
-        """c: the correlation of images' log-odds with their neighbours', at least 0."""
+        """The correlation of images' log-odds with their neighbours' (c in METHODS.md), at least 0."""
         mean = self._means(3)
         spread = (mean["uu"] - mean["u"] ** 2) * (mean["mm"] - mean["m"] ** 2)
         together = mean["um"] - mean["u"] * mean["m"]
@@ -140,7 +143,7 @@ class Agreement:
     def _trust(
         self, neighbours: Neighbours, u: np.ndarray, m: np.ndarray, near: np.ndarray, usual: np.ndarray
     ) -> np.ndarray:
-        """A: how much each image's neighbours count."""
+        """How much each image's neighbours count, 0 to 0.97 (A in METHODS.md)."""
         disagreements, spreads = self.known[3].anchors
         disagreement = neighbours.mean((u - m) ** 2, disagreements, self._square_bits)
         earned = np.clip(1 - np.maximum(disagreement, LEAST_DISAGREEMENT), 0, 1) ** self.parameters.caution
@@ -152,7 +155,7 @@ class Agreement:
         return np.where(m > u, trust * np.clip(1 - far / self.parameters.reach, 0, 1), trust)
 
     def _first_means(self, neighbours: Neighbours) -> tuple[np.ndarray, ...]:
-        """The standardised log-odds, their means over neighbours, and the same of the cosines."""
+        """Standardised log-odds and their means over neighbours, then cosines and their means over neighbours."""
         u, near = self._standard(neighbours.votes), neighbours.votes.cosines.astype(np.float64)
         sums, cosines = self.known[2].anchors
         return u, neighbours.mean(u, sums, self._value_bits), near, neighbours.mean(near, cosines, self._cosine_bits)
@@ -197,7 +200,7 @@ def _totals(**values: np.ndarray) -> dict[str, int]:
 
 
 def agreed(parameters: Consensus, anchor_count: int, parts: Iterable[Votes]) -> Agreement:
-    """Goes through all steps in one process. `parts`: the votes of all images, at least one part."""
+    """Runs all steps of consensus in one process. `parts`: the votes of all images, at least one part."""
     parts, found = list(parts), Agreement(parameters, anchor_count)
     while not found.finished:
         found = found.after(reduce(add, map(found.sums, parts)))

@@ -15,12 +15,15 @@ ITERATIONS, SEED = 8, 0
 
 
 def anchor_count(images: int, parameters: Consensus) -> int:
-    """How many anchors so many images have."""
+    """The number of anchors for a number of images."""
     return min(max(images // parameters.images_per_anchor, MIN_ANCHORS), parameters.max_anchors, MOST_IMAGES)
 
 
 def image_hashes(keys: Sequence[str], embeddings: Float32[np.ndarray, "images dim"]) -> UInt64[np.ndarray, " images"]:
-    """A number for each image, evenly spread. Keys alone would not do: tables often number their rows anew."""
+    """A hash of each image's key and embedding, evenly spread.
+
+    Keys alone would not do: tables often number their rows anew.
+    """
     digests = [
         hashlib.blake2b(embedding.tobytes(), digest_size=8, key=hashlib.blake2b(key.encode(), digest_size=32).digest())
         for key, embedding in zip(keys, embeddings, strict=True)
@@ -30,30 +33,30 @@ def image_hashes(keys: Sequence[str], embeddings: Float32[np.ndarray, "images di
 
 @dataclass(frozen=True)
 class Sample:
-    """Of all images those with the lowest hashes, `MOST_IMAGES` at most: the same whatever order they come in."""
+    """The images that anchors are fitted to: those with the lowest hashes, `MOST_IMAGES` at most, in any order."""
 
     hashes: UInt64[np.ndarray, " images"]
     embeddings: Float32[np.ndarray, "images dim"]
 
     @classmethod
     def of(cls, keys: Sequence[str], embeddings: Float32[np.ndarray, "images dim"], images: int) -> "Sample":
-        """Those of some images that can be in the sample, of so many `images` in all."""
+        """Which of the given images can be in the sample; `images` is how many there are in all."""
         hashes, share = image_hashes(keys, embeddings), ROOM * MOST_IMAGES / max(images, 1)
         likely = np.full(len(keys), True) if share >= 1 else hashes < np.uint64(share * 2**64)
         return cls(hashes[likely], embeddings[likely])
 
     @classmethod
     def together(cls, parts: "Sequence[Sample]") -> "Sample":
-        """At least one."""
+        """Merges samples of different images, at least one, into the sample of them all."""
         hashes = np.concatenate([part.hashes for part in parts])
         embeddings = np.concatenate([part.embeddings for part in parts])
         order = np.argsort(hashes, kind="stable")[:MOST_IMAGES]
         return cls(hashes[order], embeddings[order])
 
     def anchors(self, count: int) -> Float32[np.ndarray, "anchors dim"]:
-        """At most `count` unit vectors, no two the same. Raises ValueError if there are fewer images than that.
+        """Anchors fitted by k-means: at most `count` unit vectors, no two the same.
 
-        The same for the same sample, whatever number of threads.
+        Raises ValueError if there are fewer images than that. The same for the same sample, whatever number of threads.
         """
         if len(self.embeddings) < count:
             raise ValueError(f"{len(self.embeddings)} images are too few for {count} anchors")

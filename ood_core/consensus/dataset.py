@@ -1,4 +1,4 @@
-"""The consensus of a whole dataset in one process."""
+"""Consensus over a whole dataset in one process."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,9 +14,12 @@ from ood_core.methods import Consensus
 
 
 @dataclass(frozen=True)
-class Consented:
-    """Per image its score, higher = more in-distribution, the trust in its neighbours, by how much they moved the score
-    (`Smoothed`) and its nearest anchor; and the scan's agreement, 0 to 1."""
+class ConsensusScores:
+    """Consensus scores, higher = more in-distribution, and how they came about.
+
+    Per image the score, how much its neighbours counted (`weight`) and moved it (`shift`), see `Smoothed`, and its
+    nearest anchor; `agreement` of the whole dataset, 0 to 1.
+    """
 
     score: Float64[np.ndarray, " images"]
     weight: Float64[np.ndarray, " images"]
@@ -31,8 +34,8 @@ def consensus(
     log_odds: Float64[np.ndarray, " images"],
     parameters: Consensus,
     device: str = "cpu",
-) -> Consented:
-    """Of unit embeddings with these keys and the base method's log-odds (`ood_core.consensus.log_odds`).
+) -> ConsensusScores:
+    """Smooths the base method's log-odds (`ood_core.consensus.log_odds`) over images with unit embeddings and keys.
 
     Does not depend on the order of the images. Raises ValueError if there are fewer images than anchors, 16 at least.
     """
@@ -42,4 +45,4 @@ def consensus(
     votes = Voting(anchors, parameters, device)(embeddings, log_odds)
     found = agreed(parameters, len(anchors), [votes])
     smoothed = found.scores(votes)
-    return Consented(smoothed.score, smoothed.weight, smoothed.shift, votes.anchors[:, 0], found.agreement)
+    return ConsensusScores(smoothed.score, smoothed.weight, smoothed.shift, votes.anchors[:, 0], found.agreement)

@@ -15,7 +15,7 @@ LEAST_VOTE = 1e-3
 
 @dataclass(frozen=True)
 class Neighbours:
-    """The other images of some images. `totals`: the weight of all images on each anchor, in units of 2^-`bits`."""
+    """Means over an image's neighbours. `totals`: the weight of all images on each anchor, in units of 2^-`bits`."""
 
     votes: Votes
     totals: Int64[np.ndarray, " anchors"]
@@ -24,7 +24,10 @@ class Neighbours:
     def mean(
         self, values: Float64[np.ndarray, " images"], sums: Int64[np.ndarray, " anchors"], bits: int
     ) -> Float64[np.ndarray, " images"]:
-        """T(values): over each image's anchors the mean of the others' values. `sums`: those of `weighted` of all."""
+        """Mean of the other images' values over each image's anchors (T).
+
+        `sums`: those of `weighted` over all images.
+        """
         others, alone = self._others
         theirs = floating(sums[self.votes.anchors] - weighted(self.votes, values, bits), bits)
         means = np.where(alone, values[:, None], theirs / others)

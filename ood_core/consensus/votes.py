@@ -1,4 +1,4 @@
-"""Votes: what an image says, and to which anchors (METHODS.md §10). Free of torch."""
+"""The votes of images on anchors (METHODS.md §10). Free of torch."""
 
 from dataclasses import dataclass
 
@@ -8,8 +8,8 @@ from jaxtyping import Float, Float64, Integer
 
 @dataclass(frozen=True)
 class Votes:
-    """Of some images: the base method's log-odds, their nearest anchors, the nearest first, with weights that sum to
-    1, and the cosine to the nearest."""
+    """Votes of some images: log-odds of the base method, nearest anchors (nearest first) with weights that sum to 1,
+    and the cosine to the nearest."""
 
     log_odds: Float64[np.ndarray, " images"]
     anchors: Integer[np.ndarray, "images nearest"]

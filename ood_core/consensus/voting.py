@@ -1,4 +1,4 @@
-"""Who votes on which anchors (METHODS.md §10)."""
+"""Finds the anchors that images vote on (METHODS.md §10)."""
 
 import numpy as np
 import torch

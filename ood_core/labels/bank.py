@@ -18,7 +18,7 @@ LABELS_FILE = "labels.parquet"
 
 @dataclass(frozen=True)
 class LabelBank:
-    """Labels in order, ID labels first, with unit embeddings [labels, dim] in float32.
+    """A label bank: labels in order, ID labels first, with unit embeddings [labels, dim] in float32.
 
     `selection_scores`: the criterion's, lower = a better negative whatever the criterion; NaN for ID labels.
     `image_embeddings`, [id_count, dim]: the mean image of each ID label, where the criterion knew images (InterNeg);
@@ -83,7 +83,10 @@ class LabelBank:
 
     @classmethod
     def from_files(cls, labels: bytes, info: bytes | None = None) -> "LabelBank":
-        """The inverse of `to_files`; `info` may be missing. Raises ValueError that says what is wrong with the bank."""
+        """A bank from the contents of its files; `info` may be missing.
+
+        Raises ValueError that says what is wrong with the bank.
+        """
         try:
             table = pq.read_table(io.BytesIO(labels))
         except (pa.ArrowException, OSError) as error:
@@ -133,7 +136,7 @@ def _to_table(bank: LabelBank) -> pa.Table:
 
 
 def _image_column(embeddings: np.ndarray, rows: int) -> pa.Array:
-    """The ID labels' image embeddings, and null for every negative and where there is none."""
+    """The column of image embeddings: null for negatives and for ID labels without one."""
     ids, dim = embeddings.shape
     values = np.zeros((rows, dim), np.float32)
     values[:ids] = embeddings
@@ -170,7 +173,7 @@ def _from_table(table: pa.Table, info: BankInfo) -> LabelBank:
 
 
 def _image_embeddings(table: pa.Table, ids: int) -> np.ndarray | None:
-    """Of the ID labels, zeros for null; a column without any value is as good as none."""
+    """Image embeddings of the ID labels, zeros where one has none; None if no label has one."""
     if "image_embedding" not in table.column_names:
         return None
     column = table["image_embedding"].slice(0, ids)

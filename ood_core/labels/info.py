@@ -1,4 +1,4 @@
-"""What a label bank says of itself: `bank.json` (format: README, Label bank). Free of torch."""
+"""The description of a label bank, `bank.json`. Free of torch."""
 
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -11,7 +11,10 @@ INFO_FILE = "bank.json"
 
 @dataclass(frozen=True)
 class BankInfo:
-    """What `bank.json` holds. A bank without that file has these defaults: τ = 0.01, negatives in seed 0's order."""
+    """The contents of `bank.json`.
+
+    A bank without that file has these defaults: τ = 0.01, negatives in seed 0's order.
+    """
 
     model: str | None = None
     pretrained: str | None = None
@@ -51,7 +54,7 @@ def check_permutation(permutation: list[int], negatives: int) -> None:
 
 
 def read_info(content: bytes) -> BankInfo:
-    """Raises ValueError that says what is wrong."""
+    """Parses `bank.json`. Raises ValueError that says what is wrong with it."""
     try:
         return TypeAdapter(BankInfo).validate_json(content)
     except ValidationError as error:

@@ -13,7 +13,7 @@ from ood_core.numerics import Columns, blocks
 def nearest_labels(
     candidates: Float[Tensor, "candidates dim"], id_labels: Float[Tensor, "id_labels dim"], count: int
 ) -> Int32[np.ndarray, "candidates nearest"]:
-    """Of each candidate the `count` ID labels of the largest cosine, or all if there are fewer, nearest first.
+    """The ID labels nearest to each candidate by cosine, `count` of them or all if there are fewer, nearest first.
 
     Both embedded without a prompt (NegRefine, arXiv 2507.09795). Of equally near labels the first comes first.
     """

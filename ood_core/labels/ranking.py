@@ -25,8 +25,11 @@ def rank(
     id_labels: Float[Tensor, "id_labels dim"],
     image_embeddings: Float[Tensor, "id_labels dim"] | None = None,
 ) -> Ranked:
-    """`image_embeddings`: the mean image p_i of each ID label, which InterNeg's criterion needs; one of zeros is not
-    known, and its label has no say."""
+    """Ranks candidates by a criterion.
+
+    `image_embeddings`: the mean image p_i of each ID label, which InterNeg's criterion needs; one of zeros is not
+    known, and its label has no say. Raises ValueError if the criterion needs them and they are missing.
+    """
     if isinstance(criterion, Intermodal):
         if image_embeddings is None:
             raise ValueError("InterNeg's criterion needs image embeddings of the ID labels")

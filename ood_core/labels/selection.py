@@ -1,4 +1,4 @@
-"""Which candidates are kept, once a criterion has ranked them. Free of torch."""
+"""Selects the candidates to keep, once a criterion has ranked them. Free of torch."""
 
 from collections.abc import Mapping
 
@@ -15,7 +15,10 @@ def keep_lowest(scores: Float[np.ndarray, " candidates"], fraction: float) -> In
 
 
 def shares(survivors: Mapping[Part, int], most: int) -> dict[Part, int]:
-    """How many of each part are kept of `most` in all: in proportion to its survivors, adjectives rounded down (§8)."""
+    """How many candidates of each part of speech are kept, `most` in all (METHODS.md §8).
+
+    In proportion to the part's survivors, adjectives rounded down.
+    """
     total = sum(survivors.values())
     kept = min(most, total)
     adjectives = kept * survivors.get("adjective", 0) // max(1, total)
@@ -44,7 +47,7 @@ class Lowest:
             self.rows()
 
     def rows(self) -> pa.Table | None:
-        """What is kept so far, lowest first; None if nothing was ever added."""
+        """The rows kept so far, lowest first; None if nothing was ever added."""
         if not self._tables:
             return None
         together = pa.concat_tables(self._tables)

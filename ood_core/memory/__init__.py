@@ -1,4 +1,4 @@
-"""What a scan remembers of its images: bounded, mergeable, the same whatever the order they come in."""
+"""Memory: the images that a method remembers, bounded, mergeable, and the same in whatever order they come."""
 
 from ood_core.memory.bank import Bounds, Candidates, MemoryBank, Offers
 from ood_core.memory.gate import Gate

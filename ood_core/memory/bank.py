@@ -10,7 +10,7 @@ from jaxtyping import Float, Float64, Int
 
 @dataclass(frozen=True)
 class Candidates:
-    """Images for rows of a memory: for each its row, priority (lowest first), key and embedding."""
+    """Images that are offered to a memory or held by it: row, priority (lowest first), key and embedding of each."""
 
     rows: Int[np.ndarray, " images"]
     priorities: Float64[np.ndarray, " images"]
@@ -25,26 +25,26 @@ class Candidates:
         return cls(np.empty(0, np.int64), np.empty(0), [], np.empty((0, dim), np.float32))
 
     def take(self, chosen: Int[np.ndarray, " chosen"]) -> "Candidates":
-        """Those at the given places."""
+        """The candidates at the given places."""
         keys = list(map(self.keys.__getitem__, chosen.tolist()))
         return Candidates(self.rows[chosen], self.priorities[chosen], keys, self.embeddings[chosen])
 
     def of_rows(self, first: int, end: int) -> "Candidates":
-        """Those of the rows from `first` to before `end`."""
+        """The candidates for the rows from `first` to before `end`."""
         return self.take(np.flatnonzero((self.rows >= first) & (self.rows < end)))
 
     def of_part(self, part: int, parts: int) -> "Candidates":
-        """Those of the rows that fall to one of so many parts of a memory."""
+        """The candidates for the rows of one part of a memory that is split by row into `parts`."""
         return self if parts == 1 else self.take(np.flatnonzero(self.rows % parts == part))
 
     def without_embeddings(self) -> "Candidates":
-        """What is enough to tell who could enter."""
+        """The candidates without embeddings, which is enough to tell which could enter a memory."""
         return Candidates(self.rows, self.priorities, self.keys, np.empty((len(self), 0), np.float32))
 
 
 @dataclass(frozen=True)
 class Offers:
-    """Images that a method wants remembered: of each its place among those given, its row, priority and embedding."""
+    """Images that a method wants remembered: place among those given, row, priority and embedding of each."""
 
     places: Int[np.ndarray, " images"]
     rows: Int[np.ndarray, " images"]
@@ -52,12 +52,12 @@ class Offers:
     embeddings: Float[np.ndarray, "images dim"]
 
     def named(self, keys: Sequence[str]) -> Candidates:
-        """`keys`: of all the images given."""
+        """The candidates, once images have keys. `keys`: of all the images given."""
         named = list(map(keys.__getitem__, self.places.tolist()))
         return Candidates(self.rows, self.priorities, named, self.embeddings)
 
     def take(self, chosen: Int[np.ndarray, " chosen"]) -> "Offers":
-        """Those at the given places of this list."""
+        """The offers at the given places of this list."""
         return Offers(self.places[chosen], self.rows[chosen], self.priorities[chosen], self.embeddings[chosen])
 
     @classmethod
@@ -66,7 +66,7 @@ class Offers:
 
     @classmethod
     def together(cls, parts: "Sequence[Offers]", sizes: Sequence[int]) -> "Offers":
-        """Those of successive lists of images, of so many images each, as of one list."""
+        """Joins the offers of successive lists of images, of `sizes` images each, into those of one list."""
         starts = np.cumsum([0, *sizes[:-1]]).tolist()
         return cls(
             np.concatenate([part.places + start for part, start in zip(parts, starts, strict=True)]),
@@ -78,7 +78,7 @@ class Offers:
 
 @dataclass(frozen=True)
 class Bounds:
-    """The priority of the last image of each of some full rows: whoever is worse cannot enter.
+    """What it takes to enter full rows of a memory: the priority of each row's last image must not be exceeded.
 
     `keys`: of the last image, in rows where others had the same priority; there keys decide.
     """
@@ -98,7 +98,7 @@ class _Image:
 
 
 class MemoryBank:
-    """Each row keeps the images of lowest priority that it was offered, as many as its capacity.
+    """A memory: each row keeps the images of lowest priority that it was offered, as many as its capacity.
 
     Ties break by key. `merge` is associative, commutative and idempotent: an image, that is a priority, a key and an
     embedding, counts once in a row. So the content depends on what was offered, and not on the order, the repeats or
@@ -116,7 +116,10 @@ class MemoryBank:
         return sum(map(len, self._rows.values()))
 
     def offer(self, candidates: Candidates) -> list[int]:
-        """Returns the row of each image that entered. Raises ValueError for a priority that is not a number."""
+        """Offers images to the memory; returns the row of each that entered.
+
+        Raises ValueError for a priority that is not a number.
+        """
         if np.isnan(candidates.priorities).any():
             raise ValueError("a priority is not a number")
         embeddings = np.ascontiguousarray(candidates.embeddings, dtype=np.float32)
@@ -132,7 +135,7 @@ class MemoryBank:
         self.offer(other.snapshot())
 
     def snapshot(self, rows: Iterable[int] | None = None) -> Candidates:
-        """All that is remembered, or what some rows hold; by row, then priority, then key."""
+        """The remembered images, all or those of some rows; by row, then priority, then key."""
         chosen = self._rows if rows is None else self._rows.keys() & set(rows)
         ordered = [(row, image) for row in sorted(chosen) for image in self._rows[row]]
         if not ordered:

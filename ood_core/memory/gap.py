@@ -9,7 +9,7 @@ MOST_VERDICTS, STARTING_VERDICTS = 10_000, 100
 
 @dataclass(frozen=True)
 class Thresholds:
-    """An image that scores above `positive` is remembered as ID, one below `negative` as OOD."""
+    """Scores above which an image is remembered as ID (`positive`) and below which as OOD (`negative`)."""
 
     positive: float
     negative: float
@@ -20,7 +20,7 @@ class Thresholds:
 
     @classmethod
     def adapted(cls, threshold: float, gap: float, positive_fraction: float) -> "Thresholds":
-        """The side that has more of the confident verdicts leaves more room for doubt about the other."""
+        """Thresholds moved by the share of ID among confident verdicts: the rarer side must be more certain."""
         fixed, r = cls.fixed(threshold, gap), positive_fraction
         if r > 0.5:
             return cls(fixed.positive, threshold - r * threshold)
@@ -31,7 +31,7 @@ class Thresholds:
 
 @dataclass
 class RecentVerdicts:
-    """The last confident verdicts, true for positive; at the start as many of either."""
+    """A window of the last confident verdicts, true for ID; it starts with as many of either kind."""
 
     verdicts: deque[bool] = field(
         default_factory=lambda: deque([True, False] * STARTING_VERDICTS, maxlen=MOST_VERDICTS)

@@ -1,4 +1,4 @@
-"""What a worker need not offer a memory: images that cannot enter (METHODS.md §7). Free of torch."""
+"""Gate: holds back the images that cannot enter a memory, so that workers offer less (METHODS.md §7). Free of torch."""
 
 import numpy as np
 from jaxtyping import Int
@@ -19,7 +19,7 @@ class Gate:
         self._keys: dict[int, str] = {}
 
     def hear(self, bounds: Bounds) -> None:
-        """News from the memory. A row's bound only ever falls, so old news changes nothing."""
+        """Takes note of bounds that the memory has sent. A row's bound only ever falls, so old ones change nothing."""
         fallen = bounds.priorities < self._worst[bounds.rows]
         self._worst[bounds.rows[fallen]] = bounds.priorities[fallen]
         for row in self._keys.keys() & set(bounds.rows[fallen].tolist()):
@@ -30,7 +30,7 @@ class Gate:
                 self._keys[row] = key
 
     def passing(self, candidates: Candidates) -> Int[np.ndarray, " passing"]:
-        """The places of those that could enter, in order: they beat their row's last image, and are among its best."""
+        """Places of the candidates that could enter: they beat their row's last image, and are among its best here."""
         could = np.flatnonzero(candidates.priorities <= self._worst[candidates.rows]).tolist()
         rows, priorities, keys = candidates.rows.tolist(), candidates.priorities.tolist(), candidates.keys
         kept: list[int] = []

@@ -20,7 +20,7 @@ WEIGHT_DECAY = 0.01
 
 
 def inversion_problem(encoder: ClipEncoder) -> str | None:
-    """Why the model cannot invert images; None if it can."""
+    """The reason why a model cannot invert images; None if it can."""
     try:
         Inverter(encoder)
     except ModelError as error:
@@ -29,7 +29,7 @@ def inversion_problem(encoder: ClipEncoder) -> str | None:
 
 
 class Inverter:
-    """Unit image embeddings to unit text embeddings near them: a word of no language in a sentence of ImageNet's.
+    """Turns unit image embeddings into unit text embeddings near them, by a pseudo-word in a sentence of ImageNet's.
 
     One pseudo-token per image stands where the word belongs in one of OpenAI's 80 templates, and `steps` steps of AdamW
     bring the text's embedding nearer to the image's. Template and start are drawn from (seed, key), and an image's word
@@ -85,7 +85,7 @@ class Inverter:
         start: Float[Tensor, "images width"],
         target: Float[Tensor, "images dim"],
     ) -> Float[Tensor, "images dim"]:
-        """Loss 1 - cos, summed over the images, so that each is optimised as if it were alone."""
+        """Optimises a pseudo-word for each image. The loss 1 - cos is summed, so that each goes as if it were alone."""
         word = start.clone().requires_grad_()
         optimiser = torch.optim.AdamW([word], lr=self.learning_rate, weight_decay=WEIGHT_DECAY)
         # Of the attentions that torch may choose from, the others' backward passes add up in any order on a GPU.
@@ -102,7 +102,7 @@ class Inverter:
 def pseudo_token(
     embedding: nn.Embedding, word: Float[Tensor, "texts width"], is_word: Bool[Tensor, "texts context"]
 ) -> Iterator[None]:
-    """While it lasts, the tower reads each text's own vector where `is_word` says, whatever token stands there."""
+    """Puts a vector of each text's own in the place of its pseudo-token while the context manager lasts."""
 
     def replace(_module: object, _tokens: object, vectors: Tensor) -> Tensor:
         return torch.where(is_word[:, :, None], word[:, None].to(vectors.dtype), vectors)

@@ -1,4 +1,4 @@
-"""AdaNeg's proxies: what a label has become by the images it remembers (arXiv 2410.20149; METHODS.md §7)."""
+"""AdaNeg's proxies: means of a label's text and the images it remembers (arXiv 2410.20149; METHODS.md §7)."""
 
 from dataclasses import dataclass
 
@@ -21,7 +21,7 @@ class Remembered:
 
     @classmethod
     def of(cls, memory: Candidates, embeddings: Float[Tensor, "labels dim"]) -> "Remembered":
-        """From a memory's snapshot and all labels' embeddings."""
+        """Arranges a memory's snapshot by row, with the text embeddings of all labels at hand."""
         rows = torch.from_numpy(memory.rows.copy())
         labels, where, counts = torch.unique_consecutive(rows, return_inverse=True, return_counts=True)
         place = torch.arange(len(rows)) - (counts.cumsum(0) - counts)[where] + 1
@@ -34,7 +34,7 @@ class Remembered:
 
 
 def task_proxies(remembered: Remembered) -> Float[Tensor, "rows dim"]:
-    """The normalised mean of each row."""
+    """One proxy for each row: the normalised mean of its text and images."""
     return F.normalize(remembered.features.sum(dim=1), dim=1)
 
 

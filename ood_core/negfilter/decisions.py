@@ -1,4 +1,4 @@
-"""From answers to what becomes of a negative label: a pure function, so decisions can be replayed. Free of torch."""
+"""Decides from a judge's answers which negative labels go; pure, so decisions can be replayed. Free of torch."""
 
 from typing import Literal, NamedTuple, get_args
 
@@ -14,7 +14,7 @@ YES, NO, NO_ANSWER = 1, 0, -1
 
 
 class Decided(NamedTuple):
-    """Of each label: an index into `DECISIONS`, and the rank (from 1) of the ID label that removed it, else 0."""
+    """Decisions on labels: an index into `DECISIONS`, and the rank (from 1) of the ID label that removed it, else 0."""
 
     decision: Int[np.ndarray, " labels"]
     rank: Int[np.ndarray, " labels"]

@@ -1,4 +1,4 @@
-"""What is asked of a negative label: is it a name, and is it a kind of an ID label (METHODS.md §5). Free of torch."""
+"""The questions for a judge: is a negative label a name, is it a kind of an ID label (METHODS.md §5). Free of torch."""
 
 import hashlib
 from collections.abc import Iterable
@@ -17,7 +17,7 @@ QUESTIONS = pa.schema(
         "rank": pa.int8(),  # how near the ID label is, from 1; null for a proper noun
     }
 )
-"""A row for every question."""
+"""Columns of the table of questions."""
 
 ANSWERS = pa.schema(
     {
@@ -27,10 +27,10 @@ ANSWERS = pa.schema(
         "error": pa.string(),  # why there is no answer
     }
 )
-"""A row for every answer."""
+"""Columns of the table of answers."""
 
 PROMPT_VERSION = "negrefine-1"
-"""Of the words below. Answers to other words are other answers: a change here is a new version."""
+"""Version of the words below. Answers to other words are other answers: a change here is a new version."""
 
 SYSTEM = "You are a helpful assistant. Answering only Yes/No."
 _PROPER_NOUN = (

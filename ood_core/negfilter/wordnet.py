@@ -1,4 +1,4 @@
-"""WordNet as the judge: what is an instance is a proper noun, what lies under an ID label is a subcategory of it."""
+"""WordNet as a judge: an instance is a proper noun, and what lies under an ID label is a subcategory of it."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -7,7 +7,7 @@ from ood_core.negfilter.questions import clean
 from ood_core.vocabulary.relations import NounRelations
 
 RULES_VERSION = "commonest-sense-1"
-"""Of the rules below. Answers by other rules are other answers: a change here is a new version."""
+"""Version of the rules below. Answers by other rules are other answers: a change here is a new version."""
 
 
 @dataclass(frozen=True)

@@ -27,7 +27,7 @@ def entropies(terms: Float[Tensor, "images labels"]) -> Float64[Tensor, " images
 
 
 class AdaNegScorer:
-    """The score against a given memory (`learned`); without one, every proxy is its label's text.
+    """Scores images by AdaNeg against a given memory (`learned`); without one, every proxy is its label's text.
 
     Only rows that hold images have proxies of their own, so only their terms are taken out of the sums of the static
     score, and others put in. `static_weight` is λ. `beta`: how sharply an image picks among the images of a row; None:

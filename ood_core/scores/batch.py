@@ -1,4 +1,4 @@
-"""What every scorer is given: the labels, once; then images, block by block."""
+"""What scorers are given: the labels, once; then images, block by block."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -74,11 +74,11 @@ class Labels:
         return self.embeddings.device
 
     def places(self, indices: Int[Tensor, " chosen"]) -> Int[Tensor, " chosen"]:
-        """Where labels are that the bank has at the given places."""
+        """The places here of labels that have the given places in the bank."""
         return self.indices.argsort()[indices]
 
     def groups(self, count: int, extra: int = 0) -> Groups:
-        """The bank's split of its negatives, and of so many extra ones behind them, into groups."""
+        """The negatives split into `count` groups in the bank's order, with `extra` more behind the bank's own."""
         if not self.negative_count:
             raise ValueError("the label bank has no negative labels, which this method needs")
         order = torch.from_numpy(group_order(self.order_of(self.negative_count + extra), count)).to(self.device)

@@ -1,4 +1,4 @@
-"""A whole dataset's scores in one process, the methods that learn from the images among them."""
+"""Scores of a whole dataset in one process, by methods that learn from the images too."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""Every asked-for score of a batch of embeddings, from one multiplication with the labels."""
+"""ImageScorer: scores of embeddings by several methods, from one multiplication with the labels."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,8 +16,11 @@ from ood_core.scores.batch import EncodeWords, ImageBatch, Labels, image_batches
 
 @dataclass(frozen=True)
 class ImageScores:
-    """Per image: its nearest ID label and that label's softmax probability among the ID labels at the bank's
-    temperature, its nearest negative label (-1 where the bank has none), and a float64 score per method."""
+    """Scores and nearest labels of images.
+
+    Per image the nearest ID label and its softmax probability among the ID labels at the bank's temperature, the
+    nearest negative label (-1 where the bank has none), and by method a float64 score, higher = more in-distribution.
+    """
 
     id_label: np.ndarray
     id_probability: np.ndarray
@@ -26,7 +29,7 @@ class ImageScores:
 
     @classmethod
     def together(cls, parts: "Sequence[ImageScores]") -> "ImageScores":
-        """Those of successive lists of images; at least one."""
+        """Joins the scores of successive lists of images, at least one."""
         return cls(
             np.concatenate([part.id_label for part in parts]),
             np.concatenate([part.id_probability for part in parts]),
@@ -35,7 +38,7 @@ class ImageScores:
         )
 
     def of(self, start: int, end: int) -> "ImageScores":
-        """Those of the images from `start` to before `end`."""
+        """The scores of the images from `start` to before `end`."""
         return ImageScores(
             self.id_label[start:end],
             self.id_probability[start:end],
@@ -67,12 +70,12 @@ class ImageScorer:
         return self.scores(image_batches(embeddings, self.labels, local))
 
     def learn(self, name: str, chosen: ImageMethod, learned: Candidates) -> None:
-        """From now on the method scores by what was learned."""
+        """Replaces a method's scorer by one that knows what was learned."""
         self.scorers[name] = chosen.scorer(self.labels, learned)
 
     @torch.inference_mode()
     def scores(self, batches: Iterable[tuple[ImageBatch, int]]) -> ImageScores:
-        """Of blocks of images, each with its count of real ones."""
+        """Scores of blocks of images, each with its count of real images before the padding."""
         parts = [self._score(batch, count) for batch, count in batches]
         columns = [torch.cat(column).cpu().numpy() for column in zip(*parts, strict=True)] or self._empty()
         id_label, id_probability, negative_label, *scores = columns

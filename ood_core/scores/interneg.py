@@ -21,7 +21,7 @@ NO_INVERTER = "interneg needs a text encoder to invert images; max_inversions = 
 
 
 class InterNegScorer:
-    """NegLabel's score with the extra negatives of `learned` behind the bank's own."""
+    """Scores images by NegLabel, with the extra negatives of `learned` behind the bank's own."""
 
     def __init__(self, labels: Labels, groups: int, learned: Candidates | None = None) -> None:
         extra = learned.embeddings if learned is not None else np.empty((0, labels.dim), np.float32)

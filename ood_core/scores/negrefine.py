@@ -24,7 +24,7 @@ def multi_matching(
 
 
 class NegRefineScorer:
-    """NegLabel's score plus `alpha` times multi-matching over each image's nearest labels."""
+    """Scores images by NegLabel plus `alpha` times multi-matching over each image's nearest labels."""
 
     def __init__(self, labels: Labels, groups: int, alpha: float, top_k: int) -> None:
         self.neglabel = NegLabelScorer(labels, groups)

@@ -1,4 +1,4 @@
-"""What WordNet knows of a noun: its senses, whether one is a name, and what it is a kind of."""
+"""WordNet's relations of nouns: senses, which of them are names, and what each is a kind of."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ class NounRelations:
 
     @classmethod
     def load(cls) -> "NounRelations":
-        """From the table in the package."""
+        """Reads the relations of the bundled WordNet."""
         columns = read_synsets(["pos", "offset", "lemmas", "senses", "hypernyms", "instance_hypernyms"]).to_pydict()
         numbered: dict[str, list[tuple[int, int]]] = {}
         hypernyms_of: dict[int, tuple[int, ...]] = {}

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from ood_core.consensus import log_odds
-from ood_core.consensus.dataset import Consented, consensus
+from ood_core.consensus.dataset import ConsensusScores, consensus
 from ood_core.methods import MCM, AdaNeg, Consensus, NegLabel
 from ood_core.metrics import auroc
 from ood_core.scores import score_dataset
@@ -41,7 +41,7 @@ def standard(log_odds: np.ndarray) -> np.ndarray:
     return (log_odds - log_odds.mean()) / log_odds.std()
 
 
-def found_in_kinds(parameters: Consensus, seed: int = 0) -> tuple[np.ndarray, np.ndarray, Consented]:
+def found_in_kinds(parameters: Consensus, seed: int = 0) -> tuple[np.ndarray, np.ndarray, ConsensusScores]:
     """Twenty kinds of which four are OOD: which images are ID, noisy log-odds, and their consensus."""
     embeddings, is_id = of_kinds(20, 40, seed=seed), np.repeat(np.arange(20) >= 4, 40)
     base = noisy(is_id, 1.5, seed)

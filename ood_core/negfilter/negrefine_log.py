@@ -1,4 +1,4 @@
-"""NegRefine's own log of a run (arXiv 2507.09795), as the authors' code writes it, read back as answers."""
+"""Reads the log that NegRefine's own code writes of a run (arXiv 2507.09795), as answers to questions."""
 
 from collections.abc import Iterable
 
@@ -12,7 +12,7 @@ _YES_NO = {"subcategory": True, "": False}
 
 
 def read_log(lines: Iterable[str]) -> dict[Question, bool]:
-    """What was asked, in the order it was asked, and whether the answer was yes.
+    """The questions of a log in the order they were asked, each with whether the answer was yes.
 
     A line is `negative | proper noun` (yes), `negative | ID label | subcategory` (yes), the same with nothing at the
     end (no), or with `the same`, where nothing had to be asked; a line of dashes ends the log. The authors go on to ID

@@ -1,6 +1,6 @@
 import pytest
 
-from ood_core.negfilter.recorded import read_log
+from ood_core.negfilter.negrefine_log import read_log
 
 LOG = """\
 white currant | collie |\x20
