@@ -11,13 +11,14 @@ from pipelines.commands.options import (
     AsJson,
     Device,
     Dtype,
+    Format,
     Model,
     Pretrained,
     StorageOptions,
     Workers,
+    as_lines,
     given_of,
     say,
-    table_of,
 )  # fmt: skip
 from pipelines.config.judges import AnsweringJudge
 from pipelines.config.labels import LabelsBuild
@@ -146,14 +147,13 @@ def labels_build(
     asked = LabelBankRequest.prepare(load(LabelsBuild, config, given), parse_storage_options(storage_options))
     bank = build(asked, address, say)
     counts = {**bank.info.counts, "content_hash": bank.content_hash()}
-    typer.echo(json.dumps(counts, indent=2) if as_json else table_of(counts))
+    typer.echo(json.dumps(counts, indent=2) if as_json else as_lines(counts))
     if isinstance(asked.config.judge, AnsweringJudge) and unjudged_fraction(bank) > asked.config.judge.max_unjudged:
         say(f"{unjudged_fraction(bank):.2%} of the candidates are unjudged (--max-unjudged)")
         raise typer.Exit(BUDGET_EXCEEDED)
 
 
 Bank = Annotated[str, typer.Argument(metavar="BANK", help="A label bank's directory.")]
-Format = Annotated[str | None, typer.Option("--format", help="text (default), markdown or json.")]
 Examples = Annotated[int | None, typer.Option(help="Labels shown of each kind; default 5, with --decision all.")]
 
 

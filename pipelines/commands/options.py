@@ -11,6 +11,7 @@ StorageOptions = Annotated[
         help="Passed to the remote file system (fsspec), e.g. endpoint_url=http://host:9000. Never recorded.",
     ),
 ]
+Format = Annotated[str | None, typer.Option("--format", help="text (default), markdown or json.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 Address = Annotated[str | None, typer.Option(help="A running Ray cluster; default: RAY_ADDRESS, or one started here.")]
 Model = Annotated[
@@ -38,15 +39,16 @@ MaxStaleness = Annotated[
 
 
 def say(line: str) -> None:
+    """Prints a line for the caller to standard error, so that standard output holds the result alone."""
     typer.echo(line, err=True)
 
 
 def given_of(**values: Any) -> dict[str, Any]:
-    """What was given at all."""
+    """The options that were given at all, by name."""
     return {name: value for name, value in values.items() if value is not None and value != {}}
 
 
-def table_of(values: dict[str, Any]) -> str:
-    """A line for each value."""
+def as_lines(values: dict[str, Any]) -> str:
+    """The values as text, one a line behind its name."""
     width = max(map(len, values))
     return "\n".join(f"{name:<{width}}  {value}" for name, value in values.items())

@@ -1,0 +1,5 @@
+"""`python -m pipelines` is `oodscan`."""
+
+from pipelines.commands.app import main
+
+main()

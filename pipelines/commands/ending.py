@@ -1,0 +1,33 @@
+"""How `scan` and `rescore` end: the summary printed, and the exit code."""
+
+import json
+from typing import Any
+
+import typer
+
+from pipelines.commands.options import as_lines, say
+from pipelines.config.rescore import Rescore
+from pipelines.config.scan import Scan
+from pipelines.errors import BUDGET_EXCEEDED
+
+
+def end(summary: dict[str, Any], chosen: Scan | Rescore, as_json: bool) -> None:
+    """Prints the summary of a scan; exits with `BUDGET_EXCEEDED` if it is no success, and says why."""
+    typer.echo(json.dumps(summary, indent=2) if as_json else _lines(summary, chosen.output))
+    if summary["success"]:
+        return
+    if not summary["within_error_budget"]:
+        say(f"more than {chosen.max_bad_fraction:.2%} of the records are bad (--max-bad-fraction)")
+    else:
+        counts = ", ".join(f"{count} {status}" for status, count in summary["statuses"].items()) or "there are none"
+        say(f"no record could be scored: {counts}")
+    raise typer.Exit(BUDGET_EXCEEDED)
+
+
+def _lines(summary: dict[str, Any], output: str) -> str:
+    counts = {"records": summary["records"], **summary["statuses"], "output": output}
+    if summary["last_run"].get("steady_images_per_s"):
+        counts["images/s"] = (
+            f"{summary['last_run']['steady_images_per_s']:.0f}, limited by {summary['last_run']['limited_by']}"
+        )
+    return as_lines(counts)

@@ -1,0 +1,86 @@
+"""`oodscan scan`: from image shards to score tables."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pipelines.commands.ending import end
+from pipelines.commands.options import (
+    Address,
+    AsJson,
+    Device,
+    Dtype,
+    FreezeMemory,
+    MaxStaleness,
+    MemoryShards,
+    MemoryUri,
+    Model,
+    Order,
+    Pretrained,
+    StorageOptions,
+    Workers,
+    given_of,
+    say,
+)  # fmt: skip
+from pipelines.config.load import load, parse_storage_options, parse_values
+from pipelines.config.scan import Scan
+
+
+def scan(
+    config: Annotated[
+        Path | None, typer.Argument(metavar="[CONFIG.yaml]", help="Values for all options below.")
+    ] = None,
+    input: Annotated[list[str], typer.Option(help="Tar or Parquet shards, image folders, lists, patterns.")] = [],  # noqa: A002, B006
+    labels: Annotated[str | None, typer.Option(help="The label bank's directory.")] = None,
+    output: Annotated[str | None, typer.Option(help="The scan's directory; the same again resumes.")] = None,
+    method: Annotated[list[str], typer.Option(help="A method's name; may be given several times.")] = [],  # noqa: B006
+    param: Annotated[list[str], typer.Option(metavar="NAME.FIELD=VALUE", help="e.g. neglabel.groups=50")] = [],  # noqa: B006
+    model: Model = None,
+    pretrained: Pretrained = None,
+    device: Device = None,
+    dtype: Dtype = None,
+    image_column: Annotated[str | None, typer.Option(help="Parquet column of image bytes.")] = None,
+    key_column: Annotated[str | None, typer.Option(help="Parquet column of keys.")] = None,
+    images_per_shard: Annotated[int | None, typer.Option(help="How folders and lists are cut; default 1000.")] = None,
+    max_image_bytes: Annotated[int | None, typer.Option(help="Larger images are not read; default 256 MiB.")] = None,
+    max_image_pixels: Annotated[int | None, typer.Option(help="Larger images are not decoded; default 100 M.")] = None,
+    encode_workers: Workers = None,
+    encode_cpus: Annotated[float | None, typer.Option(help="CPUs an encoder takes of Ray's count.")] = None,
+    encode_gpus: Annotated[float | None, typer.Option(help="GPUs an encoder takes; fractions share one.")] = None,
+    encode_threads: Annotated[int | None, typer.Option(help="torch threads of an encoder; default 1.")] = None,
+    encode_block: Annotated[int | None, typer.Option(help="Images per forward pass; default 16, on a GPU 256.")] = None,
+    batch_size: Annotated[
+        int | None, typer.Option(help="Rows handed to an encoder at once; default 64, on a GPU 1024.")
+    ] = None,
+    decode_workers: Annotated[int | None, typer.Option(help="How many decoders run at once.")] = None,
+    decode_cpus: Annotated[float | None, typer.Option(help="CPUs a decoder takes of Ray's count.")] = None,
+    order: Order = None,
+    memory: MemoryUri = None,
+    freeze_memory: FreezeMemory = None,
+    memory_shards: MemoryShards = None,
+    max_staleness: MaxStaleness = None,
+    embeddings: Annotated[bool | None, typer.Option("--embeddings", help="Also store the embeddings (fp16).")] = None,
+    max_bad_fraction: Annotated[float | None, typer.Option(help="Exit 3 when more are bad; default 0.01.")] = None,
+    new_scan: Annotated[bool, typer.Option(help="Start over: remove what an earlier scan left in --output.")] = False,
+    address: Address = None,
+    storage_options: StorageOptions = [],  # noqa: B006
+    as_json: AsJson = False,
+) -> None:
+    """Score every image; rerun the same command to resume."""
+    given = given_of(
+        input=input or None, labels=labels, output=output, method=method or None,
+        param=parse_values("--param", param) or None, embeddings=embeddings, max_bad_fraction=max_bad_fraction,
+        order=order,
+        memory=given_of(uri=memory, freeze=freeze_memory, shards=memory_shards, max_staleness=max_staleness),
+        model=given_of(name=model, pretrained=pretrained, device=device, dtype=dtype),
+        read=given_of(image_column=image_column, key_column=key_column, images_per_shard=images_per_shard,
+                    max_image_bytes=max_image_bytes, max_image_pixels=max_image_pixels),
+        decode=given_of(workers=decode_workers, cpus=decode_cpus),
+        encode=given_of(workers=encode_workers, cpus=encode_cpus, gpus=encode_gpus, threads=encode_threads,
+                      block=encode_block, batch_size=batch_size),
+    )  # fmt: skip
+    from pipelines.scans.scan import scan as run_scan
+
+    chosen, options = load(Scan, config, given), parse_storage_options(storage_options)
+    end(run_scan(chosen, options, address=address, say=say, new_scan=new_scan), chosen, as_json)
