@@ -12,8 +12,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from ood_core.negfilter.questions import ANSWERS, question_id
 from ood_core.negfilter.negrefine_log import PUBLISHED_PROMPTS, read_log
+from ood_core.negfilter.questions import ANSWERS, question_id
 from pipelines.errors import CallerError, first_line
 from pipelines.inputs.label_bank import read_words
 from pipelines.inputs.readers.parquet import DAMAGE
