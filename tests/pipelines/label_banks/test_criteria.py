@@ -94,7 +94,8 @@ def in_memory(criterion: Criterion, corpus: Corpus, workers: OneWorker, images: 
         elif isinstance(criterion, Intermodal):
             assert images is not None
             above = unit @ images.T - (worker.ids() * images).sum(axis=1)
-            scores, survives = above.mean(axis=1), (above < 0).all(axis=1)
+            # A label itself has no margin, and is no survivor by whatever a sum in another order leaves of it.
+            scores, survives = above.mean(axis=1), (above < -1e-6).all(axis=1)
         else:
             cosines = unit @ worker.ids().T
             scores = np.quantile(cosines, 0.95 if isinstance(criterion, NegMining) else 1.0, axis=1)
