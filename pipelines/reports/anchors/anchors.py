@@ -1,4 +1,7 @@
-"""What the images of each anchor have come to, and the images that stand for it. Free of torch."""
+"""Sums over the images of each anchor, and the images of lowest score by consensus. Free of torch.
+
+The images of an anchor are those whose nearest anchor it is.
+"""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -11,19 +14,23 @@ from pipelines.reports.anchors.stored import SCORE
 from pipelines.scan_directory.columns import ANCHOR
 
 EXAMPLES = 5
-"""Images shown of an anchor."""
+"""How many images are shown of an anchor."""
 
 
 @dataclass(frozen=True)
-class PerAnchor:
-    """Of each anchor: of how many images it is the nearest, and the sums of these images' values, by column."""
+class AnchorSums:
+    """How many images each anchor has, and the sums of their values for each column of the score tables."""
 
     images: Int64[np.ndarray, " anchors"]
     sums: Mapping[str, Float64[np.ndarray, " anchors"]]
 
     @classmethod
-    def of(cls, scored: Iterable[tuple[str, pa.Table]], columns: Sequence[str], anchors: int) -> "PerAnchor":
-        """Of all images. `scored`: shard by shard, `SCORE` among the columns."""
+    def of(cls, scored: Iterable[tuple[str, pa.Table]], columns: Sequence[str], anchors: int) -> "AnchorSums":
+        """The sums over all images of a scan.
+
+        `scored`: each shard's id and table of scored images; `columns`: what to sum, `SCORE` among them; `anchors`: how
+        many there are.
+        """
         images, sums = np.zeros(anchors, np.int64), {name: np.zeros(anchors) for name in columns}
         for _, table in scored:
             nearest = table[ANCHOR].to_numpy()
@@ -33,19 +40,22 @@ class PerAnchor:
         return cls(images, sums)
 
     def lowest(self, top: int) -> list[int]:
-        """The anchors of lowest mean score by consensus, of those that are an image's nearest; of equals the earlier
-        one first."""
-        there = np.flatnonzero(self.images)
-        means = self.sums[SCORE][there] / self.images[there]
-        return there[np.argsort(means, kind="stable")[:top]].tolist()
+        """The `top` anchors of lowest mean score by consensus, lowest first; of equal ones the earlier first.
+
+        Anchors without images are left out.
+        """
+        with_images = np.flatnonzero(self.images)
+        means = self.sums[SCORE][with_images] / self.images[with_images]
+        return with_images[np.argsort(means, kind="stable")[:top]].tolist()
 
     def mean(self, column: str, anchor: int) -> float:
+        """The mean of a column over the images of an anchor, which must have some."""
         return float(self.sums[column][anchor] / self.images[anchor])
 
 
 @dataclass(frozen=True)
 class Example:
-    """An image, by its shard and its place in it."""
+    """An image with its score by consensus; higher = more in-distribution. `index`: its place in the shard."""
 
     key: str
     shard: str
@@ -53,14 +63,17 @@ class Example:
     score: float
 
 
-def examples(
+def lowest_images(
     scored: Iterable[tuple[str, pa.Table]], anchors: Sequence[int], most: int = EXAMPLES
 ) -> dict[int, list[Example]]:
-    """Of each anchor so many images, those of lowest score by consensus; of equals the one of the earlier shard, then
-    of the lower index, first. `scored`: shard by shard, with keys and indices."""
+    """For each of the anchors, up to `most` of its images of lowest score by consensus, lowest first.
+
+    Of images with the same score the one of the earlier shard, then of the lower index, comes first. `scored`: each
+    shard's id and table of scored images, with keys and indices.
+    """
     kept: dict[int, list[Example]] = {anchor: [] for anchor in anchors}
     for shard, table in scored:
-        best = table.take(_lowest(table, np.array(anchors, np.int64), most))
+        best = table.take(_lowest_rows(table, np.array(anchors, np.int64), most))
         columns = (best[name].to_pylist() for name in (ANCHOR, "key", "index", SCORE))
         for anchor, key, index, score in zip(*columns, strict=True):
             kept[anchor].append(Example(key, shard, index, score))
@@ -68,10 +81,11 @@ def examples(
     return kept
 
 
-def _lowest(scored: pa.Table, anchors: Int64[np.ndarray, " chosen"], most: int) -> Int64[np.ndarray, " rows"]:
-    """The rows of each anchor's images of lowest score, by anchor, score and index."""
-    of = scored[ANCHOR].to_numpy()
-    rows = np.flatnonzero(np.isin(of, anchors))
-    rows = rows[np.lexsort((scored["index"].to_numpy()[rows], scored[SCORE].to_numpy()[rows], of[rows]))]
-    _, starts, counts = np.unique(of[rows], return_index=True, return_counts=True)
-    return rows[np.arange(len(rows)) - np.repeat(starts, counts) < most]
+def _lowest_rows(scored: pa.Table, anchors: Int64[np.ndarray, " chosen"], most: int) -> Int64[np.ndarray, " rows"]:
+    """The rows of a table with the `most` images of lowest score of each anchor, by anchor, score and index."""
+    nearest = scored[ANCHOR].to_numpy()
+    rows = np.flatnonzero(np.isin(nearest, anchors))
+    rows = rows[np.lexsort((scored["index"].to_numpy()[rows], scored[SCORE].to_numpy()[rows], nearest[rows]))]
+    _, starts, counts = np.unique(nearest[rows], return_index=True, return_counts=True)
+    rank = np.arange(len(rows)) - np.repeat(starts, counts)
+    return rows[rank < most]

@@ -1,4 +1,4 @@
-"""Of which scan a consensus is, and what it was asked for. Free of torch."""
+"""A scan with the method consensus, as its directory records it. Free of torch."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -8,60 +8,63 @@ from typing import Any
 from ood_core.methods import Consensus, consensus_of
 from pipelines.errors import CallerError
 from pipelines.scan_directory.columns import WEIGHT
-from pipelines.scan_directory.finish import SUMMARY_FILE
-from pipelines.scan_directory.identity import PLAN_FILE
-from pipelines.scan_directory.layout import committed
+from pipelines.scan_directory.layout import PLAN_FILE, SUMMARY_FILE, committed
 from pipelines.scan_directory.record import ScanRecord, reading
 from pipelines.storage import Directory
 
 Quantiles = Mapping[str, float]
+"""Values by the share of images that are at or below them, a number from 0 to 1 as text."""
 
 
 @dataclass(frozen=True)
-class Consented:
-    """A scan whose every shard has scores by consensus. `weights`: quantiles of how much neighbours counted, where the
-    scan's summary has them; `ended`: whether there is a summary."""
+class ConsensusScan:
+    """A scan whose every shard has scores by consensus.
 
-    recorded: ScanRecord
+    `parameters`: those of consensus. `ended`: whether the scan has a summary. `weights`: quantiles of how much an
+    image's neighbours counted (column `consensus_weight`), None if the summary does not have them.
+    """
+
+    record: ScanRecord
     parameters: Consensus
     ended: bool
     weights: Quantiles | None
 
     @classmethod
-    def read(cls, directory: Directory) -> "Consented":
-        """Raises CallerError if there is no scan, or none whose consensus is finished."""
-        recorded = ScanRecord.read(directory)
-        parameters = _parameters(recorded)
+    def read(cls, directory: Directory) -> "ConsensusScan":
+        """The scan in a directory. Raises CallerError if there is none, or none whose consensus is finished."""
+        record = ScanRecord.read(directory)
+        parameters = _parameters(record)
         with reading(directory.url, SUMMARY_FILE):
             ended = directory.exists(SUMMARY_FILE)
             weights = _weights(json.loads(directory.read(SUMMARY_FILE))) if ended else None
         if not ended:
-            _check_scored(directory, recorded.shards)
-        return cls(recorded, parameters, ended, weights)
+            _check_scored(directory, record.shards)
+        return cls(record, parameters, ended, weights)
 
     @property
     def directory(self) -> Directory:
-        return self.recorded.directory
+        return self.record.directory
 
 
-def _parameters(recorded: ScanRecord) -> Consensus:
-    """Those of consensus. Raises CallerError if it is not among the methods."""
-    chosen = consensus_of(recorded.methods)
+def _parameters(record: ScanRecord) -> Consensus:
+    """The scan's parameters of consensus. Raises CallerError if consensus is not among its methods."""
+    chosen = consensus_of(record.methods)
     if chosen:
         return chosen
     raise CallerError(
-        f"SCAN {recorded.directory.url!r} has no anchors: none of its methods {', '.join(recorded.methods)} is "
+        f"SCAN {record.directory.url!r} has no anchors: none of its methods {', '.join(record.methods)} is "
         "consensus; scan or rescore with --method consensus beside one of them"
     )
 
 
 def _weights(summary: Mapping[str, Any]) -> Quantiles | None:
+    """The quantiles of `consensus_weight` in the content of `summary.json`, None if it has none."""
     quantiles = summary["quantiles"].get(WEIGHT)
     return None if quantiles is None else {str(share): float(value) for share, value in quantiles.items()}
 
 
 def _check_scored(directory: Directory, shards: Sequence[str]) -> None:
-    """Raises CallerError if shards of a scan that has not ended have no scores yet."""
+    """Raises CallerError if some of the shards have no score table yet."""
     with reading(directory.url, PLAN_FILE):
         scored = committed(directory) & set(shards)
     if len(scored) < len(shards):

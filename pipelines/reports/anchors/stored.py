@@ -1,10 +1,9 @@
-"""What a scan's directory holds of its consensus, checked and read column by column. Free of torch."""
+"""The anchors, votes, sums and scores of a consensus, read from a scan directory and checked. Free of torch."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
-from typing import BinaryIO
 
 import numpy as np
 import pyarrow as pa
@@ -14,47 +13,52 @@ from jaxtyping import Float32
 
 from ood_core.consensus.agreement import Agreement
 from ood_core.methods import score_column
+from ood_core.vectors import vectors_of
 from pipelines.consensus.files import sums_file, sums_of
 from pipelines.errors import CallerError
-from pipelines.inputs.readers.range_file import open_range
-from pipelines.reports.anchors.scan import Consented
+from pipelines.reports.anchors.scan import ConsensusScan
+from pipelines.reports.scan_inputs import open_file
 from pipelines.scan_directory.columns import ANCHOR
 from pipelines.scan_directory.layout import ANCHORS, CONSENSUS, FINGERPRINT_KEY, SCORES, VOTES, shard_file
 from pipelines.scan_directory.record import reading
-from pipelines.storage import file_system
 
 SCORE = score_column("consensus")
 
 
 @dataclass(frozen=True)
-class Agreed:
-    """How far images agree with their neighbours: a correlation, 0 where it is negative. `images`: that it is of."""
+class FinalAgreement:
+    """How far a scan's images agree with their neighbours, after every step of consensus.
 
-    agreement: float
+    `correlation`: of their scores, 0 where it is negative; `images`: how many images it is computed over.
+    """
+
+    correlation: float
     images: int
 
 
 @dataclass(frozen=True)
-class Stored:
-    """The tables of a consensus. Each raises CallerError, naming the file, if it is missing, damaged or of another
-    scan."""
+class StoredConsensus:
+    """The tables that a consensus left in the scan directory.
 
-    scan: Consented
+    Reading one raises CallerError, with the file's name, if it is missing, damaged or of another scan.
+    """
+
+    scan: ConsensusScan
 
     @cached_property
     def anchors(self) -> Float32[np.ndarray, "anchors dim"]:
-        """Their embeddings, unit vectors."""
+        """The anchors, unit vectors."""
         with self._checked(ANCHORS):
-            column = self._table(ANCHORS, ["embedding"])["embedding"].combine_chunks()
+            column = self._table(ANCHORS, ["embedding"])["embedding"]
             if not len(column) or column.null_count:
                 raise ValueError("it has no anchors, or anchors without an embedding")
-            found = column.flatten().to_numpy().astype(np.float32, copy=False).reshape(len(column), -1)
+            found = vectors_of(column).astype(np.float32, copy=False)
             if not (np.abs(np.linalg.norm(found, axis=1) - 1) < 1e-3).all():
                 raise ValueError("it has anchors that are not of unit length")
             return found
 
-    def agreed(self) -> Agreed:
-        """What the sums of all steps come to."""
+    def agreement(self) -> FinalAgreement:
+        """How far images agree with their neighbours, from the stored sums of all steps."""
         known = Agreement(self.scan.parameters, len(self.anchors))
         while not known.finished:
             name = sums_file(len(known.known))
@@ -64,11 +68,11 @@ class Stored:
                     raise ValueError(f"it is of {sums.anchors.shape[1]} anchors, and there are {known.anchor_count}")
                 known = known.after(sums)
         with self._checked(CONSENSUS):
-            return Agreed(known.agreement, known.images)
+            return FinalAgreement(known.agreement, known.images)
 
     def check_votes(self) -> None:
-        """That every shard has votes, a row for each record; no more of a table is read than where it says so."""
-        for shard in self.scan.recorded.shards:
+        """Raises CallerError unless every shard has as many rows of votes as of scores; reads only the footers."""
+        for shard in self.scan.record.shards:
             scores, votes = (shard_file(folder, shard) for folder in (SCORES, VOTES))
             with self._checked(scores):
                 records = self._records(scores)
@@ -77,17 +81,17 @@ class Stored:
                     raise ValueError(f"it has votes of {voted} records, and {scores} scores of {records}")
 
     def scored(self, *columns: str) -> Iterator[tuple[str, pa.Table]]:
-        """Shard by shard, those of its images that have scores: nearest anchor, consensus' score, and the columns."""
-        for shard in self.scan.recorded.shards:
+        """Each shard's id and table of its scored images: `ANCHOR`, `SCORE` and the columns asked for."""
+        for shard in self.scan.record.shards:
             name = shard_file(SCORES, shard)
             with self._checked(name):
                 table = self._table(name, ["status", ANCHOR, SCORE, *columns])
                 table = table.filter(compute.field("status") == "ok").drop_columns(["status"])
-                self._check(table)
+                self._check_values(table)
             yield shard, table
 
-    def _check(self, scored: pa.Table) -> None:
-        """Raises ValueError for an image that lacks a value, or whose anchor there is not."""
+    def _check_values(self, scored: pa.Table) -> None:
+        """Raises ValueError if an image lacks a value, or its nearest anchor is not one of the scan's."""
         for name in scored.column_names:
             values = scored[name]
             if values.null_count or (pa.types.is_floating(values.type) and not np.isfinite(values.to_numpy()).all()):
@@ -98,31 +102,28 @@ class Stored:
             raise ValueError(f"it has an image of anchor {unknown[0]}, and the last is {len(self.anchors) - 1}")
 
     def _table(self, name: str, columns: Sequence[str] | None = None) -> pa.Table:
-        """None: every column. Raises ValueError for one of another scan."""
-        with self._open(name) as file:
+        """A table of the scan, or some of its columns. Raises ValueError for one of another scan."""
+        with open_file(self.scan.directory, name) as file:
             table = pq.read_table(file, columns=columns, page_checksum_verification=True)
         self._check_fingerprint(table.schema.metadata)
         table.validate(full=True)
         return table
 
     def _records(self, name: str) -> int:
-        """How many rows a table has. Raises ValueError for one of another scan."""
-        with self._open(name) as file:
+        """How many rows a table of the scan has. Raises ValueError for one of another scan."""
+        with open_file(self.scan.directory, name) as file:
             metadata = pq.read_metadata(file)
         self._check_fingerprint(metadata.metadata)
         return metadata.num_rows
 
     def _check_fingerprint(self, metadata: dict[bytes, bytes] | None) -> None:
-        if (metadata or {}).get(FINGERPRINT_KEY, b"").decode() != self.scan.recorded.fingerprint:
+        """Raises ValueError unless a table's metadata carries the fingerprint of the scan."""
+        if (metadata or {}).get(FINGERPRINT_KEY, b"").decode() != self.scan.record.fingerprint:
             raise ValueError("it carries the fingerprint of another scan")
-
-    def _open(self, name: str) -> BinaryIO:
-        directory = self.scan.directory
-        files, path = file_system(f"{directory.url}/{name}", directory.options)
-        return open_range(files, path, files.info(path)["size"])
 
     @contextmanager
     def _checked(self, name: str) -> Iterator[None]:
+        """Turns whatever is wrong with a file of the scan, missing files included, into a CallerError that names it."""
         url = self.scan.directory.url
         try:
             with reading(url, name):

@@ -28,7 +28,7 @@ ANCHORS = np.array(
 ODD = "b|2\n\x1b[31m"
 WEIGHTS = {"0.01": 0.125, "0.5": 0.25, "0.99": 0.5}
 Image = tuple[str, int, float, float, float] | tuple[str]
-"""Key, nearest anchor, score by NegLabel, score by consensus and shift; of a bad record the key."""
+"""Key, nearest anchor, score by NegLabel, score by consensus and shift; a bad record has a key only."""
 IMAGES: dict[str, list[Image]] = {
     EMPTY: [],
     FIRST: [("a0", 0, 0.875, 1.0, 0.25), ("bad",), ("a2", 2, 0.25, -1.5, -0.5)],
@@ -39,6 +39,7 @@ PARAMETERS = Consensus(nearest=2)
 
 
 def save_bank(root: Path, negatives: int = 4) -> LabelBank:
+    """Saves a label bank of two ID labels and so many negatives to `bank`, one axis a label."""
     texts = ["cat", "dog", "hammer", "flag", "red|hot", "cloud"][: 2 + negatives]
     count = len(texts)
     vectors = np.eye(count, 6, dtype=np.float32)
@@ -48,7 +49,7 @@ def save_bank(root: Path, negatives: int = 4) -> LabelBank:
 
 
 def begun(root: Path, negatives: int = 4, **chosen: Any) -> ConsensusFiles:
-    """A scan of which nothing is scored yet."""
+    """The files of a scan that has a plan, and no shard scored yet."""
     (root / "data").mkdir()
     (root / "data/empty.tar").write_bytes(bytes(10240))
     for number in range(8):
@@ -63,11 +64,13 @@ def begun(root: Path, negatives: int = 4, **chosen: Any) -> ConsensusFiles:
 
 
 def put(files: ConsensusFiles, folder: str, shard: str, table: pa.Table) -> None:
+    """Commits a table of a shard to a folder of the scan."""
     metadata = {FINGERPRINT_KEY: files.fingerprint, RECORDS_KEY: str(len(table))}
     files.output.put(shard_file(folder, shard), table_bytes(table, metadata))
 
 
 def scores_table(shard: str, images: list[Image]) -> pa.Table:
+    """The score table of a shard."""
     keys, *values = (
         zip(*((*image, *[None] * (5 - len(image))) for image in images), strict=True) if images else [()] * 5
     )
@@ -88,7 +91,7 @@ def scores_table(shard: str, images: list[Image]) -> pa.Table:
 
 
 def votes_for(scores: pa.Table) -> pa.Table:
-    """As if each image's second nearest anchor were the one after its nearest."""
+    """The table of votes of a shard, as if each image's second nearest anchor were the one after its nearest."""
     good = scores.filter(scores["anchor"].is_valid())
     first = good["anchor"].to_numpy()
     base = log_odds(good["score_neglabel"].to_numpy(), NegLabel())
@@ -101,7 +104,7 @@ def votes_for(scores: pa.Table) -> pa.Table:
 
 
 def put_consensus(files: ConsensusFiles) -> Agreement:
-    """Anchors, votes and the sums of all steps."""
+    """Writes the anchors, the votes, and the sums of all steps; returns the agreement that they come to."""
     files.put_anchors(ANCHORS)
     tables = {shard: votes_for(scores_table(shard, images)) for shard, images in IMAGES.items()}
     for shard, table in tables.items():
@@ -113,17 +116,19 @@ def put_consensus(files: ConsensusFiles) -> Agreement:
 
 
 def put_scores(files: ConsensusFiles) -> None:
+    """Commits the score table of every shard."""
     for shard, images in IMAGES.items():
         put(files, SCORES, shard, scores_table(shard, images))
 
 
 def end(files: ConsensusFiles) -> None:
+    """Writes the scan's summary."""
     summary = {"records": 8, "quantiles": {"consensus_weight": WEIGHTS}}
     files.output.put("summary.json", json.dumps(summary).encode())
 
 
 def whole(root: Path, **chosen: Any) -> Path:
-    """A scan that has ended; its directory."""
+    """The directory of a scan that has ended."""
     files = begun(root, **chosen)
     put_consensus(files)
     put_scores(files)

@@ -1,4 +1,4 @@
-"""What is shown of a real rescoring is what its tables come to, computed naively."""
+"""The anchor report of a real rescoring against a slow computation from its tables."""
 
 import io
 import json
@@ -28,7 +28,7 @@ def bank(bank_directory: Path) -> LabelBank:
 
 @pytest.fixture(scope="module")
 def out(bank: LabelBank, bank_directory: Path, ray_session: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Embeddings near the bank's labels, three of them no numbers."""
+    """The directory of a rescoring of embeddings near the bank's labels, three of which are NaN."""
     root = tmp_path_factory.mktemp("rescored")
     random = np.random.default_rng(0)
     noise = random.normal(size=(IMAGES, bank.dim)) / np.sqrt(bank.dim)
@@ -55,13 +55,14 @@ def out(bank: LabelBank, bank_directory: Path, ray_session: None, tmp_path_facto
 
 @pytest.fixture(scope="module")
 def said(out: Path) -> dict[str, Any]:
+    """What `oodscan anchors show --json` prints of it."""
     ended = CliRunner().invoke(app, ["anchors", "show", str(out), "--top", "99", "--json"], catch_exceptions=False)
     return json.loads(ended.stdout)
 
 
 @pytest.fixture(scope="module")
 def scored(out: Path) -> list[dict[str, Any]]:
-    """The images with scores."""
+    """The rows of the score tables that have scores."""
     tables = [pq.read_table(io.BytesIO(path.read_bytes())) for path in sorted((out / "scores").iterdir())]
     return [row for table in tables for row in table.to_pylist() if row["status"] == "ok"]
 

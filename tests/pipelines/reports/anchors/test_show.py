@@ -44,7 +44,7 @@ NOTHING, SOMEWHAT, ALIKE = (
 
 @pytest.fixture
 def out(tmp_path: Path) -> Path:
-    """A whole scan."""
+    """The directory of a scan that has ended."""
     return whole(tmp_path)
 
 
@@ -173,7 +173,7 @@ def test_of_an_anchor_the_five_images_of_lowest_score_are_shown(tmp_path: Path) 
 
 
 def agreeing(out: Path, correlation: float) -> None:
-    """Rewrites what the scan's images come to in step 3."""
+    """Rewrites the stored sums of step 3 so that the agreement is this correlation."""
     path = out / "consensus/sums-3.parquet"
     table = pq.read_table(path)
     totals = {"u": 0, "m": 0, "uu": 7, "mm": 7, "um": 7 * correlation}
@@ -284,7 +284,7 @@ def test_without_its_label_bank_anchors_are_shown_without_labels(
 
 
 def flipped(name: str) -> Callable[[bytes], bytes]:
-    """With one wrong bit in a column."""
+    """A change of a Parquet file that flips one bit in a column."""
 
     def apply(content: bytes) -> bytes:
         group = pq.read_metadata(io.BytesIO(content)).row_group(0)
@@ -298,6 +298,7 @@ def flipped(name: str) -> Callable[[bytes], bytes]:
 
 
 def column(name: str, values: pa.Array) -> Callable[[bytes], bytes]:
+    """A change of a Parquet file that replaces a column."""
     return rewritten(lambda table: table.set_column(table.column_names.index(name), name, values))
 
 
@@ -405,7 +406,7 @@ def test_a_mistaken_option_is_named(out: Path, arguments: list[str], said: str) 
 def test_a_scan_can_be_anywhere(out: Path, storage: Storage) -> None:
     url = storage.upload(out, "elsewhere")
     found = show(Directory(url, storage.options))
-    assert (found.agreed.images, [one.anchor for one in found.lowest]) == (7, [1, 2, 0])
+    assert (found.agreement.images, [one.anchor for one in found.lowest]) == (7, [1, 2, 0])
     assert [one.key for one in found.lowest[1].examples] == ["a2", ODD, "b0", "c1"]
 
 
