@@ -31,7 +31,7 @@ GROUPS_A_WORKER = 4
 class ConsensusStep:
     """Scores by consensus, over the scores and embeddings that earlier steps have committed."""
 
-    run_of: Run
+    this_run: Run
     spec: ConsensusSpec
     pool: ScorePool
 
@@ -48,16 +48,9 @@ class ConsensusStep:
         return self.spec.files
 
     def reads(self, shards: Sequence[Shard]) -> list[Shard]:
-        """The shards whose scores are needed: those given, and all that have not voted.
-
-        Votes without their anchors are removed, and so are sums if votes are missing.
-        """
-        if not self.files.output.exists(ANCHORS):
-            self.files.clear()
-        voted, wanted = self.files.voted(), {shard.id for shard in shards}
-        if not voted.issuperset(shard.id for shard in self.run_of.shards):
-            self.files.remove_sums()
-        return [*shards, *(shard for shard in self.run_of.shards if shard.id not in voted | wanted)]
+        """The shards whose scores are needed: those given, and all that have not voted."""
+        wanted = {shard.id for shard in shards}
+        return [*shards, *(shard for shard in self._unvoted() if shard.id not in wanted)]
 
     def run(self, shards: Sequence[Shard]) -> dict[str, Any]:
         """Commits the score tables of the shards. Returns how long each part took, in seconds."""
@@ -69,7 +62,11 @@ class ConsensusStep:
             seconds[name] = time.time() - start
             return found
 
-        say, unvoted = self.run_of.say, [shard for shard in self.run_of.shards if shard.id not in self.files.voted()]
+        say, unvoted = self.this_run.say, self._unvoted()
+        if unvoted:
+            self.files.remove_sums()
+        if not self.files.output.exists(ANCHORS):
+            self.files.clear()
         say("consensus: anchors")
         anchors = timed("anchors_s", lambda: self._anchors(unvoted))
         say(f"consensus: votes on {len(anchors)} anchors")
@@ -78,6 +75,11 @@ class ConsensusStep:
         say(f"consensus: images agree with their neighbours by {agreement.agreement:.2f}")
         timed("scores_s", lambda: self._score(ray.put(agreement), shards))
         return {"consensus": seconds}
+
+    def _unvoted(self) -> list[Shard]:
+        """The planned shards without votes on the anchors; all of them if there are no anchors."""
+        voted = self.files.voted() if self.files.output.exists(ANCHORS) else set()
+        return [shard for shard in self.this_run.shards if shard.id not in voted]
 
     def _anchors(self, shards: Sequence[Shard]) -> np.ndarray:
         """The anchors, unit vectors; those of an earlier run if they are there. `shards`: all, if they are not."""
@@ -104,7 +106,7 @@ class ConsensusStep:
     def _agreement(self, anchors: int) -> Agreement:
         """The outcome of all rounds; the sums of those that an earlier run has come to are read."""
         known = Agreement(self.spec.parameters, anchors, tuple(self.files.sums()))
-        ids = [shard.id for shard in self.run_of.shards]
+        ids = [shard.id for shard in self.this_run.shards]
         size = -(-len(ids) // (GROUPS_A_WORKER * (self.pool.workers or 1)))
         groups = [pa.table({"id": ids[start : start + size]}) for start in range(0, len(ids), size)]
         while not known.finished:
@@ -115,7 +117,7 @@ class ConsensusStep:
         return known
 
     def _score(self, agreement: Any, shards: Sequence[Shard]) -> None:
-        committer = self.run_of.committer(SCORES, shards)
+        committer = self.this_run.committer(SCORES, shards)
         tables = [pa.table({"id": [shard.id]}) for shard in shards]
         for rows in over_tasks(self._without_gpus, tables, score, self.spec, agreement):
             committer.add(rows)

@@ -32,7 +32,7 @@ class LearnStep:
     Candidates that the encode step has not written are taken from the embeddings. `model`: turns images into words.
     """
 
-    run_of: Run
+    this_run: Run
     keeper: Keeper
     spec: LearnSpec
     pool: ScorePool
@@ -51,28 +51,28 @@ class LearnStep:
         if self._is_done():
             return list(shards)
         wanted, there = {shard.id for shard in shards}, self.files.shards()
-        return [shard for shard in self.run_of.shards if shard.id in wanted or shard.id not in there]
+        return [shard for shard in self.this_run.shards if shard.id in wanted or shard.id not in there]
 
     def run(self, shards: Sequence[Shard]) -> dict[str, Any]:  # noqa: ARG002
         """Learns from all planned shards, unless an earlier run has. Returns the actors' work."""
         if not self._is_done():
-            self.run_of.say("learning from all embeddings, before any is scored")
+            self.this_run.say("learning from all embeddings, before any is scored")
             self._gather()
             for name, memory in self.keeper.compact().items():
-                self.run_of.say(f"{name}: {len(memory)} images remembered")
+                self.this_run.say(f"{name}: {len(memory)} images remembered")
                 chosen = self.spec.learners[name]
                 if chosen.inverts:
                     negatives = self._extra_negatives(chosen, memory)
                     self.files.put(EXTRA_NEGATIVES, memory_table(name, negatives))
-        return self.keeper.cost(self.run_of.clock.images)
+        return self.keeper.cost(self.this_run.clock.images)
 
     def _is_done(self) -> bool:
-        ids = (shard.id for shard in self.run_of.shards)
+        ids = (shard.id for shard in self.this_run.shards)
         return learned_memories(self.files, self.spec.learners, ids) is not None
 
     def _gather(self) -> None:
         """Commits the candidates of every shard that has none yet."""
-        missing = [shard for shard in self.run_of.shards if shard.id not in self.keeper.shards]
+        missing = [shard for shard in self.this_run.shards if shard.id not in self.keeper.shards]
         if missing:
             committer = self._committer(CANDIDATES)
             committer.on_commit = self.keeper.commit
@@ -85,9 +85,9 @@ class LearnStep:
         if not adaptive:
             return {}
         done = committed(self.files.output, VERDICTS)
-        missing = [shard for shard in self.run_of.shards if shard.id not in done]
+        missing = [shard for shard in self.this_run.shards if shard.id not in done]
         self._commit(self._committer(VERDICTS), missing, CountVerdicts, (replace(self.spec, learners=adaptive), {}))
-        tables = [self.files.get(shard_file(VERDICTS, shard.id)) for shard in self.run_of.shards]
+        tables = [self.files.get(shard_file(VERDICTS, shard.id)) for shard in self.this_run.shards]
         rows = [row for table in tables for row in table.to_pylist()]
         fractions = {}
         for name in adaptive:

@@ -27,7 +27,7 @@ class EncodeImagesStep:
     `keeper`: of the memory that encoders offer images to, if they do.
     """
 
-    run_of: Run
+    this_run: Run
     read: Read
     options: Mapping[str, Any] = field(repr=False)
     preprocessing: Preprocessing
@@ -47,8 +47,8 @@ class EncodeImagesStep:
 
     def run(self, shards: Sequence[Shard]) -> dict[str, Any]:
         """Commits the shards that are not committed yet."""
-        due = missing(self.run_of.output, self.folder, shards)
-        committer = self.run_of.committer(self.folder, due)
+        due = missing(self.this_run.output, self.folder, shards)
+        committer = self.this_run.committer(self.folder, due)
         if self.keeper:
             self.keeper.begin(due)
             committer.on_offers = self.keeper.commit
@@ -56,7 +56,7 @@ class EncodeImagesStep:
             for rows in batches_of(self.dataset(due)):
                 committer.add(rows)
         committer.check_complete(shard.id for shard in due)
-        return self.keeper.ended(self.run_of.clock.images) if self.keeper else {}
+        return self.keeper.ended(self.this_run.clock.images) if self.keeper else {}
 
     def dataset(self, shards: Sequence[Shard]) -> ray.data.Dataset:
         """Rows of scores of the shards, streaming from one pool of actors, which reads and decodes, to another."""

@@ -62,7 +62,7 @@ class ImagePlacement:
         """Encodes the images. Later steps see their embeddings in full precision."""
         kept = "float32" if first.folder == ENCODED else "float16" if self.config.embeddings else None
         return EncodeImagesStep(
-            run_of=run,
+            this_run=run,
             read=self.config.read,
             options=self.request.options,
             preprocessing=self.facts.preprocessing,

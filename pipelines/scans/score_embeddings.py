@@ -24,7 +24,7 @@ class ScoreEmbeddingsStep:
     depend on it. `keeper`: of the memory that workers offer images to, if they do.
     """
 
-    run_of: Run
+    this_run: Run
     spec: ScoreEmbeddingsSpec
     pool: ScorePool
     folder: str
@@ -40,20 +40,20 @@ class ScoreEmbeddingsStep:
 
     def run(self, shards: Sequence[Shard]) -> dict[str, Any]:
         """Commits the shards that are not committed yet."""
-        due = missing(self.run_of.output, self.folder, shards)
-        committer = self.run_of.committer(self.folder, due)
-        committer.done |= {shard.id for shard in self.run_of.shards} - {shard.id for shard in due}
+        due = missing(self.this_run.output, self.folder, shards)
+        committer = self.this_run.committer(self.folder, due)
+        committer.done |= {shard.id for shard in self.this_run.shards} - {shard.id for shard in due}
         if self.keeper:
             self.keeper.begin(due)
             committer.on_offers = self.keeper.commit
         for rows in self._tables(due):
             committer.add(rows)
         committer.check_complete(shard.id for shard in due)
-        return self.keeper.ended(self.run_of.clock.images) if self.keeper else {}
+        return self.keeper.ended(self.this_run.clock.images) if self.keeper else {}
 
     def _tables(self, shards: Sequence[Shard]) -> Iterator[pa.Table]:
         if not self.sequential:
             yield from over_actors(self.pool, blocks_of([[shard] for shard in shards]), ScoreEmbeddings, (self.spec,))
         elif shards:
-            for cells in over_actors(self.pool, blocks_of([self.run_of.shards]), ScoreInSequence, (self.spec,)):
+            for cells in over_actors(self.pool, blocks_of([self.this_run.shards]), ScoreInSequence, (self.spec,)):
                 yield from from_cells(cells)

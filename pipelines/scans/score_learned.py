@@ -22,7 +22,7 @@ from pipelines.scans.workers.score_learned import ScoreLearned, ScoreLearnedSpec
 class ScoreLearnedStep:
     """Commits to `folder` the encoded rows with the scores of the methods that learn, against the whole memory."""
 
-    run_of: Run
+    this_run: Run
     spec: ScoreLearnedSpec
     pool: ScorePool
     folder: str
@@ -32,12 +32,12 @@ class ScoreLearnedStep:
 
     def reads(self, shards: Sequence[Shard]) -> list[Shard]:
         """The shards that are not committed yet."""
-        return missing(self.run_of.output, self.folder, shards)
+        return missing(self.this_run.output, self.folder, shards)
 
     def run(self, shards: Sequence[Shard]) -> dict[str, Any]:
         """Commits the shards that are not committed yet."""
         due = self.reads(shards)
-        committer = self.run_of.committer(self.folder, due)
+        committer = self.this_run.committer(self.folder, due)
         if due:
             for rows in over_actors(self.pool, blocks_of([[shard] for shard in due]), ScoreLearned, (self._spec(),)):
                 committer.add(rows)
@@ -46,8 +46,8 @@ class ScoreLearnedStep:
 
     def _spec(self) -> ScoreLearnedSpec:
         """What workers need, with what the methods have learned, which Ray holds once for all of them."""
-        files = MemoryFiles(self.run_of.output, self.run_of.fingerprint, self.spec.bank.dim)
-        learned = learned_memories(files, self.spec.learners, (shard.id for shard in self.run_of.shards))
+        files = MemoryFiles(self.this_run.output, self.this_run.fingerprint, self.spec.bank.dim)
+        learned = learned_memories(files, self.spec.learners, (shard.id for shard in self.this_run.shards))
         if learned is None:
             raise RuntimeError(f"{MEMORY}/ does not hold what {', '.join(self.spec.learners)} should have learned")
-        return replace(self.spec, memory=MemoryUse(ray.put(learned), len(self.run_of.shards)))
+        return replace(self.spec, memory=MemoryUse(ray.put(learned), len(self.this_run.shards)))
