@@ -1,1 +1,1 @@
-"""What a scan remembers, shown."""
+"""The report on what a scan remembers of its images; reads what the scan left, and never fills a memory itself."""

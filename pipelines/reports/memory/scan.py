@@ -1,4 +1,4 @@
-"""The scan whose memory is shown: which methods learn, and what its last run has cost. Free of torch."""
+"""A scan with methods that learn, as its directory records it, and what its last run did. Free of torch."""
 
 import json
 from collections.abc import Mapping
@@ -18,7 +18,11 @@ from pipelines.storage import Directory
 
 @dataclass(frozen=True)
 class LastRun:
-    """What the last run's actors did: how many there were, their CPU time, and `Meters.NAMES` by method."""
+    """What the memory's actors did in the last run of a scan.
+
+    `images`: how many the run went over; `actors`, `actors_cpu_s`: how many actors there were, and their seconds of CPU
+    time; `traffic`: the counts `Meters.NAMES` of each method.
+    """
 
     images: int
     actors: int
@@ -27,7 +31,7 @@ class LastRun:
 
     @classmethod
     def of(cls, memory: Mapping[str, Any], learners: Mapping[str, LearningMethod]) -> "LastRun":
-        """`memory`: as `summary.json` has it."""
+        """The last run from what `summary.json` says of the memory, for the methods that learn."""
         traffic = {
             name: {count: int(memory[name].get(count, 0)) for count in Meters.NAMES}
             for name in learners
@@ -37,44 +41,49 @@ class LastRun:
 
 
 @dataclass(frozen=True)
-class Learned:
-    """A scan that learns. `ended`: whether there is a summary, which `records` and `last_run` are from."""
+class LearningScan:
+    """A scan that keeps a memory of its images.
 
-    recorded: ScanRecord
+    `learners`: its methods that learn. `ended`: whether the scan has a summary; without one `records`, the number of
+    its records, and `last_run` are None, and `last_run` also if the last run had nothing to do.
+    """
+
+    record: ScanRecord
     learners: Mapping[str, LearningMethod]
     ended: bool
     records: int | None
     last_run: LastRun | None
 
     @classmethod
-    def read(cls, directory: Directory) -> "Learned":
-        """Raises CallerError if there is no scan, or none that keeps a memory."""
-        recorded = ScanRecord.read(directory)
-        learners = _learners(recorded)
+    def read(cls, directory: Directory) -> "LearningScan":
+        """The scan in a directory. Raises CallerError if there is none, or none that keeps a memory."""
+        record = ScanRecord.read(directory)
+        learners = _learners(record)
         with reading(directory.url, SUMMARY_FILE):
             if not directory.exists(SUMMARY_FILE):
-                return cls(recorded, learners, False, None, None)
+                return cls(record, learners, False, None, None)
             summary = json.loads(directory.read(SUMMARY_FILE))
             memory = summary["last_run"].get("memory")
             last_run = None if memory is None else LastRun.of(memory, learners)
-            return cls(recorded, learners, True, int(summary["records"]), last_run)
+            return cls(record, learners, True, int(summary["records"]), last_run)
 
     @property
     def directory(self) -> Directory:
-        return self.recorded.directory
+        return self.record.directory
 
     @property
     def config(self) -> Scan | Rescore:
-        return self.recorded.config
+        return self.record.config
 
     @property
     def planned(self) -> int:
-        return len(self.recorded.shards)
+        """How many shards the scan has in all."""
+        return len(self.record.shards)
 
 
-def _learners(recorded: ScanRecord) -> Mapping[str, LearningMethod]:
-    """The methods that learn. Raises CallerError if nothing that they learn is kept."""
-    url, methods, config = recorded.directory.url, recorded.methods, recorded.config
+def _learners(record: ScanRecord) -> Mapping[str, LearningMethod]:
+    """The scan's methods that learn, by name. Raises CallerError if there are none, or what they learn is not kept."""
+    url, methods, config = record.directory.url, record.methods, record.config
     learners = methods_with_memory(methods)
     if has_sequential(methods):
         names = ", ".join(name for name, chosen in methods.items() if chosen.sequential)

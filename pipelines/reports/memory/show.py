@@ -1,34 +1,41 @@
 """`oodscan memory show`: what a scan remembers of its images, and what that has cost. Free of torch."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from ood_core.labels import LabelBank
 from ood_core.memory import Candidates
 from pipelines.errors import CallerError
-from pipelines.reports.memory.rows import Rows, fills, learned_most
-from pipelines.reports.memory.scan import Learned
-from pipelines.reports.memory.stored import Stored, of_method
-from pipelines.reports.memory.tables import Inversions, OfMethod, by_method, tables_of
+from pipelines.reports.memory.rows import MemoryRows, fills, learned_most
+from pipelines.reports.memory.scan import LearningScan
+from pipelines.reports.memory.stored import StoredMemory, method_candidates
+from pipelines.reports.memory.tables import Inversions, MethodMemory, by_method, tables_of
+from pipelines.reports.scan_inputs import bank_or_note, check_top
 from pipelines.reports.tables import Report, Table
 from pipelines.scan_directory.layout import INITIAL, MEMORY
 from pipelines.scan_directory.record import reading
 from pipelines.storage import Directory
 
 TOP = 10
+"""How many labels are shown of each method unless `--top` says otherwise."""
 
 
 @dataclass(frozen=True)
-class Shown:
-    """The memory of a scan, by method; `shards`: how many it is of."""
+class MemoryReport:
+    """The report on a scan's memory.
 
-    scan: Learned
+    `shards`: how many shards' images it was chosen from; `methods`: what each method remembers, by name; `notes`: what
+    to know before any number.
+    """
+
+    scan: LearningScan
     shards: int
-    methods: Mapping[str, OfMethod]
+    methods: Mapping[str, MethodMemory]
     notes: Sequence[str]
 
     def report(self) -> Report:
+        """The report as tables."""
         counts = {name: found.counts(self.scan.records) for name, found in self.methods.items()}
         tables = [
             Table("what it is", ("setting", "value"), list(self._about().items())),
@@ -42,6 +49,7 @@ class Shown:
         return Report(f"memory of scan {self.scan.directory.url}", tables, self.notes)
 
     def to_json(self) -> dict[str, Any]:
+        """The report as JSON."""
         run = self.scan.last_run
         return {
             "scan": self.scan.directory.url,
@@ -56,6 +64,7 @@ class Shown:
         }
 
     def _about(self) -> dict[str, str]:
+        """What the memory is, in a few named values."""
         scan, run = self.scan, self.scan.last_run
         about = {
             "methods": ", ".join(f"{name} ({found.order})" for name, found in self.methods.items()),
@@ -72,24 +81,22 @@ class Shown:
         return about
 
 
-def show(directory: Directory, top: int = TOP) -> Shown:
-    """What is remembered; of each method the `top` labels. Raises CallerError if there is no memory to show."""
-    if top < 0:
-        raise CallerError(f"--top {top} is below 0; it is how many labels to show of each method")
-    scan, stored = Learned.read(directory), Stored.read(directory)
+def show(directory: Directory, top: int = TOP) -> MemoryReport:
+    """The report on the memory of a scan, with the `top` labels that learned most of each method.
+
+    Raises CallerError if the scan has no memory, or a file of it cannot be read.
+    """
+    check_top(top, "labels to show of each method")
+    scan, stored = LearningScan.read(directory), StoredMemory.read(directory)
     if not stored.tables():
         raise CallerError(f"SCAN {directory.url!r} has no memory yet: none of its {scan.planned} shards is remembered")
-    bank, notes = None, list(_notes(scan, stored))
-    try:
-        bank = scan.recorded.bank()
-    except CallerError as error:
-        notes.append(f"Rows are known by number only, and empty ones not at all: {error}.")
-    methods = {name: _of_method(name, scan, stored, bank, top) for name in scan.learners}
-    return Shown(scan, len(stored.shards), methods, notes)
+    bank, without_bank = bank_or_note(scan.record, "Rows are known by number only, and empty ones not at all")
+    methods = {name: _method_memory(name, scan, stored, bank, top) for name in scan.learners}
+    return MemoryReport(scan, len(stored.shards), methods, [*_notes(scan, stored), *without_bank])
 
 
-def _notes(scan: Learned, stored: Stored) -> Iterator[str]:
-    """What to know before any number."""
+def _notes(scan: LearningScan, stored: StoredMemory) -> Iterator[str]:
+    """The notes on what the scan's directory lacks."""
     if not scan.ended:
         yield (
             f"The scan has not ended: this is what {len(stored.shards)} of its {scan.planned} shards have come to, and "
@@ -108,21 +115,24 @@ def _notes(scan: Learned, stored: Stored) -> Iterator[str]:
         yield "The last run has offered nothing to the memory."
 
 
-def _of_method(name: str, scan: Learned, stored: Stored, bank: LabelBank | None, top: int) -> OfMethod:
+def _method_memory(
+    name: str, scan: LearningScan, stored: StoredMemory, bank: LabelBank | None, top: int
+) -> MethodMemory:
+    """What a method remembers, from the stored tables. Raises CallerError if an image is in a row there is not."""
     chosen = scan.learners[name]
     with reading(scan.directory.url, MEMORY):
-        rows = Rows.of(name, chosen, bank, stored.last_row(name))
+        rows = MemoryRows.of(name, chosen, bank, stored.last_row(name))
     remembered = stored.remembered(name, rows.capacities)
-    there = set(_images(remembered))
-    offered = [image for table in stored.candidates.values() for image in _images(of_method(table, name))]
-    initial = None if stored.initial is None else list(_images(of_method(stored.initial, name)))
-    return OfMethod(
+    kept = set(_images(remembered))
+    offered = [image for table in stored.candidates.values() for image in _images(method_candidates(table, name))]
+    initial = None if stored.initial is None else list(_images(method_candidates(stored.initial, name)))
+    return MethodMemory(
         order=chosen.learning_order,
         images=len(remembered),
         candidates=len(offered),
-        candidates_remembered=len(there & set(offered)),
+        candidates_remembered=len(kept & set(offered)),
         initial=None if initial is None else len(initial),
-        initial_remembered=None if initial is None else len(there & set(initial)),
+        initial_remembered=None if initial is None else len(kept & set(initial)),
         fills=fills(rows, remembered),
         learned_most=learned_most(rows, remembered, top),
         inversions=Inversions.of(chosen, remembered, stored.extra_negatives, top),
@@ -130,5 +140,6 @@ def _of_method(name: str, scan: Learned, stored: Stored, bank: LabelBank | None,
     )
 
 
-def _images(candidates: Candidates) -> Iterable[tuple[int, str, float]]:
+def _images(candidates: Candidates) -> Iterator[tuple[int, str, float]]:
+    """The row, key and priority of each image, by which one image is told from another."""
     return zip(candidates.rows.tolist(), candidates.keys, candidates.priorities.tolist(), strict=True)

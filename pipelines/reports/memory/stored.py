@@ -1,4 +1,4 @@
-"""What a scan's directory holds of its memory. Free of torch; reads no embeddings."""
+"""A scan's memory as its directory holds it, read without the embeddings and checked. Free of torch."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,20 +10,26 @@ import pyarrow.parquet as pq
 
 from ood_core.memory import Candidates, MemoryBank
 from pipelines.errors import CallerError, first_line
-from pipelines.inputs.readers.range_file import open_range
 from pipelines.memory.files import MemoryFiles, Snapshot
+from pipelines.reports.scan_inputs import open_file
 from pipelines.scan_directory.layout import EXTRA_NEGATIVES, MEMORY
 from pipelines.scan_directory.record import reading
-from pipelines.storage import Directory, file_system
+from pipelines.storage import Directory
 
 COLUMNS = pa.schema({"method": pa.string(), "row": pa.int64(), "priority": pa.float64(), "key": pa.string()})
+"""The columns of the memory's tables that are read: all but the embeddings."""
 ORDER = ("row", "priority", "key")
+"""The columns by which `MemoryBank.snapshot` orders its images."""
 
 
 @dataclass(frozen=True)
-class Stored:
-    """What is in storage of a memory: the newest snapshot, what the scan began with, what each shard has offered, and
-    how many extra negatives there are."""
+class StoredMemory:
+    """The tables of a scan's memory.
+
+    `snapshot`: the newest, None if there is none; `initial`: the memory that the scan began with, None if that was
+    empty; `candidates`: what each shard offered, by shard id; `extra_negatives`: how many there are, None if none were
+    made yet.
+    """
 
     snapshot: Snapshot | None
     initial: pa.Table | None
@@ -31,9 +37,9 @@ class Stored:
     extra_negatives: int | None
 
     @classmethod
-    def read(cls, directory: Directory) -> "Stored":
-        """Raises CallerError for a file that cannot be read."""
-        files = WithoutEmbeddings(directory, "", 0)
+    def read(cls, directory: Directory) -> "StoredMemory":
+        """The tables in a scan directory. Raises CallerError for one that cannot be read."""
+        files = MemoryFilesWithoutEmbeddings(directory, "", 0)
         try:
             with reading(directory.url, MEMORY):
                 extra = len(files.get(EXTRA_NEGATIVES)) if directory.exists(EXTRA_NEGATIVES) else None
@@ -47,26 +53,32 @@ class Stored:
 
     @property
     def shards(self) -> frozenset[str]:
-        """Those that the memory is of."""
+        """The ids of the shards whose images the memory was chosen from."""
         return frozenset(self.candidates) | (self.snapshot.shards if self.snapshot else frozenset())
 
     @property
     def unmerged(self) -> list[str]:
-        """Shards whose candidates are in no snapshot yet."""
+        """The ids of the shards whose candidates are in no snapshot yet."""
         return sorted(self.candidates.keys() - (self.snapshot.shards if self.snapshot else frozenset()))
 
     def tables(self) -> list[pa.Table]:
-        """Whose merger is the memory: a snapshot holds what the scan began with."""
+        """The tables that make up the memory when they are merged.
+
+        What the scan began with is among them only without a snapshot, which already holds it.
+        """
         start = self.snapshot.table if self.snapshot else self.initial
         return [*([] if start is None else [start]), *(self.candidates[shard] for shard in self.unmerged)]
 
     def last_row(self, method: str) -> int:
-        """The highest that an image is in; -1 if there is no image."""
-        return max((int(of_method(table, method).rows.max(initial=-1)) for table in self.tables()), default=-1)
+        """The highest row of a method's memory that holds an image; -1 if none does."""
+        return max((int(method_candidates(table, method).rows.max(initial=-1)) for table in self.tables()), default=-1)
 
     def remembered(self, method: str, capacities: np.ndarray) -> Candidates:
-        """By row, then priority, then key."""
-        parts = [of_method(table, method) for table in self.tables()]
+        """The images that a method remembers, by row, then priority, then key.
+
+        `capacities`: how many images each row can hold.
+        """
+        parts = [method_candidates(table, method) for table in self.tables()]
         if self.snapshot and len(parts) == 1:
             return parts[0]
         bank = MemoryBank(capacities, 0)
@@ -75,14 +87,15 @@ class Stored:
         return bank.snapshot()
 
 
-class WithoutEmbeddings(MemoryFiles):
-    """Tables of `COLUMNS` only."""
+class MemoryFilesWithoutEmbeddings(MemoryFiles):
+    """The folder `memory/` of a scan, of whose tables only `COLUMNS` are read."""
 
     def get(self, name: str) -> pa.Table:
-        """Raises FileNotFoundError if there is none, and CallerError for one that is damaged."""
-        files, path = file_system(f"{self.output.url}/{name}", self.output.options)
-        size = files.info(path)["size"]
-        with reading(self.output.url, name), open_range(files, path, size) as file:
+        """A table, by one of the layout's names.
+
+        Raises FileNotFoundError if there is none, and CallerError for one that is damaged.
+        """
+        with reading(self.output.url, name), open_file(self.output, name) as file:
             table = pq.read_table(file, columns=COLUMNS.names, page_checksum_verification=True)
             table = table.cast(COLUMNS.with_metadata(table.schema.metadata))
             table.validate(full=True)
@@ -91,8 +104,8 @@ class WithoutEmbeddings(MemoryFiles):
             return table
 
 
-def of_method(table: pa.Table, method: str) -> Candidates:
-    """What a table holds of a method, in the order of `MemoryBank.snapshot`."""
+def method_candidates(table: pa.Table, method: str) -> Candidates:
+    """The images of one method in a table of the memory, ordered by row, then priority, then key; no embeddings."""
     own = table.filter(compute.field("method") == method).sort_by([(name, "ascending") for name in ORDER])
     rows, priorities = own["row"].to_numpy(), own["priority"].to_numpy()
     return Candidates(rows, priorities, own["key"].to_pylist(), np.empty((len(own), 0), np.float32))

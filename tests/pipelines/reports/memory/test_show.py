@@ -44,6 +44,7 @@ RAN = {"images": 5, "memory": {"images": 5, "actors": 1, "actors_cpu_s": 0.25, "
 
 
 def table(images: Of) -> pa.Table:
+    """A table of the memory with these images."""
     parts = []
     for method, found in images.items():
         rows, priorities, keys = (list(column) for column in zip(*found, strict=True)) if found else ([], [], [])
@@ -55,7 +56,7 @@ def table(images: Of) -> pa.Table:
 
 
 def begun(root: Path, **chosen: Any) -> MemoryFiles:
-    """A scan of five images, that is of three shards, and two ID labels, of which nothing is remembered yet."""
+    """The memory files of a scan that remembers nothing yet: five images in three shards, and two ID labels."""
     bank = LabelBank(
         ["cat", "dog", "hammer", "flag", "red|hot", "cloud"], ["noun"] * 6, 2, np.eye(6, dtype=np.float32),
         np.full(6, np.nan), [None] * 6,
@@ -76,7 +77,7 @@ def begun(root: Path, **chosen: Any) -> MemoryFiles:
 def remember(
     files: MemoryFiles, offered: Mapping[str, Of] = OFFERED, snapshot: Of | None = None, of: Sequence[str] = ()
 ) -> None:
-    """What shards have offered, and a snapshot of some of them."""
+    """Writes the candidates of shards, and a snapshot that holds the shards `of`, by default all."""
     for shard, images in offered.items():
         files.put(f"memory/candidates/part-{shard}.parquet", table(images))
     if snapshot is not None:
@@ -93,12 +94,13 @@ def remember(
 
 
 def end(files: MemoryFiles, last_run: Mapping[str, Any] = RAN) -> None:
+    """Writes the scan's summary."""
     files.output.put("summary.json", json.dumps({"records": 5, "last_run": last_run}).encode())
 
 
 @pytest.fixture
 def out(tmp_path: Path) -> Path:
-    """A whole scan of AdaNeg."""
+    """The directory of a scan with AdaNeg that has ended."""
     files = begun(tmp_path)
     remember(files, OFFERED, REMEMBERED)
     end(files)
@@ -320,6 +322,7 @@ def test_candidates_alone_are_a_memory_too(tmp_path: Path) -> None:
 
 
 def carry(tmp_path: Path) -> MemoryFiles:
+    """The memory files of a scan that began with the memory of another."""
     files = begun(tmp_path, memory=Memory(uri="s3://scans/before"))
     files.put(INITIAL, table({"adaneg": [(0, 0.25, "a1"), (1, 0.75, "old"), (4, 0.875, "older")]}))
     return files
@@ -433,10 +436,12 @@ def test_what_is_no_scan_directory_is_named(tmp_path: Path, name: str) -> None:
 
 
 def flipped(content: bytes) -> bytes:
+    """The file with one bit flipped."""
     return content[:60] + bytes([content[60] ^ 1]) + content[61:]
 
 
 def with_rows(rows: pa.Array) -> Callable[[bytes], bytes]:
+    """A change of a table of the memory that puts its images into these rows."""
     return rewritten(lambda table: table.set_column(1, "row", rows))
 
 
