@@ -1,4 +1,4 @@
-"""How well the scores of ID and OOD scans are told apart, per method and OOD set."""
+"""AUROC, FPR95 and AUPR of ID scores against OOD scores, by method and OOD set."""
 
 import csv
 import io
@@ -17,16 +17,17 @@ from pipelines.evaluation.score_sets import Scores, pooled_scores
 
 AVERAGE, ID = "average", "id"
 FILES = {"markdown": "metrics.md", "json": "metrics.json", "csv": "metrics.csv"}
-"""What `--output` gets, by format."""
+"""The file that `--output` gets for each format."""
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Metrics by method and OOD set.
+    """Metrics by method and OOD set, with the average over the sets under `average`.
 
-    `sets` counts scored and unscored records of each set, ID under `id`; `images` the scored ones by method and set.
-    `left_out`: the methods that are scored in some of the sets only, with the sets where they are missing.
-    `incomparable`: those whose scores are relative to their scan, where the sets are of more than one.
+    `sets`: how many records of each set have a score and how many have none, ID under `id`; `images`: how many have a
+    score of each method, by method and set. `left_out`: the methods that only some of the sets have scores of, with the
+    sets that lack them. `incomparable`: the methods whose scores are relative to their scan, where the sets are of
+    several scans.
     """
 
     results: Mapping[str, Mapping[str, Metrics]]
@@ -36,6 +37,7 @@ class Evaluation:
     incomparable: Sequence[str] = ()
 
     def to_json(self) -> dict[str, Any]:
+        """The evaluation as JSON."""
         results = {
             method: {name: asdict(value) for name, value in of_sets.items()} for method, of_sets in self.results.items()
         }
@@ -43,7 +45,7 @@ class Evaluation:
         return {"results": results, "sets": self.sets, "images": self.images, **left_out}
 
     def to_markdown(self) -> str:
-        """Rows are methods, columns OOD sets; AUROC / FPR95 in per cent."""
+        """A Markdown table of AUROC / FPR95 in per cent, with a row for each method and a column for each OOD set."""
         names = list(next(iter(self.results.values())))
         rows = [["method", *names]]
         for method, of_sets in self.results.items():
@@ -53,7 +55,10 @@ class Evaluation:
         return "\n".join(lines) + "\n"
 
     def to_csv(self) -> str:
-        """One line for each method and OOD set, `average` with all OOD images; fractions at full precision."""
+        """A CSV table with a line for each method and OOD set, metrics as fractions at full precision.
+
+        The line of the `average` counts the images of all OOD sets.
+        """
         text = io.StringIO()
         table = csv.writer(text, lineterminator="\n")
         table.writerow(["method", "set", *(one.name for one in fields(Metrics)), "id_images", "ood_images"])
@@ -65,7 +70,7 @@ class Evaluation:
         return text.getvalue()
 
     def rendered(self) -> dict[str, str]:
-        """What to print or write, by format."""
+        """The evaluation as text in each of the formats of `FILES`."""
         as_json = json.dumps(self.to_json(), indent=2) + "\n"
         return {"markdown": self.to_markdown(), "json": as_json, "csv": self.to_csv()}
 
@@ -76,9 +81,13 @@ def evaluate(
     options: Mapping[str, Any],
     methods: Sequence[str] = (),
 ) -> Evaluation:
-    """`methods`: the rows, in this order; all that every set has a score of if empty. Several URLs are pooled.
+    """Metrics of the ID scores against the scores of each OOD set. Several URLs of a set are pooled.
 
-    Raises CallerError if a set cannot be read, has no scores, or lacks a method asked for, or if the sets share none.
+    `id_urls`, `ood_urls`: scan directories, score tables or patterns of them, of the latter by the set's name;
+    `options`: of the storage; `methods`: what to evaluate, in this order; if empty, all that every set has scores of.
+
+    Raises CallerError if a set cannot be read, has no scores, or lacks a method asked for, if the sets have no method
+    in common, or if scores of consensus from several scans would be compared.
     """
     for name in (AVERAGE, ID):
         if name in ood_urls:
@@ -86,9 +95,9 @@ def evaluate(
     inside = pooled_scores("--id", id_urls, options)
     outside = {name: pooled_scores(f"--ood {name}", urls, options) for name, urls in ood_urls.items()}
     missing = _missing({ID: inside, **outside})
-    apart = _incomparable([inside, *outside.values()], missing)
-    shared = [column for column, lacking in missing.items() if not lacking and column not in apart]
-    if apart and (not shared or not set(map(_method, apart)).isdisjoint(methods)):
+    incomparable = _incomparable([inside, *outside.values()], missing)
+    shared = [column for column, lacking in missing.items() if not lacking and column not in incomparable]
+    if incomparable and (not shared or not set(map(_method, incomparable)).isdisjoint(methods)):
         raise CallerError(
             "--method consensus: its scores are relative to their scan, and the sets are of several; give --id and "
             "--ood score tables of one scan that has all the images"
@@ -97,11 +106,14 @@ def evaluate(
         raise CallerError(f"--id {', '.join(map(repr, id_urls))} and the --ood sets have no score column in common")
     found = _evaluated(inside, outside, _chosen(methods, missing) if methods else shared)
     left_out = {_method(column): lacking for column, lacking in missing.items() if lacking and not methods}
-    return replace(found, left_out=left_out, incomparable=[_method(column) for column in apart])
+    return replace(found, left_out=left_out, incomparable=[_method(column) for column in incomparable])
 
 
 def parse_sets(given: Sequence[str]) -> dict[str, list[str]]:
-    """The URLs of each OOD set, from `NAME=URI` arguments; of one name there may be several."""
+    """The URLs of each OOD set by its name, from arguments `NAME=URI`; a name may be given several times.
+
+    Raises CallerError for an argument without a name or a URI.
+    """
     sets: dict[str, list[str]] = {}
     for assignment in given:
         for name, url in parse_texts("--ood", [assignment]).items():
@@ -112,7 +124,10 @@ def parse_sets(given: Sequence[str]) -> dict[str, list[str]]:
 
 
 def parse_format(name: str | None, as_json: bool) -> str:
-    """The format to print, `--json` being short for `--format json`."""
+    """The format to print, one of `FILES`; `--json` is short for `--format json`.
+
+    Raises CallerError for a format that is unknown, or that contradicts `--json`.
+    """
     if name is not None and name not in FILES:
         raise CallerError(f"--format {name!r} is unknown; the formats are {', '.join(FILES)}")
     if as_json and name not in (None, "json"):
@@ -121,33 +136,34 @@ def parse_format(name: str | None, as_json: bool) -> str:
 
 
 def _evaluated(inside: Scores, outside: Mapping[str, Scores], columns: Sequence[str]) -> Evaluation:
-    every = {ID: inside, **outside}
+    """The metrics of each of the score columns, which every set must have."""
+    sets = {ID: inside, **outside}
     results = {}
     for column in columns:
         of_sets = {name: metrics(inside.columns[column], ood.columns[column]) for name, ood in outside.items()}
         results[_method(column)] = {**of_sets, AVERAGE: _average(list(of_sets.values()))}
     return Evaluation(
         results,
-        sets={name: {"scored": s.records - s.unscored, "unscored": s.unscored} for name, s in every.items()},
-        images={_method(c): {name: len(s.columns[c]) for name, s in every.items()} for c in columns},
+        sets={name: {"scored": s.records - s.unscored, "unscored": s.unscored} for name, s in sets.items()},
+        images={_method(c): {name: len(s.columns[c]) for name, s in sets.items()} for c in columns},
     )
 
 
 def _missing(sets: Mapping[str, Scores]) -> dict[str, list[str]]:
-    """For each score column of any set, in the order they come, the sets that do not have it in every table."""
+    """The sets that lack a score column in one of their tables, for each column of any set, in the order they come."""
     columns = dict.fromkeys(name for scores in sets.values() for name in (*scores.columns, *scores.partial))
     return {column: [name for name, scores in sets.items() if column not in scores.columns] for column in columns}
 
 
 def _incomparable(sets: Sequence[Scores], missing: Mapping[str, Sequence[str]]) -> list[str]:
-    """The score columns that every set has, but relative to its own scan."""
+    """The score columns that every set has, but whose scores are relative to a scan, where the sets are of several."""
     column = score_column("consensus")
     scans = frozenset().union(*(scores.scans for scores in sets))
     return [column] if len(scans) > 1 and not missing.get(column, [column]) else []
 
 
 def _chosen(methods: Sequence[str], missing: Mapping[str, Sequence[str]]) -> list[str]:
-    """The columns of the methods asked for. Raises CallerError for one that a set lacks."""
+    """The score columns of the methods asked for, each once. Raises CallerError for one that a set lacks."""
     by_name = {_method(column): column for column in missing}
     there = ", ".join(name for name, column in by_name.items() if not missing[column])
     chosen = [by_name.get(method, score_column(method)) for method in methods]
@@ -161,9 +177,10 @@ def _chosen(methods: Sequence[str], missing: Mapping[str, Sequence[str]]) -> lis
 
 
 def _method(column: str) -> str:
-    """A method's name as `--method` takes it; of an unknown one, what follows `score_`."""
+    """The method of a score column as `--method` takes it; for an unknown one, what follows `score_`."""
     return {score_column(name): name for name in METHODS}.get(column, column.removeprefix("score_"))
 
 
 def _average(all_sets: list[Metrics]) -> Metrics:
+    """The unweighted mean of each metric over the OOD sets."""
     return Metrics(**{name: float(np.mean([getattr(one, name) for one in all_sets])) for name in vars(all_sets[0])})

@@ -1,4 +1,4 @@
-"""The scores of one set of images, from any number of scans and score tables."""
+"""Reads the scores of a set of images from scan directories and score tables."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -10,17 +10,17 @@ import pyarrow.parquet as pq
 from fsspec import AbstractFileSystem
 from fsspec.core import has_magic
 
-from pipelines.errors import CallerError, first_line
+from pipelines.errors import CallerError
 from pipelines.scan_directory.layout import FINGERPRINT_KEY, SCORES
-from pipelines.storage import file_system
+from pipelines.storage import file_system, storage_errors
 
 
 @dataclass(frozen=True)
 class Scores:
-    """The scores of one set by column name, and how many of its records have none.
+    """The scores of one set of images by column; higher = more in-distribution. Records without a score are left out.
 
-    `partial`: columns that only some of the set's URLs have; their scores are not kept. `scans`: the fingerprints of
-    the scans that the tables are of.
+    `records`: how many records the set has; `unscored`: how many have no score; `partial`: columns that only some of
+    the set's URLs have, whose scores are not kept; `scans`: the fingerprints of the scans that the tables are from.
     """
 
     columns: Mapping[str, np.ndarray]
@@ -31,38 +31,37 @@ class Scores:
 
 
 def pooled_scores(option: str, urls: Sequence[str], options: Mapping[str, Any]) -> Scores:
-    """The scores under several URLs as one set. Raises CallerError if one cannot be read or is given twice."""
+    """The scores under several URLs as one set. `option`: how messages name the set, such as `--ood far`.
+
+    Raises CallerError if a URL cannot be read or is given twice.
+    """
     for place, url in enumerate(urls):
         if url in urls[:place]:
             raise CallerError(f"{option} {url!r} is given twice; its images would be counted twice")
     parts = [read_scores(option, url, options) for url in urls]
-    every = list(dict.fromkeys(name for part in parts for name in part.columns))
-    shared = [name for name in every if all(name in part.columns for part in parts)]
+    names = list(dict.fromkeys(name for part in parts for name in part.columns))
+    shared = [name for name in names if all(name in part.columns for part in parts)]
     return Scores(
         columns={name: np.concatenate([part.columns[name] for part in parts]) for name in shared},
         records=sum(part.records for part in parts),
         unscored=sum(part.unscored for part in parts),
-        partial=tuple(name for name in every if name not in shared),
+        partial=tuple(name for name in names if name not in shared),
         scans=frozenset().union(*(part.scans for part in parts)),
     )
 
 
 def read_scores(option: str, url: str, options: Mapping[str, Any]) -> Scores:
-    """All score columns under a URL: a scan directory, one score table, or a pattern of score tables."""
+    """The scores of all tables under a URL: a scan directory, a folder, one score table, or a pattern of them.
+
+    Raises CallerError if there is no such table, one cannot be read, they differ in their score columns, or a column
+    has no score.
+    """
     files, path = file_system(url, options)
-    paths = [path]
-    if files.isdir(path):
-        paths = _tables_in(files, f"{path.rstrip('/')}/{SCORES}") or _tables_in(files, path)
-    elif has_magic(path) and not files.exists(path):
-        paths = sorted(map(str, files.glob(path)))
+    paths = _table_paths(files, path)
     if not paths or not files.exists(paths[0]):
         raise CallerError(f"{option} {url!r} is not a scan directory, a score table or a pattern that matches any")
-    try:
+    with storage_errors(f"{option} {url!r}", "holds a file that is not a readable score table"):
         tables = [pq.read_table(pa.BufferReader(files.cat_file(name))) for name in paths]
-    except (pa.ArrowException, OSError) as error:
-        raise CallerError(
-            f"{option} {url!r} holds a file that is not a readable score table: {first_line(error)}"
-        ) from error
     try:
         table = pa.concat_tables([_scores_only(one, option, url) for one in tables])
     except pa.ArrowInvalid as error:
@@ -74,11 +73,22 @@ def read_scores(option: str, url: str, options: Mapping[str, Any]) -> Scores:
     return Scores(columns, len(table), max(table[name].null_count for name in table.column_names), scans=scans)
 
 
+def _table_paths(files: AbstractFileSystem, path: str) -> list[str]:
+    """The paths of the tables that a path stands for; a path of no folder and no pattern stands for itself."""
+    if files.isdir(path):
+        return _tables_in(files, f"{path.rstrip('/')}/{SCORES}") or _tables_in(files, path)
+    if has_magic(path) and not files.exists(path):
+        return sorted(map(str, files.glob(path)))
+    return [path]
+
+
 def _tables_in(files: AbstractFileSystem, folder: str) -> list[str]:
+    """The paths of the Parquet files directly in a folder, sorted."""
     return sorted(str(name) for name in files.find(folder, maxdepth=1) if str(name).endswith(".parquet"))
 
 
 def _scores_only(table: pa.Table, option: str, url: str) -> pa.Table:
+    """The score columns of a table, without metadata. Raises CallerError if it has none."""
     names = [name for name in table.column_names if name.startswith("score_")]
     if not names:
         raise CallerError(f"{option} {url!r} holds a table without a score column")

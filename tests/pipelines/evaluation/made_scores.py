@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 
 
 def scores(path: Path, **columns: Sequence[float | None]) -> str:
-    """A score table of these methods; returns where it lies."""
+    """Writes a score table with a column for each of the methods, and returns its path."""
     path.parent.mkdir(parents=True, exist_ok=True)
     named = {f"score_{name}": pa.array(values, pa.float64()) for name, values in columns.items()}
     count = len(next(iter(columns.values())))

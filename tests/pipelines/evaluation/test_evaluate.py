@@ -168,6 +168,7 @@ def test_a_format_that_cannot_be_printed_is_refused(name: str, as_json: bool, sa
 
 
 def command(arguments: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Runs `oodscan evaluate` with these arguments, which must end well."""
     monkeypatch.setattr(sys, "argv", ["oodscan", "evaluate", *arguments])
     with pytest.raises(SystemExit) as ended:
         main()
