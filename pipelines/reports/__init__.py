@@ -1,1 +1,1 @@
-"""Reports for the terminal: label banks, memories and anchors as tables, Markdown or JSON. Reads only; writes no file."""
+"""Reports for the terminal: label banks, memories and anchors as text, Markdown or JSON. Nothing here writes a file."""
