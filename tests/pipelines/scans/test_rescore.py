@@ -400,8 +400,9 @@ def test_tables_without_any_row_are_rescored_to_tables_without_any_row(tmp_path:
     bank = small_bank(tmp_path / "bank", negatives=0)
     (bank / "bank.json").unlink()
     summary = rescored(config([tmp_path / "a.parquet"], bank, tmp_path / "out", method=("mcm",)))
-    assert (summary["records"], summary["within_error_budget"]) == (0, True)
-    assert verify(str(tmp_path / "out"), {}, reread=True).problems == []
+    assert (summary["records"], summary["success"]) == (0, False)
+    assert pq.read_table(tmp_path / "out/scores").num_rows == 0
+    assert verify(str(tmp_path / "out"), {}, reread=True).problems == ["nothing was scored: none of 0 records is ok"]
 
 
 def test_foreign_tables_and_a_bank_without_a_description_on_every_storage(storage: Storage, tmp_path: Path) -> None:
