@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from pipelines.commands.options import AsJson, StorageOptions, say
+from pipelines.commands.options import AsJson, StorageOptions, parse_format, say
 from pipelines.config.load import parse_storage_options
 
 
@@ -24,12 +24,12 @@ def evaluate(
     as_json: AsJson = False,
 ) -> None:
     """AUROC and FPR95 per method and OOD set, and the average."""
-    from pipelines.evaluation.evaluate import FILES, parse_format, parse_sets
+    from pipelines.evaluation.evaluate import FILES, parse_sets
     from pipelines.evaluation.evaluate import evaluate as run_evaluate
     from pipelines.storage import Directory
 
     options = parse_storage_options(storage_options)
-    printed = parse_format(format_, as_json)
+    printed = parse_format(format_, as_json, list(FILES))
     evaluation = run_evaluate(id, parse_sets(ood), options, method)
     rendered = evaluation.rendered()
     if output:

@@ -18,6 +18,7 @@ from pipelines.commands.options import (
     Workers,
     as_lines,
     given_of,
+    parse_format,
     say,
 )  # fmt: skip
 from pipelines.config.judges import AnsweringJudge
@@ -171,10 +172,10 @@ def labels_show(
 ) -> None:
     """What a label bank is, and what went at each step on the way to it, and why."""
     from pipelines.reports.labels.show import show, show_decision
-    from pipelines.reports.tables import parse_format, rendered
+    from pipelines.reports.tables import FORMATS, rendered
     from pipelines.storage import Directory
 
-    form, directory = parse_format(format_, as_json), Directory(bank, parse_storage_options(storage_options))
+    form, directory = parse_format(format_, as_json, FORMATS), Directory(bank, parse_storage_options(storage_options))
     found = show_decision(directory, decision, examples) if decision else show(directory, examples)
     typer.echo(rendered(found, form), nl=False)
 
@@ -190,8 +191,8 @@ def labels_diff(
 ) -> None:
     """How two label banks differ, and why negative labels are in one of them only."""
     from pipelines.reports.labels.diff import diff
-    from pipelines.reports.tables import parse_format, rendered
+    from pipelines.reports.tables import FORMATS, rendered
     from pipelines.storage import Directory
 
-    form, options = parse_format(format_, as_json), parse_storage_options(storage_options)
+    form, options = parse_format(format_, as_json, FORMATS), parse_storage_options(storage_options)
     typer.echo(rendered(diff(Directory(a, options), Directory(b, options), examples), form), nl=False)

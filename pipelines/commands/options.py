@@ -1,8 +1,11 @@
 """Options that several commands share, and how results are printed."""
 
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 import typer
+
+from pipelines.errors import CallerError
 
 StorageOptions = Annotated[
     list[str],
@@ -52,3 +55,15 @@ def as_lines(values: dict[str, Any]) -> str:
     """The values as text, one a line behind its name."""
     width = max(map(len, values))
     return "\n".join(f"{name:<{width}}  {value}" for name, value in values.items())
+
+
+def parse_format(name: str | None, as_json: bool, formats: Sequence[str]) -> str:
+    """The format to print, one of `formats`, the first by default; `--json` is short for `--format json`.
+
+    Raises CallerError for a format that is unknown, or that contradicts `--json`.
+    """
+    if name is not None and name not in formats:
+        raise CallerError(f"--format {name!r} is unknown; the formats are {', '.join(formats)}")
+    if as_json and name not in (None, "json"):
+        raise CallerError(f"--format {name!r} and --json contradict each other; give one of them")
+    return "json" if as_json else name or formats[0]

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pipelines.commands.options import AsJson, Format, StorageOptions
+from pipelines.commands.options import AsJson, Format, StorageOptions, parse_format
 from pipelines.config.load import parse_storage_options
 
 if TYPE_CHECKING:
@@ -37,10 +37,13 @@ def _show_app(about: str, shows: str, top_help: str, report: "Callable[[Director
         storage_options: StorageOptions = [],  # noqa: B006
         as_json: AsJson = False,
     ) -> None:
-        from pipelines.reports.tables import parse_format, rendered
+        from pipelines.reports.tables import FORMATS, rendered
         from pipelines.storage import Directory
 
-        form, directory = parse_format(format_, as_json), Directory(scan, parse_storage_options(storage_options))
+        form, directory = (
+            parse_format(format_, as_json, FORMATS),
+            Directory(scan, parse_storage_options(storage_options)),
+        )
         typer.echo(rendered(report(directory, top), form), nl=False)
 
     return app

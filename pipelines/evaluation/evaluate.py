@@ -123,18 +123,6 @@ def parse_sets(given: Sequence[str]) -> dict[str, list[str]]:
     return sets
 
 
-def parse_format(name: str | None, as_json: bool) -> str:
-    """The format to print, one of `FILES`; `--json` is short for `--format json`.
-
-    Raises CallerError for a format that is unknown, or that contradicts `--json`.
-    """
-    if name is not None and name not in FILES:
-        raise CallerError(f"--format {name!r} is unknown; the formats are {', '.join(FILES)}")
-    if as_json and name not in (None, "json"):
-        raise CallerError(f"--format {name!r} and --json contradict each other; give one of them")
-    return "json" if as_json else name or "markdown"
-
-
 def _evaluated(inside: Scores, outside: Mapping[str, Scores], columns: Sequence[str]) -> Evaluation:
     """The metrics of each of the score columns, which every set must have."""
     sets = {ID: inside, **outside}

@@ -8,7 +8,7 @@ import pytest
 from ood_core.methods import METHODS, score_column
 from pipelines.commands.app import main
 from pipelines.errors import CallerError
-from pipelines.evaluation.evaluate import evaluate, parse_format, parse_sets
+from pipelines.evaluation.evaluate import evaluate, parse_sets
 from tests.pipelines.evaluation.made_scores import scores
 
 
@@ -143,28 +143,6 @@ def test_uris_of_one_name_are_kept_together() -> None:
 def test_a_set_without_a_name_or_a_uri_is_refused(given: str) -> None:
     with pytest.raises(CallerError, match=f"^--ood '{given}' "):
         parse_sets([given])
-
-
-@pytest.mark.parametrize(
-    ("name", "as_json", "chosen"),
-    [(None, False, "markdown"), (None, True, "json"), ("json", True, "json"), ("csv", False, "csv")],
-)
-def test_one_format_is_printed(name: str | None, as_json: bool, chosen: str) -> None:
-    assert parse_format(name, as_json) == chosen
-
-
-@pytest.mark.parametrize(
-    ("name", "as_json", "said"),
-    [
-        ("xml", False, "--format 'xml' is unknown; the formats are markdown, json, csv"),
-        ("csv", True, "--format 'csv' and --json contradict each other; give one of them"),
-        ("markdown", True, "--format 'markdown' and --json contradict each other; give one of them"),
-    ],
-)
-def test_a_format_that_cannot_be_printed_is_refused(name: str, as_json: bool, said: str) -> None:
-    with pytest.raises(CallerError) as refused:
-        parse_format(name, as_json)
-    assert str(refused.value) == said
 
 
 def command(arguments: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
