@@ -15,7 +15,7 @@ from pipelines.memory.keeper import Keeper
 from pipelines.runtime.model import ModelSpec
 from pipelines.runtime.spread import batches_of, limit_read_ahead
 from pipelines.scan_directory.run import Run
-from pipelines.scans.step import missing
+from pipelines.scans.read_input import read_input
 from pipelines.scans.workers.decode import DecodeShards
 from pipelines.scans.workers.encode import EncodeImages, ScoreSpec
 
@@ -47,16 +47,7 @@ class EncodeImagesStep:
 
     def run(self, shards: Sequence[Shard]) -> dict[str, Any]:
         """Commits the shards that are not committed yet."""
-        due = missing(self.this_run.output, self.folder, shards)
-        committer = self.this_run.committer(self.folder, due)
-        if self.keeper:
-            self.keeper.begin(due)
-            committer.on_offers = self.keeper.commit
-        if due:
-            for rows in batches_of(self.dataset(due)):
-                committer.add(rows)
-        committer.check_complete(shard.id for shard in due)
-        return self.keeper.ended(self.this_run.clock.images) if self.keeper else {}
+        return read_input(self.this_run, self.folder, shards, self.keeper, lambda due: batches_of(self.dataset(due)))
 
     def dataset(self, shards: Sequence[Shard]) -> ray.data.Dataset:
         """Rows of scores of the shards, streaming from one pool of actors, which reads and decodes, to another."""

@@ -11,7 +11,7 @@ from pipelines.inputs.plan import Shard, blocks_of
 from pipelines.memory.keeper import Keeper
 from pipelines.runtime.spread import from_cells, over_actors
 from pipelines.scan_directory.run import Run
-from pipelines.scans.step import missing
+from pipelines.scans.read_input import read_input
 from pipelines.scans.workers.score_embeddings import ScoreEmbeddings, ScoreEmbeddingsSpec
 from pipelines.scans.workers.score_sequential import ScoreInSequence
 
@@ -40,20 +40,11 @@ class ScoreEmbeddingsStep:
 
     def run(self, shards: Sequence[Shard]) -> dict[str, Any]:
         """Commits the shards that are not committed yet."""
-        due = missing(self.this_run.output, self.folder, shards)
-        committer = self.this_run.committer(self.folder, due)
-        committer.done |= {shard.id for shard in self.this_run.shards} - {shard.id for shard in due}
-        if self.keeper:
-            self.keeper.begin(due)
-            committer.on_offers = self.keeper.commit
-        for rows in self._tables(due):
-            committer.add(rows)
-        committer.check_complete(shard.id for shard in due)
-        return self.keeper.ended(self.this_run.clock.images) if self.keeper else {}
+        return read_input(self.this_run, self.folder, shards, self.keeper, self._tables)
 
     def _tables(self, shards: Sequence[Shard]) -> Iterator[pa.Table]:
         if not self.sequential:
             yield from over_actors(self.pool, blocks_of([[shard] for shard in shards]), ScoreEmbeddings, (self.spec,))
-        elif shards:
+        else:
             for cells in over_actors(self.pool, blocks_of([self.this_run.shards]), ScoreInSequence, (self.spec,)):
                 yield from from_cells(cells)
