@@ -76,29 +76,36 @@ class Agreement:
 
     def sums(self, votes: Votes) -> Sums:
         """The sums over some images that the next step needs."""
-        match len(self.known):
-            case 0:
-                return Sums(
-                    _totals(count=np.ones(len(votes)), log_odds=votes.log_odds),
-                    0.0,
-                    np.zeros((0, self.anchor_count), np.int64),
-                )
-            case 1:
-                centred = votes.log_odds - self.mean
-                largest = float(np.abs(centred).max(initial=0.0))
-                sums = self._anchors(votes, (np.ones(len(votes)), self._vote_bits))
-                return Sums(_totals(squares=centred**2), largest, sums)
-            case 2:
-                cosines = votes.cosines.astype(np.float64)
-                sums = self._anchors(votes, (self._standard(votes), self._value_bits), (cosines, self._cosine_bits))
-                return Sums({}, 0.0, sums)
-            case 3:
-                u, m, near, usual = self._first_means(self._neighbours(votes))
-                totals = _totals(u=u, m=m, uu=u * u, mm=m * m, um=u * m)
-                squares = ((u - m) ** 2, self._square_bits), ((near - usual) ** 2, self._cosine_bits)
-                return Sums(totals, 0.0, self._anchors(votes, *squares))
-            case _:
-                return Sums({}, 0.0, self._anchors(votes, (self.scores(votes).score, self._value_bits)))
+        before_rounds = self._sums_of_log_odds, self._sums_of_deviations, self._sums_of_values, self._sums_of_spreads
+        step = len(self.known)
+        return before_rounds[step](votes) if step < STEPS_BEFORE_ROUNDS else self._sums_of_round(votes)
+
+    def _sums_of_log_odds(self, votes: Votes) -> Sums:
+        """How many images there are, and the sum of their log-odds."""
+        totals = _totals(count=np.ones(len(votes)), log_odds=votes.log_odds)
+        return Sums(totals, 0.0, np.zeros((0, self.anchor_count), np.int64))
+
+    def _sums_of_deviations(self, votes: Votes) -> Sums:
+        """The squared deviations from the mean and the largest deviation; how many votes each anchor has."""
+        centred = votes.log_odds - self.mean
+        largest = float(np.abs(centred).max(initial=0.0))
+        return Sums(_totals(squares=centred**2), largest, self._anchors(votes, (np.ones(len(votes)), self._vote_bits)))
+
+    def _sums_of_values(self, votes: Votes) -> Sums:
+        """Each anchor's standardised log-odds and cosines."""
+        values = (self._standard(votes), self._value_bits), (votes.cosines.astype(np.float64), self._cosine_bits)
+        return Sums({}, 0.0, self._anchors(votes, *values))
+
+    def _sums_of_spreads(self, votes: Votes) -> Sums:
+        """What the correlation of images with their neighbours is made of, and how far each anchor's images differ."""
+        u, m, near, usual = self._first_means(self._neighbours(votes))
+        totals = _totals(u=u, m=m, uu=u * u, mm=m * m, um=u * m)
+        squares = ((u - m) ** 2, self._square_bits), ((near - usual) ** 2, self._cosine_bits)
+        return Sums(totals, 0.0, self._anchors(votes, *squares))
+
+    def _sums_of_round(self, votes: Votes) -> Sums:
+        """Each anchor's scores after the rounds that are known."""
+        return Sums({}, 0.0, self._anchors(votes, (self.scores(votes).score, self._value_bits)))
 
     def scores(self, votes: Votes) -> Smoothed:
         """Smoothed scores of some images, after as many rounds as are known; after all once the steps are finished."""

@@ -7,7 +7,7 @@ from typing import Any
 
 from pipelines.config.rescore import ReadEmbeddings
 from pipelines.errors import CallerError, ReadError, first_line
-from pipelines.inputs.listing import REQUESTS_AT_ONCE, Accepted, File, Kind, expand, suffix_of
+from pipelines.inputs.listing import REQUESTS_AT_ONCE, Accepted, File, Kind, expand, not_seen, suffix_of
 from pipelines.inputs.plan import Plan, Shard, content_hash, shard_id
 from pipelines.inputs.readers import npy
 from pipelines.inputs.readers.embeddings import (
@@ -55,7 +55,7 @@ def plan_embeddings(inputs: Sequence[str], read: ReadEmbeddings, dim: int, optio
         chosen, others = _chosen(expand(given, options, EMBEDDINGS))
         if not chosen:
             raise CallerError(f"{EMBEDDINGS_OPTION} {given!r} holds no table of embeddings (.parquet or .npy)")
-        fresh = [file for file in chosen if not (file.url in seen or seen.add(file.url))]
+        fresh = not_seen(chosen, seen)
         for file in others:
             suffix = suffix_of(file.url) or "no suffix"
             passed_over[suffix] = passed_over.get(suffix, 0) + 1

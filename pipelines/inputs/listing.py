@@ -2,7 +2,7 @@
 
 import contextlib
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -84,6 +84,16 @@ def expand(given: str, options: Mapping[str, Any], accepted: Accepted = IMAGES) 
     if len(entries) == 1 and entries[0]["name"] == path and not accepted.kind_of(path):
         raise CallerError(f"{option} {given!r} is not a {accepted.described}")
     return [_file(files, entry, entry["name"][len(root) :].lstrip("/"), option) for entry in entries]
+
+
+def not_seen(files: Iterable[File], seen: set[str]) -> list[File]:
+    """The files whose URLs are not in `seen`, each URL once; `seen` gains them."""
+    fresh = []
+    for file in files:
+        if file.url not in seen:
+            seen.add(file.url)
+            fresh.append(file)
+    return fresh
 
 
 def _below(files: AbstractFileSystem, path: str) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from fsspec.core import split_protocol
 
 from pipelines.config.scan import Read
 from pipelines.errors import CallerError, ReadError
-from pipelines.inputs.listing import File, Kind, expand, kind_of, suffix_of
+from pipelines.inputs.listing import File, Kind, expand, kind_of, not_seen, suffix_of
 from pipelines.inputs.readers.parquet import DAMAGE, ImageColumns
 from pipelines.inputs.readers.range_file import open_range
 from pipelines.storage import file_system
@@ -92,7 +92,7 @@ def plan(inputs: Sequence[str], read: Read, options: Mapping[str, Any]) -> Plan:
         found = expand(given, options)
         if not any(kind_of(file.url) for file in found):
             raise CallerError(f"--input {given!r} holds no tar, Parquet or image file")
-        fresh = [file for file in found if not (file.url in seen or seen.add(file.url))]
+        fresh = not_seen(found, seen)
         for file in fresh:
             if not kind_of(file.url):
                 suffix = suffix_of(file.url) or "no suffix"

@@ -27,7 +27,7 @@ IMAGES_AT_ONCE = 256
 
 @dataclass(frozen=True)
 class LearnStep:
-    """What the methods in transductive order learn from all shards, before any image is scored by them.
+    """The step in which methods in transductive order learn from all shards, before any image is scored by them.
 
     Candidates that the encode step has not written are taken from the embeddings. `model`: turns images into words.
     """

@@ -9,7 +9,7 @@ from ood_core.labels import LabelBank
 
 TOLERANCE = 1e-6
 """Embeddings are the same where no number differs by more."""
-ROWS_AT_ONCE = 4096
+LABELS_AT_ONCE = 4096
 
 
 @dataclass(frozen=True)
@@ -65,8 +65,8 @@ def _compared(one: np.ndarray, other: np.ndarray, keys: Sequence[Hashable], othe
     rows = dict(zip(others, range(len(other)), strict=False))
     both = [(row, rows[key]) for key, row in dict(zip(keys, range(len(one)), strict=False)).items() if key in rows]
     differing, largest = 0, 0.0
-    for start in range(0, len(both), ROWS_AT_ONCE):
-        mine, its = np.array(both[start : start + ROWS_AT_ONCE]).T
+    for start in range(0, len(both), LABELS_AT_ONCE):
+        mine, its = np.array(both[start : start + LABELS_AT_ONCE]).T
         differences = np.abs(one[mine] - other[its]).max(axis=1)
         differing += int((differences > TOLERANCE).sum())
         largest = max(largest, float(differences.max()))

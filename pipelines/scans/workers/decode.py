@@ -41,7 +41,7 @@ SCHEMA = pa.schema(
         "decode_s": pa.float64(),
     }
 )
-ROWS_AT_ONCE = 128
+ROWS_A_TABLE = 128
 Image.MAX_IMAGE_PIXELS = None  # `decode` checks the caller's limit itself, before a pixel is decoded
 
 
@@ -73,7 +73,7 @@ class DecodeShards:
         rows: list[dict[str, Any]] = []
         for row in self._rows(shard):
             rows.append(row)
-            if len(rows) == ROWS_AT_ONCE:
+            if len(rows) == ROWS_A_TABLE:
                 yield pa.Table.from_pylist(rows, SCHEMA)
                 rows = []
         yield pa.Table.from_pylist(rows, SCHEMA)

@@ -14,7 +14,7 @@ from pipelines.config.scan import Read
 from pipelines.inputs.plan import Shard, plan
 from pipelines.inputs.readers.record import Record
 from pipelines.scan_directory.columns import END_OF_SHARD
-from pipelines.scans.workers.decode import ROWS_AT_ONCE, SCHEMA, Decoded, DecodeShards, decode
+from pipelines.scans.workers.decode import ROWS_A_TABLE, SCHEMA, Decoded, DecodeShards, decode
 
 SMALL = Preprocessing((8, 8))
 NOISE = np.random.default_rng(0).integers(0, 256, (20, 24, 3), np.uint8)
@@ -191,7 +191,7 @@ def shard_of(directory: Path, contents: list[bytes]) -> Shard:
     return plan([str(directory)], Read(images_per_shard=10**6), {}).shards[0]
 
 
-@pytest.mark.parametrize("count", [1, ROWS_AT_ONCE - 1, ROWS_AT_ONCE, ROWS_AT_ONCE + 1])
+@pytest.mark.parametrize("count", [1, ROWS_A_TABLE - 1, ROWS_A_TABLE, ROWS_A_TABLE + 1])
 def test_a_shards_rows_come_in_order_and_its_end_says_how_many(tmp_path: Path, count: int) -> None:
     shard = shard_of(tmp_path, [FILES["PNG"], b"", b"bad"] * (count // 3) + [FILES["PNG"]] * (count % 3))
     tables = list(DecodeShards(Read(), SMALL, {}).tables(shard))
