@@ -1,5 +1,7 @@
-"""The import graph: no import runs up a floor, no two files import each other. `python tests/test_import_graph.py [ROOT]`
-draws it for any checkout."""
+"""The import graph: no import runs up a floor, no two files import each other.
+
+`python tests/test_import_graph.py [ROOT]` says how any checkout stands.
+"""
 
 import ast
 import sys
@@ -75,7 +77,7 @@ def _visit(start: str, graph: Mapping[str, set[str]], seen: set[str], order: lis
     seen.add(start)
     waiting = [(start, iter(sorted(graph.get(start, ()))))]
     while waiting:
-        file, left = waiting[-1]
+        left = waiting[-1][1]
         following = next((other for other in left if other not in seen), None)
         if following is None:
             order.append(waiting.pop()[0])
@@ -152,14 +154,18 @@ def test_circles_are_found_whatever_their_length() -> None:
 
 
 def main(root: Path) -> None:
+    """Writes how many files, rooms at the root, floors and circles a checkout has."""
     graph = imports(root)
     at_root = sorted(path.name for path in (root / "pipelines").glob("*.py"))
-    print(f"{len(graph)} files, {sum(map(len, graph.values()))} imports")
-    print(f"at the root of pipelines/: {len(at_root)} files")
-    print(f"floors: {floors_needed(graph)}")
-    print(f"circles of files: {circles(graph) or 'none'}")
+    lines = [
+        f"{len(graph)} files, {sum(map(len, graph.values()))} imports",
+        f"at the root of pipelines/: {len(at_root)} files",
+        f"floors: {floors_needed(graph)}",
+        f"circles of files: {circles(graph) or 'none'}",
+    ]
     if root == REPOSITORY:
-        print(f"imports up a floor: {climbs(graph) or 'none'}")
+        lines.append(f"imports up a floor: {climbs(graph) or 'none'}")
+    sys.stdout.write("\n".join(lines) + "\n")
 
 
 if __name__ == "__main__":

@@ -17,8 +17,8 @@ from typing import NamedTuple
 import numpy as np
 
 from infra.benchmarks.workloads import say
-from ood_core.negfilter.questions import questions
 from ood_core.negfilter.negrefine_log import Question, read_log
+from ood_core.negfilter.questions import questions
 from pipelines.label_banks.judges.wordnet import WordNetJudge
 
 LISTS = {"noun": "nouns", "adj": "adjective phrases"}
