@@ -1,4 +1,4 @@
-"""TODO"""
+"""Reads a configuration: a YAML file, with the values of the command line laid over it."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -13,7 +13,10 @@ from pipelines.errors import CallerError, first_line
 
 
 def load(section: type[Configuration], file: Path | None, overrides: Mapping[str, Any]) -> Any:
-    """A section from a YAML file with the command line's values laid over it. Raises CallerError."""
+    """The configuration from a YAML file, if one is given, with the command line's values laid over it.
+
+    Raises CallerError that names the field or option, the value and what is wrong with it.
+    """
     values = _read_yaml(file) if file else {}
     merged = _merged(values, overrides)
     try:
@@ -32,7 +35,7 @@ def load(section: type[Configuration], file: Path | None, overrides: Mapping[str
 
 
 def parse_values(option: str, given: Sequence[str]) -> dict[str, Any]:
-    """`NAME=VALUE` pairs; a value is read as YAML reads it (numbers, true), or else is text."""
+    """The values of `NAME=VALUE` arguments by name; each is read as YAML reads it (numbers, true), or else is text."""
     values: dict[str, Any] = {}
     for name, text in parse_texts(option, given).items():
         try:
@@ -43,7 +46,7 @@ def parse_values(option: str, given: Sequence[str]) -> dict[str, Any]:
 
 
 def parse_storage_options(given: Sequence[str]) -> dict[str, Any]:
-    """`NAME=VALUE` pairs for a file system; a value is text, but for `true` and `false`."""
+    """The options of a remote file system from `NAME=VALUE` arguments; values are text, but for `true` and `false`."""
     if not all(name and equals for name, equals, _ in (assignment.partition("=") for assignment in given)):
         raise CallerError("--storage-options takes NAME=VALUE pairs (what was given may be a secret and is not shown)")
     options = parse_texts("--storage-options", given)
@@ -51,7 +54,7 @@ def parse_storage_options(given: Sequence[str]) -> dict[str, Any]:
 
 
 def parse_texts(option: str, given: Sequence[str]) -> dict[str, str]:
-    """`NAME=VALUE` pairs. Raises CallerError for what is not of that form."""
+    """The texts of `NAME=VALUE` arguments by name. Raises CallerError for what is not of that form."""
     values: dict[str, str] = {}
     for assignment in given:
         name, equals, value = assignment.partition("=")

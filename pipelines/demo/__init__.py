@@ -1,4 +1,4 @@
-"""The demo: a label bank, a scan and an evaluation on the bundled drawings with the bundled model."""
+"""The demo: a label bank, a scan and an evaluation on the bundled drawings with the bundled model; nothing else."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -20,11 +20,11 @@ HERE = Path(__file__).parent
 SHARDS = HERE / "shards"
 ID_SUBJECT = "animals"
 ENCODE, DECODE = EncodePool(workers=1, threads=2), Pool(workers=1)
-"""So few pictures are scored sooner than a second encoder and decoder have started."""
+"""One worker each: so few pictures are scored before a second one has started."""
 
 
 def demo(output: str, say: Callable[[str], None]) -> str:
-    """Runs everything, or what is not done yet, and returns what to print."""
+    """Runs the demo in the output folder, or what of it is not done yet, and returns the text to print."""
     bank, scanned = f"{output}/labels", f"{output}/scan"
     asked = LabelBankRequest.prepare(
         LabelsBuild(id_labels=str(HERE / "id_labels.txt"), output=bank, model=Model(name=BUNDLED)), {}
@@ -48,7 +48,7 @@ def demo(output: str, say: Callable[[str], None]) -> str:
 
 
 def evaluated(scanned: str) -> Evaluation:
-    """The animals against each other subject, which the shards are named after."""
+    """The metrics of animals against each other subject, after which the shards are named."""
     subjects = sorted({path.name.rsplit("-", 1)[0] for path in SHARDS.iterdir()} - {ID_SUBJECT})
     tables = {subject: [f"{scanned}/scores/part-*-{subject}-*.parquet"] for subject in [ID_SUBJECT, *subjects]}
     return evaluate(tables.pop(ID_SUBJECT), tables, {})

@@ -1,4 +1,4 @@
-"""Tables for a terminal or as Markdown. What they hold is text by others: nothing in it acts on either."""
+"""Reports as text, Markdown or JSON. Text by others is escaped, so that it cannot act on a terminal."""
 
 import json
 import re
@@ -6,8 +6,6 @@ import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
-
-from pipelines.errors import CallerError
 
 FORMATS = ("text", "markdown", "json")
 LONGEST = 160
@@ -17,7 +15,7 @@ Cell = str | int | float | None
 
 @dataclass(frozen=True)
 class Table:
-    """Columns of numbers are aligned right. Without a header it is a heading only."""
+    """A table with a heading; columns of numbers are aligned right. Without a header only the heading is shown."""
 
     heading: str
     header: Sequence[str]
@@ -43,7 +41,7 @@ class Table:
 
 @dataclass(frozen=True)
 class Report:
-    """A title, tables, and notes of what the reader should know first."""
+    """A title, notes that the reader should know first, and tables."""
 
     title: str
     tables: Sequence[Table]
@@ -59,31 +57,22 @@ class Report:
 
 
 class Reported(Protocol):
-    """What can be printed in every format."""
+    """Anything that can be printed in every one of `FORMATS`."""
 
     def report(self) -> Report: ...
 
     def to_json(self) -> dict[str, Any]: ...
 
 
-def parse_format(name: str | None, as_json: bool) -> str:
-    """The format to print, `--json` being short for `--format json`."""
-    if name is not None and name not in FORMATS:
-        raise CallerError(f"--format {name!r} is unknown; the formats are {', '.join(FORMATS)}")
-    if as_json and name not in (None, "json"):
-        raise CallerError(f"--format {name!r} and --json contradict each other; give one of them")
-    return "json" if as_json else name or "text"
-
-
 def rendered(found: Reported, form: str) -> str:
-    """What to print in one of `FORMATS`."""
+    """A report as text in one of `FORMATS`."""
     if form == "json":
         return json.dumps(found.to_json(), indent=2) + "\n"
     return found.report().to_markdown() if form == "markdown" else found.report().to_text()
 
 
 def visible(text: str) -> str:
-    """In one line, with an escape for each character that does not print, and cut to `LONGEST`."""
+    """The text in one line, with an escape for each character that does not print, and cut to `LONGEST`."""
     cut = text if len(text) <= LONGEST else text[: LONGEST - 1] + "…"
     return "".join(letter if letter.isprintable() else letter.encode("unicode_escape").decode() for letter in cut)
 
@@ -97,12 +86,12 @@ def _plain(cell: Cell) -> str:
 
 
 def _escaped(text: str) -> str:
-    """So that Markdown shows it as it is."""
+    """The text with Markdown's special characters escaped, so that it is shown as it is."""
     return re.sub(r"[\\`*_\[\]<>|&~$]", r"\\\g<0>", text)
 
 
 def _width(text: str) -> int:
-    """Columns that a terminal gives it."""
+    """The number of columns that a terminal gives the text."""
     return sum(
         0 if unicodedata.combining(letter) else 2 if unicodedata.east_asian_width(letter) in "WF" else 1
         for letter in text

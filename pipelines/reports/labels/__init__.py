@@ -1,1 +1,1 @@
-"""What is said of label banks: one bank step by step, and the difference between two."""
+"""Reports on label banks: how one was built, and how two differ. Reads their files; builds and changes nothing."""

@@ -11,9 +11,9 @@ import pyarrow.compute as compute
 
 from ood_core.labels import LabelBank
 from pipelines.label_banks.judge_tables import DECISION_COLUMNS, DECISIONS_FILE
-from pipelines.reports.labels.decisions import Candidate, candidates, explained, is_judged, known, survey
+from pipelines.reports.labels.counts import DECISION_HEADINGS, StageCounts, discrepancy, stage_counts
+from pipelines.reports.labels.decisions import JudgedLabel, candidates, explained, is_judged, known, survey
 from pipelines.reports.labels.files import BankFiles
-from pipelines.reports.labels.steps import DECISION_HEADINGS, Steps, discrepancy, steps
 from pipelines.storage import Directory
 
 REASONS = {
@@ -30,20 +30,23 @@ Key = tuple[str, str]
 
 @dataclass(frozen=True)
 class Side:
-    """One of two banks."""
+    """One of the two label banks that are compared, with the counts of its building.
+
+    `discrepancy`: what to say if its judge's tables are of another build.
+    """
 
     files: BankFiles
     bank: LabelBank
-    steps: Steps
+    counts: StageCounts
     discrepancy: Sequence[str]
 
     @classmethod
     def open(cls, called: str, directory: Directory) -> "Side":
-        """Raises CallerError if there is no valid bank."""
+        """Reads the bank. `called`: its name on the command line. Raises CallerError if it is no valid bank."""
         files = BankFiles(called, directory)
         bank, labels = files.bank(), files.labels()
         met = survey(files, {})[0] if is_judged(files, bank.info) else None
-        return cls(files, bank, steps(bank.info, met, labels), discrepancy(met, labels))
+        return cls(files, bank, stage_counts(bank.info, met, labels), discrepancy(met, labels))
 
     @cached_property
     def judged(self) -> bool:
@@ -64,11 +67,11 @@ class Side:
 
     @cached_property
     def parts(self) -> dict[str, str]:
-        """Of each negative label its part, or one of them."""
+        """The part of speech of each negative label, one of them if it has several."""
         return {text: part for part, text in self.negatives}
 
-    def candidates(self, texts: Iterable[str]) -> list[Candidate]:
-        """Those that are asked about, or spelled, as one of the texts."""
+    def candidates(self, texts: Iterable[str]) -> list[JudgedLabel]:
+        """The candidates that were judged as one of the texts, or are spelled so in the corpus."""
         wanted = pa.array(texts, pa.string())
         named = compute.field("negative").isin(wanted) | compute.field("spelled").isin(wanted)
         tables = self.files.tables(DECISIONS_FILE, DECISION_COLUMNS) if self.judged and len(wanted) else ()
@@ -77,22 +80,24 @@ class Side:
 
 @dataclass(frozen=True)
 class Absent:
-    """Of one reason: how many labels, and the first of them."""
+    """The negative labels that are absent for one reason: how many there are, and the first of them."""
 
     count: int
-    examples: Sequence[Candidate]
+    examples: Sequence[JudgedLabel]
 
     def to_json(self) -> dict[str, Any]:
         return {"count": self.count, "examples": [one.to_json() for one in self.examples]}
 
 
 def absent(here: Side, there: Side, most: int | None) -> dict[str, Absent]:
-    """The negative labels that are only here, by the reason why they are not there; of each `most` examples (None:
-    all), best selection score first."""
+    """The negative labels that are only in one bank, by the reason why they are not in the other.
+
+    `most`: how many examples of each reason, None for all; those of the best selection score first.
+    """
     missing = _only(here, there)
     spelled = {(one.part, one.negative): one.spelled for one in here.candidates(one.negative for one in missing)}
     missing = [replace(one, spelled=spelled.get((one.part, one.negative), one.negative)) for one in missing]
-    counts, kept = Counter[str](), {name: list[tuple[Candidate, Candidate]]() for name in REASONS}
+    counts, kept = Counter[str](), {name: list[tuple[JudgedLabel, JudgedLabel]]() for name in REASONS}
     for one, row in zip(missing, _rows_of(missing, there), strict=True):
         outcome = _outcome(one, row, there)
         counts[outcome.decision] += 1
@@ -101,22 +106,22 @@ def absent(here: Side, there: Side, most: int | None) -> dict[str, Absent]:
     return {name: Absent(counts[name], _examples(there, kept[name])) for name in REASONS if counts[name]}
 
 
-def _only(here: Side, there: Side) -> list[Candidate]:
-    """Best first."""
+def _only(here: Side, there: Side) -> list[JudgedLabel]:
+    """The negative labels that are only here, as candidates, the one of the best selection score first."""
     others = set(there.negatives)
     scores = here.bank.selection_scores[here.bank.id_count :].tolist()
     only = [
-        Candidate(text, text, part, known(score), "kept", None)
+        JudgedLabel(text, text, part, known(score), "kept", None)
         for (part, text), score in zip(here.negatives, scores, strict=True)
         if (part, text) not in others
     ]
     return sorted(only, key=lambda one: one.rank)
 
 
-def _rows_of(missing: Sequence[Candidate], there: Side) -> Iterator[Candidate | None]:
-    """What became there of each, by its text or else by how the corpus spells it."""
-    asked: dict[Key, Candidate] = {}
-    spelled: dict[Key, Candidate] = {}
+def _rows_of(missing: Sequence[JudgedLabel], there: Side) -> Iterator[JudgedLabel | None]:
+    """The candidate of the other bank that each label was, by its text or else its spelling; None if it was none."""
+    asked: dict[Key, JudgedLabel] = {}
+    spelled: dict[Key, JudgedLabel] = {}
     for row in there.candidates({text for one in missing for text in (one.negative, one.spelled)}):
         asked.setdefault((row.part, row.negative), row)
         spelled.setdefault((row.part, row.spelled), row)
@@ -125,8 +130,8 @@ def _rows_of(missing: Sequence[Candidate], there: Side) -> Iterator[Candidate | 
         yield next((table[key] for key in keys for table in (asked, spelled) if key in table), None)
 
 
-def _outcome(one: Candidate, row: Candidate | None, there: Side) -> Candidate:
-    """What became there of a label that is only here, its reason as the decision."""
+def _outcome(one: JudgedLabel, row: JudgedLabel | None, there: Side) -> JudgedLabel:
+    """The label as the other bank decided on it; the decision is the reason why it is absent (`REASONS`)."""
     if row is not None and row.decision in REASONS:
         return row
     if one.negative in there.id_texts:
@@ -139,8 +144,8 @@ def _outcome(one: Candidate, row: Candidate | None, there: Side) -> Candidate:
     return replace(one, decision="not-kept" if told and row is None else "unknown")
 
 
-def _examples(there: Side, kept: Sequence[tuple[Candidate, Candidate]]) -> list[Candidate]:
-    """With the answers that were given there, and named and scored as here."""
+def _examples(there: Side, kept: Sequence[tuple[JudgedLabel, JudgedLabel]]) -> list[JudgedLabel]:
+    """The examples of a reason, with the answers of the other bank's judge and the names and scores of this one."""
     outcomes = explained(there.files, [outcome for _, outcome in kept])
     return [
         replace(outcome, negative=one.negative, spelled=one.spelled, selection_score=one.selection_score)

@@ -1,4 +1,4 @@
-"""What became of the candidates of a label bank, and why, from the tables that its judge left. Free of torch."""
+"""Decisions on the candidates of a label bank, read from the tables that its judge left. Free of torch."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -18,8 +18,8 @@ from pipelines.reports.labels.files import BankFiles
 
 
 @dataclass(frozen=True)
-class Candidate:
-    """A row of `decisions.parquet`, with the answer that decided.
+class JudgedLabel:
+    """A candidate that was judged: a row of `decisions.parquet`, with the answer that decided.
 
     `probability_yes`: that answer's; `remark`: what the decision does not say, such as why an answer is missing.
     """
@@ -35,6 +35,7 @@ class Candidate:
 
     @property
     def why(self) -> str:
+        """The reason of the decision in words; empty for a label that is kept."""
         if self.decision == "proper-noun":
             return "proper noun"
         if self.decision in ("same", "subcategory"):
@@ -46,23 +47,26 @@ class Candidate:
 
     @property
     def rank(self) -> float:
-        """Best first."""
+        """What candidates are sorted by: the best has the lowest."""
         return inf if self.selection_score is None else self.selection_score
 
 
-Met = Mapping[tuple[str, str], int]
-"""How often each decision was met by each part."""
+DecisionCounts = Mapping[tuple[str, str], int]
+"""How many candidates met a decision, by decision and part of speech."""
 
 
 def is_judged(files: BankFiles, info: BankInfo) -> bool:
-    """Whether the tables of a judge are there, and are this bank's."""
+    """Whether a judge has decided on the bank's candidates, and left tables that say so."""
     return info.judge.get("name") != "none" and files.has(DECISIONS_FILE)
 
 
-def survey(files: BankFiles, chosen: Mapping[str, int | None]) -> tuple[Met, dict[str, list[Candidate]]]:
-    """How often each decision was met, and of the `chosen` decisions the best candidates: so many, or all (None)."""
+def survey(files: BankFiles, chosen: Mapping[str, int | None]) -> tuple[DecisionCounts, dict[str, list[JudgedLabel]]]:
+    """Counts of all decisions, and the best candidates of some.
+
+    `chosen`: how many candidates by decision, None for all.
+    """
     met: Counter[tuple[str, str]] = Counter()
-    best: dict[str, list[Candidate]] = {decision: [] for decision in chosen}
+    best: dict[str, list[JudgedLabel]] = {decision: [] for decision in chosen}
     for table in files.tables(DECISIONS_FILE, DECISION_COLUMNS):
         met.update(zip(table["decision"].to_pylist(), table["part"].to_pylist(), strict=True))
         for decision, most in chosen.items():
@@ -76,21 +80,22 @@ def survey(files: BankFiles, chosen: Mapping[str, int | None]) -> tuple[Met, dic
 
 
 def best_first(rows: pa.Table, most: int | None) -> pa.Table:
-    """The rows of the lowest selection scores, in their order where scores are equal."""
+    """The `most` rows of the lowest selection scores, which are the best; equal ones in their order."""
     return rows.take(np.argsort(rows["selection_score"].to_numpy(), kind="stable")[:most])
 
 
-def candidates(rows: pa.Table) -> list[Candidate]:
-    """The same as candidates; NaN is no selection score."""
-    return [Candidate(**row | {"selection_score": known(row["selection_score"])}) for row in rows.to_pylist()]
+def candidates(rows: pa.Table) -> list[JudgedLabel]:
+    """The rows of `decisions.parquet` as candidates."""
+    return [JudgedLabel(**row | {"selection_score": known(row["selection_score"])}) for row in rows.to_pylist()]
 
 
 def known(score: float | None) -> float | None:
+    """The selection score, None for NaN, which says that there is none."""
     return None if score is None or isnan(score) else score
 
 
-def explained(files: BankFiles, shown: Sequence[Candidate]) -> list[Candidate]:
-    """The same with their answers, of which only those asked for are held."""
+def explained(files: BankFiles, shown: Sequence[JudgedLabel]) -> list[JudgedLabel]:
+    """The candidates with the answers that decided on them, or the error why one is missing."""
     if not files.has(ANSWERS_FILE):
         return list(shown)
     questions = _open_questions(files, {one.negative for one in shown if one.decision == "unjudged"})
@@ -108,14 +113,15 @@ def explained(files: BankFiles, shown: Sequence[Candidate]) -> list[Candidate]:
     return found
 
 
-def _deciding(one: Candidate) -> int | None:
+def _deciding(one: JudgedLabel) -> int | None:
+    """The id of the question whose answer decided, None if no answer did."""
     if one.decision not in ("proper-noun", "subcategory"):
         return None
     return question_id(one.negative, one.id_label if one.decision == "subcategory" else None)
 
 
 def _open_questions(files: BankFiles, negatives: set[str]) -> dict[str, dict[int, str | None]]:
-    """Of each negative its questions in order, each with the ID label that it asks about."""
+    """The questions asked of each negative, in order, each with the ID label that it asks about."""
     found: dict[str, dict[int, str | None]] = {}
     if not negatives or not files.has(QUESTIONS_FILE):
         return found

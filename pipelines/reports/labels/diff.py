@@ -6,8 +6,8 @@ from typing import Any
 
 from ood_core.labels import LabelBank
 from pipelines.reports.labels.absent import REASONS, Absent, Side, absent
+from pipelines.reports.labels.counts import STAGES, StageCounts, counted, example_table, most_shown
 from pipelines.reports.labels.show import listed, settings
-from pipelines.reports.labels.steps import STEPS, Steps, counted, example_table, most_shown
 from pipelines.reports.labels.vectors import Vectors, embeddings, image_embeddings, orders_differing
 from pipelines.reports.tables import Report, Table
 from pipelines.storage import Directory
@@ -17,12 +17,15 @@ A, B = "A", "B"
 
 @dataclass(frozen=True)
 class Diff:
-    """Pairs are of A and B. `settings`: those that differ. `ids` and `negatives`: what only A, and only B, has."""
+    """How two label banks differ; every pair is of A and of B.
+
+    `settings`: those that differ; `ids`, `negatives`: the labels that only A, and only B, has; `most`: examples shown.
+    """
 
     urls: tuple[str, str]
     content_hashes: tuple[str, str]
     settings: Mapping[str, tuple[Any, Any]]
-    steps: tuple[Steps, Steps]
+    counts: tuple[StageCounts, StageCounts]
     ids: tuple[Sequence[str], Sequence[str]]
     negatives: tuple[Mapping[str, Absent], Mapping[str, Absent]]
     embeddings: Vectors | None
@@ -32,7 +35,7 @@ class Diff:
 
     @property
     def identical(self) -> bool:
-        """In all that scores depend on."""
+        """Whether the banks are the same in all that scores depend on."""
         return self.content_hashes[0] == self.content_hashes[1]
 
     def report(self) -> Report:
@@ -43,7 +46,7 @@ class Diff:
         ]
         rows = [(name, *_told_apart(*values)) for name, values in self.settings.items()]
         tables += [Table("settings that differ", ("setting", A, B), rows)] if rows else []
-        tables += [_step_table(*self.steps)] if self.steps[0] != self.steps[1] else []
+        tables += [_step_table(*self.counts)] if self.counts[0] != self.counts[1] else []
         for name, ids in zip((A, B), self.ids, strict=True):
             tables += [_id_table(name, ids, self.most)] if ids else []
         for name, other, reasons in zip((A, B), (B, A), self.negatives, strict=True):
@@ -58,7 +61,7 @@ class Diff:
             "content_hashes": _named(self.content_hashes),
             "identical": self.identical,
             "settings": {name: _named(values) for name, values in self.settings.items()},
-            "steps": _named(self.steps),
+            "steps": _named(self.counts),
             "id_labels": _named([{"count": len(ids), "examples": list(ids[: self.most])} for ids in self.ids]),
             "negatives": _named([{name: one.to_json() for name, one in found.items()} for found in self.negatives]),
             "embeddings": self.embeddings and asdict(self.embeddings),
@@ -68,7 +71,10 @@ class Diff:
 
 
 def diff(a: Directory, b: Directory, examples: int | None = None) -> Diff:
-    """Raises CallerError if one is no valid bank. `examples`: how many labels of each difference, default 5."""
+    """The difference between two label banks.
+
+    `examples`: how many labels of each difference, default 5. Raises CallerError if one is no valid bank.
+    """
     most = most_shown(examples)
     one, other = Side.open(A, a), Side.open(B, b)
     vectors, images = embeddings(one.bank, other.bank), image_embeddings(one.bank, other.bank)
@@ -76,7 +82,7 @@ def diff(a: Directory, b: Directory, examples: int | None = None) -> Diff:
         urls=(a.url, b.url),
         content_hashes=(one.bank.content_hash(), other.bank.content_hash()),
         settings=_differing(_chosen(one.bank), _chosen(other.bank)),
-        steps=(one.steps, other.steps),
+        counts=(one.counts, other.counts),
         ids=(_missing(one.ids, other.ids), _missing(other.ids, one.ids)),
         negatives=(absent(one, other, most), absent(other, one, most)),
         embeddings=vectors,
@@ -88,7 +94,7 @@ def diff(a: Directory, b: Directory, examples: int | None = None) -> Diff:
 
 
 def _chosen(bank: LabelBank) -> dict[str, Any]:
-    """Settings, and what the embeddings are."""
+    """The bank's settings, and the dimension and kind of its embeddings."""
     images = "none" if bank.image_embeddings is None else "of ID labels"
     return {**settings(bank.info), "dimension": bank.dim, "image embeddings": images}
 
@@ -104,10 +110,10 @@ def _missing(ids: Sequence[str], others: Sequence[str]) -> list[str]:
 
 
 def _notes(found: Diff, one: Side, other: Side) -> list[str]:
-    """What the tables do not say."""
+    """Notes on what the tables do not show."""
     notes = [f"{side.files.called}: {line}" for side in (one, other) for line in side.discrepancy]
     if found.identical:
-        same = not found.settings and found.steps[0] == found.steps[1]
+        same = not found.settings and found.counts[0] == found.counts[1]
         return ["The banks are identical." if same else "The banks are identical in all that scores depend on.", *notes]
     for what, vectors in (("embeddings", found.embeddings), ("image embeddings", found.image_embeddings)):
         notes += [vectors.described(what)] if vectors else []
@@ -116,7 +122,7 @@ def _notes(found: Diff, one: Side, other: Side) -> list[str]:
 
 
 def _told_apart(one: Any, other: Any) -> tuple[str, str]:
-    """A setting that differs, as each bank has it; of lists what only each of them has."""
+    """A setting that differs, as text for each bank; of two lists only what the other lacks."""
     if isinstance(one, list) and isinstance(other, list):
         only = [value for value in one if value not in other], [value for value in other if value not in one]
         if not any(only):
@@ -129,9 +135,9 @@ def _list_cell(values: Sequence[Any], only: Sequence[Any]) -> str:
     return listed(values) if len(only) == len(values) else f"{len(values):,}, only here: {listed(only) or 'none'}"
 
 
-def _step_table(one: Steps, other: Steps) -> Table:
+def _step_table(one: StageCounts, other: StageCounts) -> Table:
     rows = []
-    for step, heading in STEPS.items():
+    for step, heading in STAGES.items():
         for part in dict.fromkeys([*one.get(step, {}), *other.get(step, {})]):
             rows.append((heading, part, one.get(step, {}).get(part), other.get(step, {}).get(part)))
     return Table("steps", ("labels", "part", A, B), [row for row in rows if row[2] or row[3]])

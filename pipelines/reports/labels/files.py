@@ -15,13 +15,13 @@ from pipelines.inputs.label_bank import load_bank, open_words
 from pipelines.inputs.readers.parquet import DAMAGE
 from pipelines.storage import Directory
 
-ROWS_AT_ONCE = 65_536
+ROWS_A_TABLE = 65_536
 LABELS = pa.schema({"text": pa.string(), "role": pa.string(), "part": pa.string(), "selection_score": pa.float64()})
 
 
 @dataclass(frozen=True)
 class BankFiles:
-    """`called`: what the command line calls it. Whatever is wrong with the bank is a CallerError that says so."""
+    """The files of a label bank; what is wrong with them is a CallerError. `called`: its name on the command line."""
 
     called: str
     directory: Directory
@@ -34,11 +34,11 @@ class BankFiles:
             return read_info(self.directory.read(INFO_FILE)) if self.has(INFO_FILE) else BankInfo()
 
     def bank(self) -> LabelBank:
-        """The whole bank, embeddings too."""
+        """The whole label bank, embeddings included."""
         return load_bank(self.directory, self.called)
 
     def labels(self) -> pa.Table:
-        """Text and role of each label, part and selection score where the bank has them; no embedding is read."""
+        """A row for each label: text, role, and part and selection score if there are any; no embedding is read."""
         self._check_there()
         table = pa.concat_tables(self.tables(LABELS_FILE, LABELS, required=("text", "role", "embedding")))
         with self._checked():
@@ -53,7 +53,7 @@ class BankFiles:
         return table
 
     def tables(self, name: str, schema: pa.Schema, required: Sequence[str] | None = None) -> Iterator[pa.Table]:
-        """The columns of a file that `schema` names, so many rows at once, at least one table.
+        """The columns of a file that `schema` names, in tables of some rows, of which there is at least one.
 
         `required`: columns that must be there, default all of them.
         """
@@ -68,7 +68,7 @@ class BankFiles:
                 raise ValueError(f"{name} lacks the column {missing[0]!r}")
             wanted = pa.schema([field for field in schema if field.name in there])
             yield wanted.empty_table()
-            for batch in source.iter_batches(ROWS_AT_ONCE, columns=wanted.names):
+            for batch in source.iter_batches(ROWS_A_TABLE, columns=wanted.names):
                 yield pa.Table.from_batches([batch]).select(wanted.names).cast(wanted)
 
     def invalid(self, reason: object) -> CallerError:

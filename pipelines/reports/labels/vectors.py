@@ -8,13 +8,16 @@ import numpy as np
 from ood_core.labels import LabelBank
 
 TOLERANCE = 1e-6
-"""Embeddings are the same where no number differs by more."""
+"""Embeddings count as the same if no number differs by more than this."""
 LABELS_AT_ONCE = 4096
 
 
 @dataclass(frozen=True)
 class Vectors:
-    """Of the labels in both: how many differ, and the largest difference of two numbers."""
+    """A comparison of the embeddings of the labels that are in both banks.
+
+    `differing`: how many of those compared differ; `largest`: the largest difference of two numbers.
+    """
 
     compared: int
     differing: int
@@ -30,21 +33,21 @@ class Vectors:
 
 
 def embeddings(one: LabelBank, other: LabelBank) -> Vectors | None:
-    """None if the banks' dimensions differ."""
+    """The text embeddings of two banks compared; None if their dimensions differ."""
     if one.dim != other.dim:
         return None
     return _compared(one.embeddings, other.embeddings, _keys(one), _keys(other))
 
 
 def image_embeddings(one: LabelBank, other: LabelBank) -> Vectors | None:
-    """None if not both have image embeddings, of the same dimension."""
+    """The image embeddings of two banks compared; None if not both have them, of one dimension."""
     if one.image_embeddings is None or other.image_embeddings is None or one.dim != other.dim:
         return None
     return _compared(one.image_embeddings, other.image_embeddings, _keys(one), _keys(other))
 
 
 def orders_differing(one: LabelBank, other: LabelBank) -> list[str]:
-    """Which labels in both stand in another order."""
+    """The kinds of labels whose order differs between the banks, among the labels that are in both."""
     keys = _keys(one), _keys(other)
     both = set(keys[0]) & set(keys[1])
     found = []
@@ -55,13 +58,13 @@ def orders_differing(one: LabelBank, other: LabelBank) -> list[str]:
 
 
 def _keys(bank: LabelBank) -> list[tuple[str, str]]:
-    """ID labels by their text, negative labels by part and text."""
+    """What tells the bank's labels apart: role and text, of negative labels their part too."""
     roles = ["id"] * bank.id_count + [f"negative {part}" for part in bank.parts[bank.id_count :]]
     return list(zip(roles, bank.texts, strict=True))
 
 
 def _compared(one: np.ndarray, other: np.ndarray, keys: Sequence[Hashable], others: Sequence[Hashable]) -> Vectors:
-    """Of what stands more than once the last is compared; keys beyond the rows are left out."""
+    """Compares the rows of equal keys. Of a repeated key the last counts; keys beyond the rows are left out."""
     rows = dict(zip(others, range(len(other)), strict=False))
     both = [(row, rows[key]) for key, row in dict(zip(keys, range(len(one)), strict=False)).items() if key in rows]
     differing, largest = 0, 0.0

@@ -253,7 +253,7 @@ def test_wide_letters_take_two_columns_and_long_labels_are_cut(tmp_path: Path) -
 def test_a_bank_is_shown_wherever_it_is_kept(storage: Storage, judged: Path) -> None:
     url = storage.upload(judged, "shown")
     found = show(Directory(url, storage.options))
-    assert found.steps["subcategory"] == {"noun": 2, "adjective": 0}
+    assert found.counts["subcategory"] == {"noun": 2, "adjective": 0}
     assert found.examples["unjudged"][0].why == "subcategory of dog? Connection error"
 
 

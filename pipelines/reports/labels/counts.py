@@ -1,4 +1,4 @@
-"""How many candidates are left at each step on the way to a label bank, and what went. Free of torch."""
+"""How many candidates are left at each stage of building a label bank. Free of torch."""
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -12,7 +12,7 @@ from ood_core.negfilter.decisions import DECISIONS
 from pipelines.errors import CallerError
 from pipelines.label_banks.corpus import PARTS
 from pipelines.label_banks.judge_tables import DECISIONS_FILE
-from pipelines.reports.labels.decisions import Candidate, Met
+from pipelines.reports.labels.decisions import DecisionCounts, JudgedLabel
 from pipelines.reports.tables import Table
 
 DECISION_HEADINGS = {
@@ -22,7 +22,7 @@ DECISION_HEADINGS = {
     "unjudged": "kept, but unjudged",
     "kept": "kept",
 }
-STEPS = {
+STAGES = {
     "id-labels": "ID labels",
     "candidates": "candidates",
     "surviving": "survived the criterion",
@@ -32,36 +32,39 @@ STEPS = {
     "negatives": "negative labels",
 }
 COUNTED = {"candidates": "candidates", "surviving": "surviving", "kept-by-criterion": "kept", "cleaned": "cleaned"}
-"""Steps before the judge, with the name that `bank.json` counts them by."""
+"""The stages before the judge, with the names that `bank.json` counts them by."""
 EXAMPLES = 5
 
-Steps = dict[str, dict[str, int]]
-"""By step and part. A step that nothing is known of is not there."""
+StageCounts = dict[str, dict[str, int]]
+"""How many labels there are by stage and part of speech; a stage that nothing is known of is left out."""
 
 
-def steps(info: BankInfo, met: Met | None, labels: pa.Table) -> Steps:
-    """`met`: the decisions, None where there is no table of them; `labels`: roles, and parts if known."""
+def stage_counts(info: BankInfo, met: DecisionCounts | None, labels: pa.Table) -> StageCounts:
+    """The counts of a bank's building.
+
+    `met`: counts of the judge's decisions, None if it left no table of them; `labels`: the bank's labels.
+    """
     met = _counted_decisions(info) if met is None else met
     found = {step: by_part for step, name in COUNTED.items() if (by_part := _counted(info, name))}
-    for decision in STEPS:
+    for decision in STAGES:
         if met and decision in DECISIONS:
             found[decision] = {part: count for (name, part), count in met.items() if name == decision}
     found |= {"id-labels": parts_of(labels, "id"), "negatives": parts_of(labels, "negative")}
     every = {part for by_part in found.values() for part in by_part}
     parts = [*(part for part in PARTS if part in every), *sorted(every - set(PARTS))]
-    return {step: {part: found[step].get(part, 0) for part in parts} for step in STEPS if step in found}
+    return {step: {part: found[step].get(part, 0) for part in parts} for step in STAGES if step in found}
 
 
 def parts_of(labels: pa.Table, role: str) -> dict[str, int]:
-    """How many labels of a role each part has; a label is a noun where nothing else is said."""
+    """How many labels of a role there are by part of speech; noun where the bank names none."""
     chosen = labels.filter(compute.field("role") == role)
     if "part" not in chosen.column_names:
         return {"noun": len(chosen)} if len(chosen) else {}
     return dict(Counter(part or "noun" for part in chosen["part"].to_pylist()))
 
 
-def discrepancy(met: Met | None, labels: pa.Table) -> list[str]:
-    """What to say if the judge's tables were left by another build."""
+def discrepancy(met: DecisionCounts | None, labels: pa.Table) -> list[str]:
+    """A note if the judge's tables are of another build than the bank; none if they agree."""
     staying = None if met is None else sum(count for (name, _), count in met.items() if name in ("kept", "unjudged"))
     there = sum(parts_of(labels, "negative").values())
     if staying in (None, there):
@@ -69,8 +72,8 @@ def discrepancy(met: Met | None, labels: pa.Table) -> list[str]:
     return [f"{DECISIONS_FILE} is not of this bank: it keeps {staying:,} negative labels, and the bank has {there:,}."]
 
 
-def example_table(heading: str, count: int, shown: Sequence[Candidate]) -> Table:
-    """Candidates with why they went, or stayed without judgement; columns that say nothing are left out."""
+def example_table(heading: str, count: int, shown: Sequence[JudgedLabel]) -> Table:
+    """A table of candidates with the reasons of their decisions; columns without any value are left out."""
     columns: dict[str, list[Any]] = {
         "label": [one.negative for one in shown],
         "in the corpus": [one.spelled if one.spelled != one.negative else None for one in shown],
@@ -84,11 +87,12 @@ def example_table(heading: str, count: int, shown: Sequence[Candidate]) -> Table
 
 
 def counted(heading: str, count: int, shown: int) -> str:
+    """The heading with how many there are, and how many of them are shown."""
     return f"{heading} ({count:,})" if shown == count else f"{heading} ({count:,}, the first {shown:,})"
 
 
 def most_shown(examples: int | None, default: int | None = EXAMPLES) -> int | None:
-    """How many examples to show; None: all. Raises CallerError for a number below 0."""
+    """How many examples to show, None for all. Raises CallerError for a number below 0."""
     if examples is not None and examples < 0:
         raise CallerError(f"--examples {examples} is below 0; it is how many labels to show of each kind")
     return default if examples is None else examples
@@ -98,7 +102,7 @@ def _counted(info: BankInfo, name: str) -> dict[str, int]:
     return {part: info.counts[f"{name}_{part}"] for part in PARTS if f"{name}_{part}" in info.counts}
 
 
-def _counted_decisions(info: BankInfo) -> Met:
+def _counted_decisions(info: BankInfo) -> DecisionCounts:
     names: Iterable[str] = DECISIONS
     return {
         (decision, part): count
