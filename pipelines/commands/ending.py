@@ -20,7 +20,7 @@ def end(summary: dict[str, Any], chosen: Scan | Rescore, as_json: bool) -> None:
         say(f"more than {chosen.max_bad_fraction:.2%} of the records are bad (--max-bad-fraction)")
     else:
         counts = ", ".join(f"{count} {status}" for status, count in summary["statuses"].items()) or "there are none"
-        say(f"no record could be scored: {counts}")
+        say(f"no image could be scored: {counts}")
     raise typer.Exit(BUDGET_EXCEEDED)
 
 

@@ -18,7 +18,8 @@ from pipelines.consensus.checks import check_images
 from pipelines.consensus.files import ConsensusFiles, sums_of
 from pipelines.consensus.workers import ConsensusSpec, sample, sample_of, score, sum_up, vote
 from pipelines.inputs.plan import Shard, blocks_of
-from pipelines.runtime.spread import from_cells, over_tasks
+from pipelines.runtime.cells import from_cells
+from pipelines.runtime.spread import over_tasks
 from pipelines.scan_directory.commit import Committer
 from pipelines.scan_directory.layout import ANCHORS, ENCODED, SCORES, VOTES
 from pipelines.scan_directory.run import Run

@@ -18,7 +18,7 @@ from pipelines.consensus.files import ConsensusFiles, sums_table, votes_of, vote
 from pipelines.inputs.plan import shards_of
 from pipelines.inputs.readers.embeddings import EmbeddingRows
 from pipelines.inputs.stored_embeddings import EmbeddingSource
-from pipelines.runtime.spread import as_cell
+from pipelines.runtime.cells import as_cell
 from pipelines.scan_directory.columns import (
     ANCHOR,
     EMBEDDING,

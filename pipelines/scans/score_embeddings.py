@@ -9,7 +9,8 @@ import pyarrow as pa
 from pipelines.config.pools import ScorePool
 from pipelines.inputs.plan import Shard, blocks_of
 from pipelines.memory.keeper import Keeper
-from pipelines.runtime.spread import from_cells, over_actors
+from pipelines.runtime.cells import from_cells
+from pipelines.runtime.spread import over_actors
 from pipelines.scan_directory.run import Run
 from pipelines.scans.read_input import read_input
 from pipelines.scans.workers.score_embeddings import ScoreEmbeddings, ScoreEmbeddingsSpec

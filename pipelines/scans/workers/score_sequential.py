@@ -10,7 +10,7 @@ import pyarrow as pa
 from ood_core.methods import LearningMethod
 from pipelines.inputs.plan import shards_of
 from pipelines.inputs.readers.embeddings import EmbeddingRows
-from pipelines.runtime.spread import as_cell
+from pipelines.runtime.cells import as_cell
 from pipelines.scan_directory.columns import with_end_of_shard
 from pipelines.scans.workers.score_embeddings import ScoreColumns, ScoreEmbeddingsSpec, with_telemetry
 

@@ -17,7 +17,7 @@ from pipelines.inputs.readers import row_groups
 from pipelines.inputs.stored_embeddings import StoredEmbeddings
 from pipelines.memory.files import candidates_of, memory_table
 from pipelines.memory.workers import CountVerdicts, LearnFromEmbeddings, LearnSpec
-from pipelines.runtime.spread import as_cell, from_cells
+from pipelines.runtime.cells import as_cell, from_cells
 from pipelines.scan_directory.columns import END_OF_SHARD
 from pipelines.scan_directory.commit import Committer
 from pipelines.scans.workers.score_embeddings import ScoreEmbeddings, ScoreEmbeddingsSpec
