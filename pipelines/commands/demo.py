@@ -11,6 +11,6 @@ def demo(
     output: Annotated[str, typer.Option(help="Where the demo's label bank and scan go.")] = "scans/demo",
 ) -> None:
     """A whole scan of the bundled drawings with the bundled model: animals belong, the rest does not."""
-    from pipelines.demo import demo as run_demo
+    from pipelines.demo.demo import demo as run_demo
 
     typer.echo(run_demo(output, say))

@@ -1,1 +1,1 @@
-"""Reports for the terminal: label banks, memories and anchors as text, Markdown or JSON. Nothing here writes a file."""
+"""What commands print of a scan or a label bank: text, Markdown or JSON. Computes nothing that a scan depends on."""

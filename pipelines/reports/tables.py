@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 FORMATS = ("text", "markdown", "json")
 LONGEST = 160
-"""Characters of a cell; what is longer is cut. JSON has all."""
+"""The most characters of a cell, heading or note in text and Markdown; longer ones are cut. JSON has all."""
 Cell = str | int | float | None
 
 

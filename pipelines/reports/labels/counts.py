@@ -40,19 +40,19 @@ StageCounts = dict[str, dict[str, int]]
 
 
 def stage_counts(info: BankInfo, met: DecisionCounts | None, labels: pa.Table) -> StageCounts:
-    """The counts of a bank's building.
+    """How many labels a bank had at each stage of building, by part of speech.
 
     `met`: counts of the judge's decisions, None if it left no table of them; `labels`: the bank's labels.
     """
     met = _counted_decisions(info) if met is None else met
-    found = {step: by_part for step, name in COUNTED.items() if (by_part := _counted(info, name))}
+    found = {stage: by_part for stage, name in COUNTED.items() if (by_part := _counted(info, name))}
     for decision in STAGES:
         if met and decision in DECISIONS:
             found[decision] = {part: count for (name, part), count in met.items() if name == decision}
     found |= {"id-labels": parts_of(labels, "id"), "negatives": parts_of(labels, "negative")}
     every = {part for by_part in found.values() for part in by_part}
     parts = [*(part for part in PARTS if part in every), *sorted(every - set(PARTS))]
-    return {step: {part: found[step].get(part, 0) for part in parts} for step in STAGES if step in found}
+    return {stage: {part: found[stage].get(part, 0) for part in parts} for stage in STAGES if stage in found}
 
 
 def parts_of(labels: pa.Table, role: str) -> dict[str, int]:

@@ -21,7 +21,8 @@ from pipelines.reports.labels.files import BankFiles
 class JudgedLabel:
     """A candidate that was judged: a row of `decisions.parquet`, with the answer that decided.
 
-    `probability_yes`: that answer's; `remark`: what the decision does not say, such as why an answer is missing.
+    `probability_yes`: the judge's probability of yes in that answer; `remark`: more on the decision, such as why an
+    answer is missing.
     """
 
     negative: str
@@ -47,7 +48,7 @@ class JudgedLabel:
 
     @property
     def rank(self) -> float:
-        """What candidates are sorted by: the best has the lowest."""
+        """The selection score to sort by, lowest first and best; infinite where there is none."""
         return inf if self.selection_score is None else self.selection_score
 
 

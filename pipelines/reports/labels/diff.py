@@ -46,7 +46,7 @@ class Diff:
         ]
         rows = [(name, *_told_apart(*values)) for name, values in self.settings.items()]
         tables += [Table("settings that differ", ("setting", A, B), rows)] if rows else []
-        tables += [_step_table(*self.counts)] if self.counts[0] != self.counts[1] else []
+        tables += [_stage_table(*self.counts)] if self.counts[0] != self.counts[1] else []
         for name, ids in zip((A, B), self.ids, strict=True):
             tables += [_id_table(name, ids, self.most)] if ids else []
         for name, other, reasons in zip((A, B), (B, A), self.negatives, strict=True):
@@ -135,11 +135,11 @@ def _list_cell(values: Sequence[Any], only: Sequence[Any]) -> str:
     return listed(values) if len(only) == len(values) else f"{len(values):,}, only here: {listed(only) or 'none'}"
 
 
-def _step_table(one: StageCounts, other: StageCounts) -> Table:
+def _stage_table(one: StageCounts, other: StageCounts) -> Table:
     rows = []
-    for step, heading in STAGES.items():
-        for part in dict.fromkeys([*one.get(step, {}), *other.get(step, {})]):
-            rows.append((heading, part, one.get(step, {}).get(part), other.get(step, {}).get(part)))
+    for stage, heading in STAGES.items():
+        for part in dict.fromkeys([*one.get(stage, {}), *other.get(stage, {})]):
+            rows.append((heading, part, one.get(stage, {}).get(part), other.get(stage, {}).get(part)))
     return Table("steps", ("labels", "part", A, B), [row for row in rows if row[2] or row[3]])
 
 

@@ -53,7 +53,7 @@ class BankFiles:
         return table
 
     def tables(self, name: str, schema: pa.Schema, required: Sequence[str] | None = None) -> Iterator[pa.Table]:
-        """The columns of a file that `schema` names, in tables of some rows, of which there is at least one.
+        """Tables with the columns of a file that `schema` names, up to `ROWS_A_TABLE` rows each; the first is empty.
 
         `required`: columns that must be there, default all of them.
         """

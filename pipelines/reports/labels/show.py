@@ -1,4 +1,4 @@
-"""`oodscan labels show`: what a label bank is, and what went at each step on the way to it. Free of torch."""
+"""`oodscan labels show`: a label bank's settings, and its counts at each stage of building. Free of torch."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -29,7 +29,7 @@ from pipelines.storage import Directory
 
 @dataclass(frozen=True)
 class LabelBankReport:
-    """What a label bank is, the counts of its building, and examples of each decision.
+    """A label bank's settings, its counts at each stage of building, and examples of each decision.
 
     `totals`: how many candidates met each decision.
     """
@@ -46,7 +46,7 @@ class LabelBankReport:
         about.append(("content hash", self.info.content_hash or "not recorded"))
         headings = DECISION_HEADINGS if len(self.examples) > 1 else {"kept": STAGES["negatives"]}
         parts = list(self.counts["negatives"])
-        rows = [(STAGES[step], *by_part.values(), sum(by_part.values())) for step, by_part in self.counts.items()]
+        rows = [(STAGES[stage], *by_part.values(), sum(by_part.values())) for stage, by_part in self.counts.items()]
         tables = [Table("what it is", ("setting", "value"), about), Table("steps", ("labels", *parts, "total"), rows)]
         tables += [
             example_table(headings[name], self.totals[name], shown) for name, shown in self.examples.items() if shown

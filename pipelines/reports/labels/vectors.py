@@ -58,7 +58,7 @@ def orders_differing(one: LabelBank, other: LabelBank) -> list[str]:
 
 
 def _keys(bank: LabelBank) -> list[tuple[str, str]]:
-    """What tells the bank's labels apart: role and text, of negative labels their part too."""
+    """A key for each label of the bank: its role, with the part of speech of a negative label, and its text."""
     roles = ["id"] * bank.id_count + [f"negative {part}" for part in bank.parts[bank.id_count :]]
     return list(zip(roles, bank.texts, strict=True))
 

@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from ood_core.methods import METHODS, score_column
-from pipelines.demo import evaluated
+from pipelines.demo.demo import evaluated
 from tests.conftest import DEMO, REPOSITORY
 
 README = (REPOSITORY / "README.md").read_text()
