@@ -12,7 +12,7 @@ from pipelines.config.judges import option_of
 from pipelines.errors import CallerError, first_line
 
 
-def load(section: type[Configuration], file: Path | None, overrides: Mapping[str, Any]) -> Any:
+def load(kind: type[Configuration], file: Path | None, overrides: Mapping[str, Any]) -> Any:
     """The configuration from a YAML file, if one is given, with the command line's values laid over it.
 
     Raises CallerError that names the field or option, the value and what is wrong with it.
@@ -20,7 +20,7 @@ def load(section: type[Configuration], file: Path | None, overrides: Mapping[str
     values = _read_yaml(file) if file else {}
     merged = _merged(values, overrides)
     try:
-        return section.model_validate(merged)
+        return kind.model_validate(merged)
     except ValidationError as error:
         first = error.errors()[0]
         place = [*map(str, first["loc"])]

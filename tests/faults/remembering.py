@@ -25,7 +25,7 @@ PARAMETERS = {
     "consensus.base": "adaneg",
 }
 SHARDS = 33
-"""Two tars and a table first, then an image each: with `SLOWLY`, the first pass takes a while from shard to shard."""
+"""Two tars and a table first, then an image each: with `SLOWLY`, the encode step takes a while from shard to shard."""
 BLOCK = 64
 LOOKING_S = 0.05
 """Between two looks at all processes, which take a while themselves."""

@@ -1,4 +1,4 @@
-"""A rescoring killed in its first pass or its second ends with the bytes of an uninterrupted one when rerun."""
+"""A rescoring killed in its first step or its last ends with the bytes of an uninterrupted one when rerun."""
 
 import signal
 import subprocess

@@ -1,4 +1,4 @@
-"""A memory or an encoder that dies in the first pass costs time, and not a byte of the result."""
+"""A memory or an encoder that dies in the encode step costs time, and not a byte of the result."""
 
 import os
 import signal

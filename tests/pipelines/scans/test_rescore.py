@@ -155,7 +155,7 @@ def lost_scores(output: Path) -> None:
 
 
 def lost_memory(output: Path) -> None:
-    """As if killed in the first pass."""
+    """As if killed while candidates are gathered."""
     shutil.rmtree(output / "scores")
     (output / "memory" / SNAPSHOT).unlink()
     for part in sorted((output / "memory/candidates").iterdir())[2:]:

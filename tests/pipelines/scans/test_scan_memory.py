@@ -1,4 +1,4 @@
-"""Scans by methods that learn from the images: two passes, or one in streaming order, equal to the plain functions."""
+"""Scans by methods that learn from the images: in transductive or in streaming order, equal to the plain functions."""
 
 import json
 import shutil
@@ -51,7 +51,7 @@ def contents(output: Path) -> dict[str, bytes]:
 
 @pytest.fixture(scope="module")
 def reference(dataset: Path, bank_directory: Path, ray_session: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An uninterrupted scan in two passes."""
+    """An uninterrupted scan in transductive order."""
     output = tmp_path_factory.mktemp("reference") / "scan"
     scanned(asked(str(dataset), str(bank_directory), str(output)))
     return output
