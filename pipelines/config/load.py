@@ -31,7 +31,7 @@ def load(kind: type[Configuration], file: Path | None, overrides: Mapping[str, A
             raise CallerError(
                 f"{option} is missing; give it on the command line or as `{name}:` in the YAML"
             ) from error
-        raise CallerError(f"{option if judges else name} = {first['input']!r}: {_reason(first)}") from error
+        raise CallerError(f"{option if judges else name} = {first['input']!r}: {reason_of(first)}") from error
 
 
 def parse_values(option: str, given: Sequence[str]) -> dict[str, Any]:
@@ -82,5 +82,6 @@ def _merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
     return merged
 
 
-def _reason(error: Any) -> str:
+def reason_of(error: Any) -> str:
+    """What one of pydantic's errors says is wrong, without pydantic's own words around it."""
     return error["msg"].removeprefix("Value error, ")

@@ -7,7 +7,7 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from ood_core.methods import METHODS, LearningMethod, Method, Order
-from pipelines.config.load import _reason
+from pipelines.config.load import reason_of
 from pipelines.errors import CallerError
 
 
@@ -42,4 +42,4 @@ def _built(name: str, given: Mapping[str, Any]) -> Method:
         first = error.errors()[0]
         blamed = {str(first["loc"][0]): first["input"]} if first["loc"] else given
         values = ", ".join(f"{name}.{key}={value}" for key, value in blamed.items())
-        raise CallerError(f"--param {values}: {_reason(first)}") from error
+        raise CallerError(f"--param {values}: {reason_of(first)}") from error
