@@ -87,13 +87,17 @@ class Directory:
 
     def names(self, folder: str = "") -> list[str]:
         """Names of the files directly in a folder, sorted; none if there is no such folder."""
+        return sorted(self.sizes(folder))
+
+    def sizes(self, folder: str = "") -> dict[str, int]:
+        """Sizes in bytes of the files directly in a folder, by name; none if there is no such folder."""
         files, path = self._open(folder)
         files.invalidate_cache()
         try:
             found = files.ls(path, detail=True)
         except FileNotFoundError:
-            return []
-        return sorted(entry["name"].rsplit("/", 1)[-1] for entry in found if entry["type"] == "file")
+            return {}
+        return {entry["name"].rsplit("/", 1)[-1]: int(entry["size"]) for entry in found if entry["type"] == "file"}
 
     def put(self, name: str, content: bytes) -> None:
         """Writes a whole file so that nobody ever sees a part of it. A second put of the same name replaces it."""

@@ -92,7 +92,7 @@ def compare(workload: Workload, scratch: Path, setting: Setting, repeats: int) -
                 "plain_wall_s": loop["wall_s"],
                 "oodscan_wall_s": piped["wall_s"],
                 "oodscan_start_up_s": piped["start_up_s"],
-                "first_commit_after_encoder_s": piped["first_commit_after_encoder_s"],
+                "first_commit_after_worker_s": piped["first_commit_after_worker_s"],
                 "limited_by": piped["limited_by"],
                 "stages": {name: stage["images_per_s"] for name, stage in piped["stages"].items()},
                 "largest_score_difference": largest_difference(plain_output, scan_output / "scores"),

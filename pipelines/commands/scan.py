@@ -51,10 +51,11 @@ def scan(
     encode_threads: Annotated[int | None, typer.Option(help="torch threads of an encoder; default 1.")] = None,
     encode_block: Annotated[int | None, typer.Option(help="Images per forward pass; default 16, on a GPU 256.")] = None,
     batch_size: Annotated[
-        int | None, typer.Option(help="Rows handed to an encoder at once; default 64, on a GPU 1024.")
+        int | None, typer.Option(help="Images that an encoder scores at once; default 128, on a GPU 1024.")
     ] = None,
-    decode_workers: Annotated[int | None, typer.Option(help="How many decoders run at once.")] = None,
-    decode_cpus: Annotated[float | None, typer.Option(help="CPUs a decoder takes of Ray's count.")] = None,
+    decode_threads: Annotated[
+        int | None, typer.Option(help="Threads of an encoder that decode; default: as many as it has CPUs.")
+    ] = None,
     order: Order = None,
     memory: MemoryUri = None,
     freeze_memory: FreezeMemory = None,
@@ -76,9 +77,8 @@ def scan(
         model=given_of(name=model, pretrained=pretrained, device=device, dtype=dtype),
         read=given_of(image_column=image_column, key_column=key_column, images_per_shard=images_per_shard,
                     max_image_bytes=max_image_bytes, max_image_pixels=max_image_pixels),
-        decode=given_of(workers=decode_workers, cpus=decode_cpus),
         encode=given_of(workers=encode_workers, cpus=encode_cpus, gpus=encode_gpus, threads=encode_threads,
-                      block=encode_block, batch_size=batch_size),
+                      block=encode_block, batch_size=batch_size, decode_threads=decode_threads),
     )  # fmt: skip
     from pipelines.scans.scan import scan as run_scan
 

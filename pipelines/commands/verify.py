@@ -12,14 +12,17 @@ from pipelines.errors import VERIFICATION_FAILED
 
 def verify(
     scan: Annotated[str, typer.Argument(help="A scan directory.")],
-    reread: Annotated[bool, typer.Option(help="Read the input again and compare every record's key.")] = False,
+    tables: Annotated[bool, typer.Option(help="Read every table, not the manifest alone.")] = False,
+    reread: Annotated[
+        bool, typer.Option(help="Read every table, and the input again, and compare every record's key.")
+    ] = False,
     storage_options: StorageOptions = [],  # noqa: B006
     as_json: AsJson = False,
 ) -> None:
-    """Check that a scan is whole: every planned record once, files readable, fingerprints the same."""
+    """Check that a scan is whole: every planned shard committed once, in a file as it was committed."""
     from pipelines.verify.verify import verify as run_verify
 
-    found = run_verify(scan, parse_storage_options(storage_options), reread)
+    found = run_verify(scan, parse_storage_options(storage_options), tables, reread)
     if as_json:
         typer.echo(json.dumps(found.to_json(), indent=2))
     else:

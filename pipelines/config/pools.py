@@ -19,13 +19,15 @@ class EncodePool(Pool):
     """A pool of encoders. `gpus`: of each; `threads`: torch threads of each.
 
     `block`: images per forward pass, which the scores' last bits depend on (None: 16 on a CPU, 256 on a GPU).
-    `batch_size`: rows per call (None: 64 on a CPU, 1024 on a GPU).
+    `batch_size`: images scored at once (None: 128 on a CPU, 1024 on a GPU). `decode_threads`: of each, beside the one
+    that encodes (None: as many as it has CPUs).
     """
 
     gpus: float | None = Field(default=None, ge=0)
     threads: Positive = 1
     block: Positive | None = None
     batch_size: Positive | None = None
+    decode_threads: Positive | None = None
 
 
 class ScorePool(Pool):

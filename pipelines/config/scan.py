@@ -9,7 +9,7 @@ from pipelines.config.base import Configuration, Positive
 from pipelines.config.memory import Memory
 from pipelines.config.methods import method_parameters
 from pipelines.config.model import Model
-from pipelines.config.pools import EncodePool, Pool
+from pipelines.config.pools import EncodePool
 
 
 class Read(Configuration):
@@ -36,7 +36,6 @@ class Scan(Configuration):
     param: dict[str, Any] = Field(default_factory=dict)
     model: Model = Model()
     read: Read = Read()
-    decode: Pool = Pool()
     encode: EncodePool = EncodePool()
     order: Order | None = None
     memory: Memory = Memory()

@@ -16,13 +16,13 @@ from ood_core.consensus.anchors import Sample, anchor_count
 from pipelines.config.pools import ScorePool
 from pipelines.consensus.checks import check_images
 from pipelines.consensus.files import ConsensusFiles, sums_of
-from pipelines.consensus.workers import ConsensusSpec, sample, sample_of, score, sum_up, vote
+from pipelines.consensus.workers import ConsensusSpec, ScoreByConsensus, Vote, sample, sample_of, sum_up
 from pipelines.inputs.plan import Shard, blocks_of
 from pipelines.runtime.cells import from_cells
-from pipelines.runtime.spread import over_tasks
-from pipelines.scan_directory.commit import Committer
+from pipelines.runtime.spread import over_tasks, ranges
 from pipelines.scan_directory.layout import ANCHORS, ENCODED, SCORES, VOTES
 from pipelines.scan_directory.run import Run
+from pipelines.scan_directory.shard_worker import commit_shards
 
 GROUPS_A_WORKER = 4
 """Groups of shards for each worker that the sums of a round are cut into."""
@@ -88,7 +88,8 @@ class ConsensusStep:
         if known is not None:
             return known
         rows = self.spec.embeddings.count(shards)
-        tables = over_tasks(self._without_gpus, _each(shards), sample, self.spec.embeddings, rows)
+        groups = blocks_of(ranges(shards, self.pool.workers or 1))
+        tables = over_tasks(self._without_gpus, groups, sample, self.spec.embeddings, rows)
         found = [row for table in tables for row in table.to_pylist()]
         images = sum(row["images"] for row in found)
         check_images(images)
@@ -99,10 +100,7 @@ class ConsensusStep:
         return anchors
 
     def _vote(self, anchors: Any, shards: Sequence[Shard]) -> None:
-        committer = Committer(self.files.output, self.files.fingerprint, folder=VOTES)
-        for rows in over_tasks(self.pool, _each(shards), vote, self.spec, anchors):
-            committer.add(rows)
-        committer.check_complete(shard.id for shard in shards)
+        self._commit(VOTES, self.pool, shards, Vote, self.spec, anchors)
 
     def _agreement(self, anchors: int) -> Agreement:
         """The outcome of all rounds; the sums of those that an earlier run has come to are read."""
@@ -118,11 +116,14 @@ class ConsensusStep:
         return known
 
     def _score(self, agreement: Any, shards: Sequence[Shard]) -> None:
-        committer = self.this_run.committer(SCORES, shards)
-        tables = [pa.table({"id": [shard.id]}) for shard in shards]
-        for rows in over_tasks(self._without_gpus, tables, score, self.spec, agreement):
-            committer.add(rows)
-        committer.check_complete(shard.id for shard in shards)
+        self._commit(SCORES, self._without_gpus, shards, ScoreByConsensus, self.spec, agreement)
+
+    def _commit(self, folder: str, pool: ScorePool, shards: Sequence[Shard], make: Any, *arguments: Any) -> None:
+        """Has tasks commit to the folder what they make of these shards."""
+        tables = blocks_of(ranges(shards, pool.workers or 1))
+        committer = self.this_run.committer(folder)
+        receipts = over_tasks(pool, tables, commit_shards, committer, make, arguments)
+        self.this_run.receive(folder, shards, receipts)
 
     @property
     def _without_gpus(self) -> ScorePool:
@@ -145,8 +146,3 @@ def fit_anchors(found: Sample, count: int, pool: ScorePool) -> np.ndarray:
         return together.anchors(count)
 
     return ray.get(ray.remote(num_cpus=pool.cpus or 1)(fit).remote(ray.put(found)))
-
-
-def _each(shards: Sequence[Shard]) -> list[pa.Table]:
-    """A table for each shard."""
-    return blocks_of([[shard] for shard in shards])

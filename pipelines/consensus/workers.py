@@ -15,7 +15,7 @@ from ood_core.consensus.anchors import Sample
 from ood_core.consensus.log_odds import log_odds
 from ood_core.methods import Consensus, ImageMethod, score_column
 from pipelines.consensus.files import ConsensusFiles, sums_table, votes_of, votes_table
-from pipelines.inputs.plan import shards_of
+from pipelines.inputs.plan import Shard, shards_of
 from pipelines.inputs.readers.embeddings import EmbeddingRows
 from pipelines.inputs.stored_embeddings import EmbeddingSource
 from pipelines.runtime.cells import as_cell
@@ -26,10 +26,10 @@ from pipelines.scan_directory.columns import (
     WEIGHT,
     half_precision,
     scattered,
-    with_end_of_shard,
     with_scores,
 )
 from pipelines.scan_directory.layout import read_table, shard_file
+from pipelines.scan_directory.shard_worker import ShardRows
 
 
 @dataclass(frozen=True)
@@ -78,31 +78,38 @@ def sample_of(row: dict[str, Any], dim: int) -> Sample:
     return Sample(np.frombuffer(row["hashes"], np.uint64), embeddings)
 
 
-def vote(spec: ConsensusSpec, anchors: Any, shards: pa.Table) -> Iterator[pa.Table]:
-    """The votes of each shard, with a row for every record and its end row. `anchors`: in Ray's object store."""
-    import ray
-    import torch
+class Vote:
+    """Makes the votes of a shard, a row for every record. `anchors`: in Ray's object store."""
 
-    from ood_core.consensus.voting import Voting
+    def __init__(self, spec: ConsensusSpec, anchors: Any) -> None:
+        import ray
+        import torch
 
-    torch.set_num_threads(spec.threads)
-    voting = Voting(ray.get(anchors), spec.parameters, spec.device)
-    column = score_column(spec.parameters.base)
-    nothing = EmbeddingRows.of([], np.empty((0, spec.embeddings.dim), np.float32))
-    for shard in shards_of(shards):
-        scores = spec.table(shard.id, [column])[column].to_numpy()
+        from ood_core.consensus.voting import Voting
+
+        torch.set_num_threads(spec.threads)
+        self.spec, self.voting = spec, Voting(ray.get(anchors), spec.parameters, spec.device)
+
+    def __call__(self, shard: Shard) -> ShardRows:
+        column = score_column(self.spec.parameters.base)
+        scores = self.spec.table(shard.id, [column])[column].to_numpy()
+        nothing = EmbeddingRows.of([], np.empty((0, self.spec.embeddings.dim), np.float32))
         tables, count = [], 0
-        for rows in itertools.chain([nothing], spec.embeddings.rows(shard)):
-            ok = np.flatnonzero(rows.statuses == "ok")
-            base = log_odds(scores[count + ok], spec.base)
-            votes = votes_table(voting(torch.from_numpy(rows.vectors[ok]), base))
-            columns = {name: scattered(votes[name].combine_chunks(), ok, len(rows)) for name in votes.column_names}
-            index = pa.array(np.arange(count, count + len(rows)))
-            tables.append(pa.table({"shard": pa.array([shard.id] * len(rows), pa.string()), "index": index, **columns}))
+        for rows in itertools.chain([nothing], self.spec.embeddings.rows(shard)):
+            tables.append(self._votes(shard.id, count, rows, scores))
             count += len(rows)
-        voted = pa.concat_tables(tables)
-        voted = voted.append_column("status", pa.nulls(len(voted), pa.string()))
-        yield with_end_of_shard(voted, shard.id, count)
+        return ShardRows(pa.concat_tables(tables))
+
+    def _votes(self, shard: str, first: int, rows: EmbeddingRows, scores: np.ndarray) -> pa.Table:
+        """The votes of some rows of a shard, from number `first` on. `scores`: of all its rows."""
+        import torch
+
+        ok = np.flatnonzero(rows.statuses == "ok")
+        base = log_odds(scores[first + ok], self.spec.base)
+        votes = votes_table(self.voting(torch.from_numpy(rows.vectors[ok]), base))
+        columns = {name: scattered(votes[name].combine_chunks(), ok, len(rows)) for name in votes.column_names}
+        index = pa.array(np.arange(first, first + len(rows)))
+        return pa.table({"shard": pa.array([shard] * len(rows), pa.string()), "index": index, **columns})
 
 
 def sum_up(files: ConsensusFiles, agreement: Any, shards: pa.Table) -> Iterator[pa.Table]:
@@ -114,14 +121,19 @@ def sum_up(files: ConsensusFiles, agreement: Any, shards: pa.Table) -> Iterator[
     yield as_cell(sums_table(reduce(add, parts)))
 
 
-def score(spec: ConsensusSpec, agreement: Any, shards: pa.Table) -> Iterator[pa.Table]:
-    """The score table of each shard, with its end row. `agreement`: in Ray's object store."""
-    import ray
+class ScoreByConsensus:
+    """Makes the score table of a shard. `agreement`: in Ray's object store."""
 
-    known: Agreement = ray.get(agreement)
-    for shard in shards["id"].to_pylist():
-        table = with_consensus(spec.table(shard), spec.files.votes(shard), known, spec.methods)
-        yield with_end_of_shard(_with_kept_embeddings(table, spec.keep_embeddings), shard, len(table))
+    def __init__(self, spec: ConsensusSpec, agreement: Any) -> None:
+        import ray
+
+        self.spec = spec
+        self.known: Agreement = ray.get(agreement)
+
+    def __call__(self, shard: Shard) -> ShardRows:
+        rows, votes = self.spec.table(shard.id), self.spec.files.votes(shard.id)
+        table = with_consensus(rows, votes, self.known, self.spec.methods)
+        return ShardRows(_with_kept_embeddings(table, self.spec.keep_embeddings))
 
 
 def with_consensus(rows: pa.Table, voted: pa.Table, known: Agreement, methods: Sequence[str]) -> pa.Table:

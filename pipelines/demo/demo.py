@@ -7,7 +7,7 @@ import pyarrow.parquet as pq
 
 from pipelines.config.labels import LabelsBuild
 from pipelines.config.model import Model
-from pipelines.config.pools import EncodePool, Pool
+from pipelines.config.pools import EncodePool
 from pipelines.config.scan import Scan
 from pipelines.evaluation.evaluate import Evaluation, evaluate
 from pipelines.label_banks.build import build
@@ -19,8 +19,8 @@ from pipelines.scans.scan import scan
 HERE = Path(__file__).parent
 SHARDS = HERE / "shards"
 ID_SUBJECT = "animals"
-ENCODE, DECODE = EncodePool(workers=1, threads=2), Pool(workers=1)
-"""One worker each: so few pictures are scored before a second one has started."""
+ENCODE = EncodePool(workers=1, threads=2)
+"""One worker: so few pictures are scored before a second one has started."""
 
 
 def demo(output: str, say: Callable[[str], None]) -> str:
@@ -29,9 +29,7 @@ def demo(output: str, say: Callable[[str], None]) -> str:
     asked = LabelBankRequest.prepare(
         LabelsBuild(id_labels=str(HERE / "id_labels.txt"), output=bank, model=Model(name=BUNDLED)), {}
     )
-    asked_scan = Scan(
-        input=(str(SHARDS),), labels=bank, output=scanned, method=("neglabel", "mcm"), encode=ENCODE, decode=DECODE
-    )
+    asked_scan = Scan(input=(str(SHARDS),), labels=bank, output=scanned, method=("neglabel", "mcm"), encode=ENCODE)
     with cluster():
         build(asked, say=say)
         summary = scan(asked_scan, say=say)

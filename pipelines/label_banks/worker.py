@@ -148,7 +148,7 @@ class LabelWorker:
             if index in chosen.labels:
                 decoded = decode(record, preprocessing, read.max_image_pixels)
                 if decoded.pixels is not None:
-                    yield index, np.frombuffer(decoded.pixels, np.uint8).reshape(*preprocessing.size, 3)
+                    yield index, decoded.pixels
             if index == last:
                 return
 

@@ -91,6 +91,17 @@ class RayActors:
         return named.remote(self.spec, part)
 
 
+class CommitToMemory:
+    """Tells a memory's actors the candidates of a shard that are stored, and waits until all of them hold these."""
+
+    def __init__(self, spec: MemorySpec, actors: Actors | None = None) -> None:
+        self.spec, self.actors = spec, actors or RayActors(spec)
+
+    def __call__(self, shard: str, offered: pa.Table) -> None:
+        for answer in [self.actors.ask(part, "commit", shard, offered) for part in range(self.spec.parts)]:
+            answer()
+
+
 class MemoryClient:
     """Offers images to a memory, but none that cannot enter, and holds the rows that are scored against.
 
@@ -165,10 +176,6 @@ class MemoryClient:
         counts = [len(found) for found in images]
         embeddings = np.concatenate(images)
         return Candidates(np.repeat(rows, counts), np.zeros(len(embeddings)), [""] * len(embeddings), embeddings)
-
-    def commit(self, shard: str, offered: pa.Table) -> list[Answer]:
-        """Tells every actor a shard's candidates, once they are stored."""
-        return [self.actors.ask(part, "commit", shard, offered) for part in range(self.spec.parts)]
 
     def remembered(self) -> dict[str, Candidates]:
         """What is remembered of the committed shards, by method; sorted by row, priority and key."""

@@ -12,7 +12,7 @@ from ood_core.labels import LabelBank
 from ood_core.methods import LearningMethod, learners_of
 from pipelines.inputs.plan import Shard
 from pipelines.memory.actor import MemorySpec
-from pipelines.memory.client import Answer, MemoryClient, RayActors
+from pipelines.memory.client import CommitToMemory, MemoryClient, RayActors
 from pipelines.memory.files import Memories, MemoryFiles
 
 SHARDS_A_SNAPSHOT = 500
@@ -30,7 +30,6 @@ class Keeper:
     learners: Mapping[str, LearningMethod]
     shards: set[str] = field(default_factory=set)
     _compacted: int = 0
-    _told: list[Answer] = field(default_factory=list)
 
     @property
     def spec(self) -> MemorySpec:
@@ -39,6 +38,11 @@ class Keeper:
     @property
     def files(self) -> MemoryFiles:
         return self.spec.files
+
+    @property
+    def remember(self) -> CommitToMemory:
+        """What workers call with the candidates of the shards that they commit."""
+        return CommitToMemory(self.spec)
 
     def begin(self, again: Iterable[Shard] = ()) -> None:
         """Starts the actors, which read what is stored.
@@ -52,18 +56,19 @@ class Keeper:
         self.shards = self.files.shards()
         self._compacted = len(self.shards)
 
-    def commit(self, shard: str, offered: pa.Table) -> None:
-        """Tells the actors a shard's candidates; to be called once they are stored."""
-        self._told += self.client.commit(shard, offered)
-        self.shards.add(shard)
-        if len(self.shards) - self._compacted >= SHARDS_A_SNAPSHOT:
+    def heard(self, receipts: pa.Table) -> None:
+        """Notes the shards that workers have committed, and whose candidates they have told the actors.
+
+        In streaming order no snapshot is written before the end: what an actor holds already of a shard that is
+        not committed yet would stay in it.
+        """
+        self.shards.update(receipts["shard"].to_pylist())
+        if len(self.shards) - self._compacted >= SHARDS_A_SNAPSHOT and not self.spec.streaming:
             self.compact()
 
     def compact(self) -> Memories:
         """Writes a snapshot of all that is committed, and returns what is in it."""
-        for answer in self._told:
-            answer()
-        self._told, self._compacted = [], len(self.shards)
+        self._compacted = len(self.shards)
         memories = self.client.remembered()
         self.files.put_snapshot(memories, self.shards)
         return memories

@@ -16,10 +16,11 @@ from pipelines.memory.keeper import Keeper
 from pipelines.memory.learned import learned_memories
 from pipelines.memory.workers import CountVerdicts, InvertImages, LearnFromEmbeddings, LearnSpec, extra_negatives
 from pipelines.runtime.model import ModelSpec
-from pipelines.runtime.spread import over_actors
+from pipelines.runtime.spread import over_actors, ranges
 from pipelines.scan_directory.commit import Committer
 from pipelines.scan_directory.layout import CANDIDATES, ENCODED, EXTRA_NEGATIVES, VERDICTS, committed, shard_file
-from pipelines.scan_directory.run import Run
+from pipelines.scan_directory.run import OnReceipts, Run
+from pipelines.scan_directory.shard_worker import CommitShards
 
 IMAGES_AT_ONCE = 256
 """Images that a worker turns into words in one call."""
@@ -74,10 +75,9 @@ class LearnStep:
         """Commits the candidates of every shard that has none yet."""
         missing = [shard for shard in self.this_run.shards if shard.id not in self.keeper.shards]
         if missing:
-            committer = self._committer(CANDIDATES)
-            committer.on_commit = self.keeper.commit
+            committer = replace(self.this_run.committer(CANDIDATES), remember=self.keeper.remember)
             arguments = (self.spec, self._positive_fractions(), self.keeper.spec)
-            self._commit(committer, missing, LearnFromEmbeddings, arguments)
+            self._commit(committer, missing, LearnFromEmbeddings, arguments, self.keeper.heard)
 
     def _positive_fractions(self) -> dict[str, float]:
         """For methods that adapt to it, the share of ID among the confident verdicts on the whole input."""
@@ -86,7 +86,8 @@ class LearnStep:
             return {}
         done = committed(self.files.output, VERDICTS)
         missing = [shard for shard in self.this_run.shards if shard.id not in done]
-        self._commit(self._committer(VERDICTS), missing, CountVerdicts, (replace(self.spec, learners=adaptive), {}))
+        spec = replace(self.spec, learners=adaptive)
+        self._commit(self.this_run.committer(VERDICTS), missing, CountVerdicts, (spec, {}))
         tables = [self.files.get(shard_file(VERDICTS, shard.id)) for shard in self.this_run.shards]
         rows = [row for table in tables for row in table.to_pylist()]
         fractions = {}
@@ -96,13 +97,12 @@ class LearnStep:
             fractions[name] = positive / verdicts if verdicts else 0.5
         return fractions
 
-    def _committer(self, folder: str) -> Committer:
-        return Committer(self.files.output, self.files.fingerprint, folder=folder)
-
-    def _commit(self, committer: Committer, shards: Sequence[Shard], actor: Any, arguments: tuple[Any, ...]) -> None:
-        for rows in over_actors(self.pool, blocks_of([[shard] for shard in shards]), actor, arguments):
-            committer.add(rows)
-        committer.check_complete(shard.id for shard in shards)
+    def _commit(
+        self, committer: Committer, shards: Sequence[Shard], make: Any, arguments: tuple[Any, ...], *others: OnReceipts
+    ) -> None:
+        tables = blocks_of(ranges(shards, self.pool.workers or 1))
+        receipts = over_actors(self.pool, tables, CommitShards, (committer, make, arguments))
+        self.this_run.receive(committer.folder, shards, receipts, *others)
 
     def _extra_negatives(self, chosen: LearningMethod, memory: Candidates) -> Candidates:
         """The best of the remembered images that are turned into words; none without a model that could."""

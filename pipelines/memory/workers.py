@@ -11,13 +11,13 @@ from ood_core.labels import LabelBank
 from ood_core.memory import Candidates
 from ood_core.methods import LearningMethod
 from ood_core.vectors import vector_column, vectors_of
-from pipelines.inputs.plan import Shard, shards_of
+from pipelines.inputs.plan import Shard
 from pipelines.inputs.stored_embeddings import EmbeddingSource
 from pipelines.memory.actor import MemorySpec
 from pipelines.memory.client import MemoryClient
 from pipelines.memory.files import memory_table
 from pipelines.runtime.model import ModelSpec
-from pipelines.scan_directory.columns import with_end_of_shard
+from pipelines.scan_directory.shard_worker import ShardRows
 
 if TYPE_CHECKING:
     from ood_core.scores import ImageBatch, Labels
@@ -35,7 +35,7 @@ class LearnSpec:
 
 
 class LearnFromEmbeddings:
-    """Turns shards of embeddings into the candidates that they offer to the memory, one table a shard.
+    """Turns a shard of embeddings into the candidates that it offers to the memory.
 
     `positive_fractions`: for the methods that adapt to it, the share of ID among all confident verdicts. `memory`:
     what could not enter it is left out.
@@ -55,13 +55,12 @@ class LearnFromEmbeddings:
         for name, fraction in positive_fractions.items():
             self.learners[name].adapt(fraction)
 
-    def __call__(self, shards: pa.Table) -> Iterator[pa.Table]:
-        """For Ray Data: the result of every shard, each with its end row."""
+    def __call__(self, shard: Shard) -> ShardRows:
+        """What is committed of a shard."""
         import torch
 
-        for shard in shards_of(shards):
-            with torch.inference_mode():
-                yield _numbered(shard, self.result(shard))
+        with torch.inference_mode():
+            return ShardRows(self.result(shard))
 
     def result(self, shard: Shard) -> pa.Table:
         """The candidates of a shard, in the columns of `memory_table`."""
@@ -79,7 +78,7 @@ class LearnFromEmbeddings:
 
 
 class CountVerdicts(LearnFromEmbeddings):
-    """Turns shards of embeddings into counts of confident verdicts by method: `positive` ones among `verdicts`."""
+    """Turns a shard of embeddings into counts of confident verdicts by method: `positive` ones among `verdicts`."""
 
     def result(self, shard: Shard) -> pa.Table:
         """The counts of a shard: `method`, `positive`, `verdicts`."""
@@ -119,14 +118,6 @@ def extra_negatives(bank: LabelBank, chosen: LearningMethod, memory: Candidates,
     inverted = dict(zip(words["key"].to_pylist(), found, strict=True))
     learner = chosen.learner(Labels.of(bank))
     return learner.conclude(memory, lambda _, keys: torch.stack([inverted[key] for key in keys]))
-
-
-def _numbered(shard: Shard, table: pa.Table) -> pa.Table:
-    """The table as the committer takes it: with shard, index and status, and the shard's end row behind it."""
-    count = len(table)
-    table = table.append_column("shard", pa.array([shard.id] * count, pa.string()))
-    table = table.append_column("index", pa.array(np.arange(count), pa.int64()))
-    return with_end_of_shard(table.append_column("status", pa.array(["ok"] * count, pa.string())), shard.id, count)
 
 
 def _batches(spec: LearnSpec, shard: Shard, labels: "Labels") -> Iterator[tuple["ImageBatch", Sequence[str]]]:

@@ -2,27 +2,39 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 import pyarrow as pa
 import ray.data
-from ray.data import ActorPoolStrategy, Dataset, TaskPoolStrategy
+from ray.data import ActorPoolStrategy, TaskPoolStrategy
 
 from pipelines.config.pools import EncodePool, ScorePool
-from pipelines.runtime.cluster import BLOCK_BYTES
 
-READ_AHEAD, LEAST_ROWS = 4, 256
-"""Batches decoded ahead of every encoder, and the rows that a batch counts at least."""
+TASKS_A_WORKER = 12
+"""Ranges that a pool's work is cut into for each worker: Ray Data hands out some tens of them a second."""
 
-LEAST_BYTES = 4 * BLOCK_BYTES
-"""Decoded images of so many bytes are never worth holding decoders back for."""
+Item = TypeVar("Item")
+
+
+def ranges(items: Sequence[Item], workers: int) -> list[Sequence[Item]]:
+    """The items cut into consecutive ranges of one length, so many that each worker has some `TASKS_A_WORKER`."""
+    length = max(1, len(items) // (TASKS_A_WORKER * workers))
+    return [items[start : start + length] for start in range(0, len(items), length)]
 
 
 def over_actors(
-    pool: ScorePool, tables: Sequence[pa.Table], actor: Any, arguments: tuple[Any, ...]
+    pool: EncodePool | ScorePool, tables: Sequence[pa.Table], actor: Any, arguments: tuple[Any, ...], calls: int = 1
 ) -> Iterator[pa.Table]:
-    """What actors of the class `actor`, made with the arguments, yield when called with each table; in any order."""
-    strategy = partial(ActorPoolStrategy, max_tasks_in_flight_per_actor=1)
+    """What actors of the class `actor`, made with the arguments, yield when called with each table; in any order.
+
+    `calls`: how many calls an actor is given at once, in threads.
+    """
+    strategy = partial(
+        ActorPoolStrategy,
+        max_tasks_in_flight_per_actor=calls,
+        max_concurrent_calls_per_actor=calls,
+        enable_true_multi_threading=calls > 1,
+    )
     yield from _over(pool, tables, actor, strategy, fn_constructor_args=arguments)
 
 
@@ -37,7 +49,7 @@ def over_tasks(
 
 
 def _over(
-    pool: ScorePool, tables: Sequence[pa.Table], function: Any, strategy: Callable[..., Any], **more: Any
+    pool: EncodePool | ScorePool, tables: Sequence[pa.Table], function: Any, strategy: Callable[..., Any], **more: Any
 ) -> Iterator[pa.Table]:
     if not tables:
         return
@@ -50,20 +62,4 @@ def _over(
         compute=strategy(size=min(pool.workers or 1, len(tables))),
         **more,
     )
-    yield from batches_of(dataset)
-
-
-def batches_of(dataset: Dataset) -> Iterator[pa.Table]:
-    """A dataset's rows as they come, in any order."""
     yield from dataset.iter_batches(batch_size=None, batch_format="pyarrow")  # pyright: ignore[reportReturnType]
-
-
-def limit_read_ahead(encode: EncodePool, image_bytes: int) -> None:
-    """Holds decoders back once the object store has `READ_AHEAD` batches of decoded images for every encoder.
-
-    Ray would let them fill half of it, so that memory would grow with the input up to that.
-    """
-    rows = (encode.workers or 1) * READ_AHEAD * max(LEAST_ROWS, encode.batch_size or 1)
-    limit = max(LEAST_BYTES, rows * image_bytes)
-    options = ray.data.DataContext.get_current().execution_options
-    options.resource_limits = options.resource_limits.copy(object_store_memory=limit)

@@ -1,4 +1,4 @@
-"""The columns of the tables that workers hand to the committer, and how scores are put into them."""
+"""The columns of the tables that workers commit, and how scores are put into them."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -9,15 +9,6 @@ import pyarrow as pa
 from ood_core.methods import score_column
 from ood_core.vectors import vector_column, vectors_of
 
-TIMES = ("read_s", "decode_s", "encode_s", "score_s")
-"""Seconds that a row's record took to be read, decoded, encoded and scored."""
-
-ENCODER_READY = "encoder_ready"
-"""When the worker of a row had loaded its model, in seconds since the epoch."""
-
-TELEMETRY = (*TIMES, ENCODER_READY)
-"""What the summary is told of each row; never in a committed table."""
-
 OFFERS = "offers"
 """What a row's image offers to the memory; the committer writes it to a table of its own."""
 
@@ -27,11 +18,8 @@ EMBEDDING, VERSION = "embedding", "memory_version"
 ANCHOR, WEIGHT, SHIFT = "anchor", "consensus_weight", "consensus_shift"
 """Beside a score by consensus: the nearest anchor, how much the neighbours counted, how far they moved the score."""
 
-RESERVED, RESERVED_PREFIXES = (*TELEMETRY, OFFERS, EMBEDDING, VERSION, ANCHOR, WEIGHT, SHIFT), ("score_", "is_ood_")
+RESERVED, RESERVED_PREFIXES = (OFFERS, EMBEDDING, VERSION, ANCHOR, WEIGHT, SHIFT), ("score_", "is_ood_")
 """Names and beginnings of names that no column of the input may have in a score table."""
-
-END_OF_SHARD = "end-of-shard"
-"""Status of the row behind a shard's last record, whose index is the number of records; never committed."""
 
 LAST_BEFORE_SCORES = "negative_label"
 """The column of a score table that the scores follow."""
@@ -42,12 +30,6 @@ def offers_type(dim: int) -> pa.DataType:
     embedding = pa.list_(pa.float32(), dim)
     fields = {"method": pa.string(), "row": pa.int64(), "priority": pa.float64(), "embedding": embedding}
     return pa.list_(pa.struct(list(fields.items())))
-
-
-def with_end_of_shard(table: pa.Table, shard: str, count: int) -> pa.Table:
-    """The table with a row behind it that says that the shard has `count` records."""
-    end = pa.table({"shard": [shard], "index": [count], "status": [END_OF_SHARD]})
-    return pa.concat_tables([table, end], promote_options="default")
 
 
 def scattered(values: Any, rows: np.ndarray, count: int) -> Any:

@@ -1,12 +1,13 @@
-"""The committer: rows arrive scattered, out of order, sometimes twice; a shard becomes visible at once, in one file."""
+"""Commits a shard: what a worker has made of it becomes visible at once, in one file, by the worker itself."""
 
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
 
-import numpy as np
 import pyarrow as pa
 
-from pipelines.scan_directory.columns import EMBEDDING, END_OF_SHARD, OFFERS, TELEMETRY
+from pipelines.inputs.readers.parquet import DAMAGE
+from pipelines.scan_directory.columns import EMBEDDING, OFFERS
 from pipelines.scan_directory.layout import (
     CANDIDATES,
     EMBEDDINGS,
@@ -15,97 +16,69 @@ from pipelines.scan_directory.layout import (
     SCORES,
     shard_file,
     table_bytes,
+    table_from,
 )
+from pipelines.scan_directory.receipts import Receipt, receipt_of
 from pipelines.storage import Directory
 
-OnShard = Callable[[str, pa.Table], None]
-"""Called with a shard's id and its rows."""
+Remember = Callable[[str, pa.Table], None]
+"""Called with a shard's id and its candidates for the memory, once they are stored."""
 
 
-@dataclass
-class _Gathered:
-    """The rows of one shard that have come so far. `expected`: how many there are, once its end row is in."""
-
-    tables: list[pa.Table] = field(default_factory=list)
-    indices: set[int] = field(default_factory=set)
-    expected: int | None = None
-
-    def add(self, index: int) -> bool:
-        """Notes that a record has come; false if it had come before."""
-        if index in self.indices:
-            return False
-        self.indices.add(index)
-        return True
-
-    @property
-    def whole(self) -> bool:
-        return len(self.indices) == self.expected
-
-
-@dataclass
+@dataclass(frozen=True)
 class Committer:
-    """Gathers rows by (shard, index) and commits each shard to `folder` when its last record is in.
+    """Writes the rows of shards to `folder`, one file a shard.
 
-    The file holds the rows in index order and nothing that depends on how they came, so a second attempt writes the
-    same bytes. A shard's candidates for the memory are written before it, and so are its embeddings: a visible score
-    has its embedding, and is remembered. `on_offers` is called with the candidates once they are stored, `on_commit`
-    with all rows once the shard is visible.
+    A shard's file holds nothing that depends on who made it, so a second attempt writes the same bytes. Its candidates
+    for the memory are written before it, and so are its embeddings: a visible score has its embedding, and is
+    remembered.
     """
 
     output: Directory
     fingerprint: str
-    on_commit: OnShard = lambda *_: None
     folder: str = SCORES
-    on_offers: OnShard = lambda *_: None
-    done: set[str] = field(default_factory=set)
-    _open: dict[str, _Gathered] = field(default_factory=dict)
+    remember: Remember | None = None
 
-    def add(self, rows: pa.Table) -> None:
-        """Takes rows of any shards; those of a shard that is done already are dropped."""
-        for shard, part in _by_shard(rows):
-            if shard not in self.done:
-                self._add(shard, part)
-
-    def check_complete(self, shards: Iterable[str]) -> None:
-        """Raises RuntimeError if rows of these shards have not come."""
-        missing = {*self._open, *shards} - self.done
-        if missing:
-            raise RuntimeError(
-                f"Ray has ended, but rows are missing of {len(missing)} shards, {min(missing)} among them"
-            )
-
-    def _add(self, shard: str, rows: pa.Table) -> None:
-        gathered = self._open.setdefault(shard, _Gathered())
-        indices = rows["index"].to_numpy()
-        ends = np.array(rows["status"].to_pylist()) == END_OF_SHARD
-        if ends.any():
-            gathered.expected = int(indices[ends][0])
-        fresh = [not end and gathered.add(int(index)) for index, end in zip(indices, ends, strict=True)]
-        gathered.tables.append(rows.filter(pa.array(fresh, pa.bool_())))
-        if gathered.whole:
-            self._commit(shard, gathered)
-
-    def _commit(self, shard: str, gathered: _Gathered) -> None:
-        table = pa.concat_tables(gathered.tables).combine_chunks()
-        table = table.take(np.argsort(table["index"].to_numpy(), kind="stable"))
-        visible = table.drop_columns([name for name in TELEMETRY if name in table.column_names])
-        metadata = {FINGERPRINT_KEY: self.fingerprint, RECORDS_KEY: str(len(table))}
-        if OFFERS in visible.column_names:
-            offered = _candidates(visible)
+    def commit(self, shard: str, rows: pa.Table, times: Mapping[str, float] = MappingProxyType({})) -> Receipt:
+        """Commits all rows of a shard, given in order. `times`: what the receipt tells of the work."""
+        rows = rows.combine_chunks()
+        metadata = {FINGERPRINT_KEY: self.fingerprint, RECORDS_KEY: str(len(rows))}
+        if OFFERS in rows.column_names:
+            offered = _candidates(rows)
             self._put(CANDIDATES, shard, offered, {FINGERPRINT_KEY: self.fingerprint})
-            self.on_offers(shard, offered)
-            visible = visible.drop_columns(OFFERS)
-        if self.folder == SCORES and EMBEDDING in visible.column_names:
-            embeddings = visible.select(["key", "shard", "index", EMBEDDING]).filter(visible[EMBEDDING].is_valid())
+            if self.remember:
+                self.remember(shard, offered)
+            rows = rows.drop_columns(OFFERS)
+        if self.folder == SCORES and EMBEDDING in rows.column_names:
+            embeddings = rows.select(["key", "shard", "index", EMBEDDING]).filter(rows[EMBEDDING].is_valid())
             self._put(EMBEDDINGS, shard, embeddings, metadata)
-            visible = visible.drop_columns(EMBEDDING)
-        self._put(self.folder, shard, visible, metadata)
-        del self._open[shard]
-        self.done.add(shard)
-        self.on_commit(shard, table)
+            rows = rows.drop_columns(EMBEDDING)
+        content = self._put(self.folder, shard, rows, metadata)
+        if self.folder == CANDIDATES and self.remember:
+            self.remember(shard, rows)
+        return receipt_of(shard, rows, content, times)
 
-    def _put(self, folder: str, shard: str, table: pa.Table, metadata: dict) -> None:
-        self.output.put(shard_file(folder, shard), table_bytes(table, metadata))
+    def known(self, shard: str) -> Receipt | None:
+        """The receipt of a shard that is committed already; None if it is not, or its file is not whole."""
+        name = shard_file(self.folder, shard)
+        if not self.output.exists(name):
+            return None
+        content = self.output.read(name)
+        try:
+            rows = table_from(content)
+        except DAMAGE:
+            return None
+        metadata = rows.schema.metadata or {}
+        if metadata.get(FINGERPRINT_KEY, b"").decode() != self.fingerprint:
+            return None
+        if self.folder == CANDIDATES and self.remember:  # a worker may have died between the file and this
+            self.remember(shard, rows)
+        return receipt_of(shard, rows, content)
+
+    def _put(self, folder: str, shard: str, table: pa.Table, metadata: dict) -> bytes:
+        content = table_bytes(table, metadata)
+        self.output.put(shard_file(folder, shard), content)
+        return content
 
 
 def _candidates(rows: pa.Table) -> pa.Table:
@@ -114,9 +87,3 @@ def _candidates(rows: pa.Table) -> pa.Table:
     offers = pa.Table.from_struct_array(lists.flatten())
     keys = rows["key"].fill_null("").take(lists.value_parent_indices())
     return offers.append_column("key", keys).select(["method", "row", "priority", "key", "embedding"])
-
-
-def _by_shard(rows: pa.Table) -> Iterator[tuple[str, pa.Table]]:
-    shards = np.array(rows["shard"].to_pylist(), dtype=object)
-    for shard in dict.fromkeys(shards):
-        yield shard, rows.filter(pa.array(shards == shard))

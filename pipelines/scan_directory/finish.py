@@ -2,23 +2,37 @@
 
 import json
 from collections.abc import Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from ood_core.methods import score_column
+from pipelines.inputs.listing import REQUESTS_AT_ONCE
 from pipelines.inputs.plan import Plan
-from pipelines.scan_directory.columns import WEIGHT
-from pipelines.scan_directory.layout import SCORES, SUCCESS_FILE, SUMMARY_FILE, read_table, shard_file
+from pipelines.scan_directory.commit import Committer
+from pipelines.scan_directory.layout import SCORES, SUCCESS_FILE, SUMMARY_FILE, committed_sizes
+from pipelines.scan_directory.manifest import Manifest
+from pipelines.scan_directory.receipts import receipts_table
 from pipelines.scan_directory.summary import Tally
 from pipelines.storage import Directory
 
 
-def tally_of(output: Directory, shard_ids: Iterable[str], methods: Iterable[str]) -> Tally:
-    """The counts and scores of the shards that are committed already, read from their score tables."""
-    names = list(methods)
-    tally, wanted = Tally(), ["status", *map(score_column, names), *([WEIGHT] if "consensus" in names else [])]
-    for shard_id in sorted(shard_ids):
-        tally.add(read_table(output, shard_file(SCORES, shard_id), wanted))
-    return tally
+def known_receipts(output: Directory, fingerprint: str, shard_ids: Iterable[str]) -> tuple[Manifest, Tally]:
+    """The manifest, and the receipts of those of the shards that are committed already.
+
+    A table that the manifest does not tell of is read, and counts only if it is whole and of this scan.
+    """
+    sizes, manifest = committed_sizes(output, SCORES), Manifest(output, fingerprint)
+    tally = manifest.read(sizes)
+    told = tally.shards()
+    untold = sorted((set(shard_ids) & sizes.keys()) - told)
+    with ThreadPoolExecutor(REQUESTS_AT_ONCE) as pool:
+        found = [receipt for receipt in pool.map(Committer(output, fingerprint).known, untold) if receipt]
+    if not told:
+        manifest.clear()
+    if found:
+        receipts = receipts_table(found)
+        tally.add(receipts)
+        manifest.add(receipts)
+    return manifest, tally
 
 
 def finish(

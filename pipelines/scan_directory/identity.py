@@ -81,6 +81,14 @@ def check_unchanged(output: Directory, identity: Mapping[str, Any], plan: Plan) 
     return True
 
 
+def recorded_fingerprint(output: Directory) -> str | None:
+    """The fingerprint of the scan that was begun in the directory, None if there is none."""
+    try:
+        return str(json.loads(output.read(SCAN_FILE))["fingerprint"])
+    except FileNotFoundError:
+        return None
+
+
 def begin(output: Directory, config: Scan | Rescore, identity: Mapping[str, Any], plan: Plan) -> None:
     """Writes plan.parquet and scan.json, before the first row is committed."""
     output.put(PLAN_FILE, plan.to_parquet())

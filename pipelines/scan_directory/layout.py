@@ -11,7 +11,7 @@ from ood_core.vectors import parquet_bytes
 from pipelines.storage import Directory
 
 SCAN_FILE, PLAN_FILE, SUMMARY_FILE, SUCCESS_FILE = "scan.json", "plan.parquet", "summary.json", "_SUCCESS"
-SCORES, EMBEDDINGS, MEMORY, CONSENSUS = "scores", "embeddings", "memory", "consensus"
+SCORES, EMBEDDINGS, MEMORY, CONSENSUS, MANIFEST = "scores", "embeddings", "memory", "consensus", "manifest"
 ENCODED, SCORED = "encoded", "scored"  # gone when the scan has ended
 CANDIDATES, VERDICTS = f"{MEMORY}/candidates", f"{MEMORY}/verdicts"
 SNAPSHOT, INITIAL, EXTRA_NEGATIVES = (
@@ -27,6 +27,7 @@ FINGERPRINT_KEY, RECORDS_KEY = b"oodscan.fingerprint", b"oodscan.records"
 FILES = (
     SUCCESS_FILE,
     SUMMARY_FILE,
+    f"{MANIFEST}/part-*.parquet",
     *(f"{folder}/part-*.parquet" for folder in (SCORES, EMBEDDINGS, ENCODED, SCORED, CANDIDATES, VERDICTS, VOTES)),
     f"{SNAPSHOT}*.parquet",
     INITIAL,
@@ -51,8 +52,16 @@ def shard_file(folder: str, shard_id: str) -> str:
 
 def committed(output: Directory, folder: str = SCORES) -> set[str]:
     """The ids of the shards that have a file in the folder: those that are done, of the scores."""
-    names = [name for name in output.names(folder) if name.startswith("part-") and name.endswith(".parquet")]
-    return {name.removeprefix("part-").removesuffix(".parquet") for name in names}
+    return set(committed_sizes(output, folder))
+
+
+def committed_sizes(output: Directory, folder: str = SCORES) -> dict[str, int]:
+    """The size in bytes of each shard's file in the folder, by shard id."""
+    return {
+        name.removeprefix("part-").removesuffix(".parquet"): size
+        for name, size in output.sizes(folder).items()
+        if name.startswith("part-") and name.endswith(".parquet")
+    }
 
 
 def names_a_file(path: str) -> bool:

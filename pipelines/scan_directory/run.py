@@ -1,25 +1,29 @@
 """One run of a scan: what every step commits through, counts in and reports to."""
 
-import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import pyarrow as pa
 
 from pipelines.inputs.plan import Shard
 from pipelines.runtime.progress import Say, counting
-from pipelines.scan_directory.columns import ENCODER_READY
 from pipelines.scan_directory.commit import Committer
 from pipelines.scan_directory.layout import SCORES
+from pipelines.scan_directory.manifest import Manifest
 from pipelines.scan_directory.summary import Clock, Tally
 from pipelines.storage import Directory
 
 SAY_EVERY_S = 5.0
 
+OnReceipts = Callable[[pa.Table], Any]
+"""Called with receipts of shards that have just been committed."""
+
 
 @dataclass(frozen=True)
 class Run:
-    """One run of a scan. `shards`: all that are planned; `tally`: of all score tables; `clock`: of this run's work."""
+    """One run of a scan. `shards`: all that are planned; `tally`, `manifest`: of all score tables; `clock`: of this
+    run's work."""
 
     output: Directory
     fingerprint: str
@@ -27,21 +31,34 @@ class Run:
     tally: Tally
     clock: Clock
     say: Say
+    manifest: Manifest
 
-    def committer(self, folder: str, shards: Sequence[Shard]) -> Committer:
-        """A committer of these shards' rows to a folder, which says how far it has come.
+    def committer(self, folder: str) -> Committer:
+        """What commits shards of this scan to a folder."""
+        return Committer(self.output, self.fingerprint, folder)
 
-        Rows of score tables are counted in the tally, and what encoders tell of their time in the clock.
+    def receive(self, folder: str, shards: Sequence[Shard], receipts: Iterable[pa.Table], *others: OnReceipts) -> None:
+        """Takes the receipts of these shards, as workers commit them to the folder, and says how far they have come.
+
+        Those of score tables are counted, and written to the manifest. `others` hear of them too. Raises RuntimeError
+        if a shard has none in the end.
         """
         more, images = counting(self.say, len(shards), "shards committed", SAY_EVERY_S), 0
+        missing = {shard.id for shard in shards}
+        for table in receipts:
+            ids = table["shard"].to_pylist()
+            images += sum(table["records"].to_pylist())
+            for hear in (self._count if folder == SCORES else _ignore, *others):
+                hear(table)
+            missing.difference_update(ids)
+            more(len(ids), f"{images} images")
+        if missing:
+            raise RuntimeError(f"Ray has ended, but {len(missing)} shards are missing, {min(missing)} among them")
 
-        def on_commit(_: str, table: pa.Table) -> None:
-            nonlocal images
-            images += len(table)
-            if folder == SCORES:
-                self.tally.add(table)
-            if ENCODER_READY in table.column_names:
-                self.clock.add(table, time.time())
-            more(1, f"{images} images")
+    def _count(self, receipts: pa.Table) -> None:
+        self.tally.add(receipts)
+        self.manifest.add(receipts)
 
-        return Committer(self.output, self.fingerprint, on_commit, folder)
+
+def _ignore(_receipts: pa.Table) -> None:
+    """For folders that nothing is counted of."""

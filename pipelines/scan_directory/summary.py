@@ -9,40 +9,39 @@ import numpy as np
 import pyarrow as pa
 
 from ood_core.methods import score_column
-from pipelines.scan_directory.columns import ENCODER_READY, TIMES, WEIGHT
+from pipelines.scan_directory.receipts import SCHEMA, SKETCH, TIMES
+from pipelines.scan_directory.sketch import Sketch
 
 QUANTILES = (0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99)
-MOST_SCORES = 1_000_000
 
 
 @dataclass
 class Tally:
-    """Counts by status and score quantiles over committed shards.
+    """Counts by status and score quantiles over committed shards, from their receipts, in whatever order these come.
 
-    Keeps at most `MOST_SCORES` scores a method, every `stride`-th of those `seen`. `below_zero` counts scores that are
-    no probabilities: of `debiased` where its normaliser turned negative.
+    `receipts`: one a shard, without sketches, which are added up.
     """
 
     statuses: Counter[str] = field(default_factory=Counter)
-    scores: dict[str, np.ndarray] = field(default_factory=dict)
-    seen: Counter[str] = field(default_factory=Counter)
-    below_zero: Counter[str] = field(default_factory=Counter)
-    stride: int = 1
+    sketches: dict[str, Sketch] = field(default_factory=dict)
+    receipts: list[pa.Table] = field(default_factory=list)
 
-    def add(self, table: pa.Table) -> None:
-        """Counts the rows of a score table."""
-        self.statuses.update(table["status"].to_pylist())
-        for name in table.column_names:
-            if (name.startswith("score_") and name not in TIMES) or name == WEIGHT:
-                values = table[name].drop_null().to_numpy()
-                kept = values[-self.seen[name] % self.stride :: self.stride]
-                self.seen[name] += len(values)
-                if name != score_column("consensus"):  # whose mean is 0
-                    self.below_zero[name] += int((values < 0).sum())
-                self.scores[name] = np.concatenate([self.scores.get(name, np.empty(0)), kept])
-        while any(len(values) > MOST_SCORES for values in self.scores.values()):
-            self.stride *= 2
-            self.scores = {name: values[::2] for name, values in self.scores.items()}
+    def add(self, receipts: pa.Table) -> None:
+        """Counts the rows of the shards that a table of receipts is of."""
+        statuses = receipts["statuses"].combine_chunks()
+        for status, count in zip(statuses.keys.to_pylist(), statuses.items.to_pylist(), strict=True):
+            self.statuses[status] += count
+        sketches = receipts["sketches"].combine_chunks().flatten()
+        columns = sketches.field("column").to_pylist()
+        for name in dict.fromkeys(columns):
+            chosen = sketches.filter(pa.array([column == name for column in columns]))
+            buckets, counts = (chosen.field(part).flatten().to_numpy() for part in ("buckets", "counts"))
+            self.sketches.setdefault(name, Sketch()).add(buckets, counts)
+        self.receipts.append(without_sketches(receipts))
+
+    def shards(self) -> set[str]:
+        """The ids of the shards that are counted."""
+        return {shard for table in self.receipts for shard in table["shard"].to_pylist()}
 
     @property
     def records(self) -> int:
@@ -58,70 +57,86 @@ class Tally:
         """The share of the records that have no scores."""
         return 1 - self.scored / self.records if self.records else 0.0
 
+    def sketch_cells(self) -> list[dict[str, Any]]:
+        """The sketches over all shards, as a cell of a table of receipts."""
+        parts = ((name, *sketch.counted()) for name, sketch in sorted(self.sketches.items()))
+        return [{"column": name, "buckets": buckets, "counts": counts} for name, buckets, counts in parts]
+
     def described(self) -> dict[str, Any]:
         """The counts and quantiles, as `summary.json` has them."""
         quantiles = {
-            name: dict(zip(map(str, QUANTILES), np.quantile(values, QUANTILES).tolist(), strict=True))
-            for name, values in sorted(self.scores.items())
-            if len(values)
+            name: dict(zip(map(str, QUANTILES), found, strict=True))
+            for name, sketch in sorted(self.sketches.items())
+            if (found := sketch.quantiles(QUANTILES))
         }
-        statuses = dict(sorted(self.statuses.items()))
+        # `consensus` has a mean of 0; other scores below it are no probabilities.
+        below_zero = {
+            name: sketch.below_zero()
+            for name, sketch in sorted(self.sketches.items())
+            if name != score_column("consensus")
+        }
         return {
             "records": self.records,
             "bad_fraction": self.bad_fraction,
-            "statuses": statuses,
+            "statuses": dict(sorted(self.statuses.items())),
             "quantiles": quantiles,
-            "below_zero": {name: count for name, count in sorted(self.below_zero.items()) if count},
+            "below_zero": {name: count for name, count in below_zero.items() if count},
         }
+
+
+def without_sketches(receipts: pa.Table) -> pa.Table:
+    """The receipts with no sketch in any."""
+    nothing = pa.array([[]] * len(receipts), pa.list_(SKETCH))
+    return receipts.set_column(SCHEMA.get_field_index("sketches"), "sketches", nothing)
 
 
 @dataclass
 class Clock:
-    """Where the time of one run went, by the telemetry of the rows that its first step commits.
+    """Where the time of one run went, by the receipts of its first step.
 
-    `started`: seconds since the epoch. `pools`: the columns of `TIMES` that each pool of workers spends its time on.
+    `started`: seconds since the epoch. `lanes`: how many threads of all workers do the work of each of `TIMES`.
     """
 
     started: float
-    pools: Mapping[str, tuple[str, ...]]
+    lanes: Mapping[str, int]
     busy_s: dict[str, float] = field(default_factory=lambda: dict.fromkeys(TIMES, 0.0))
     images: int = 0
-    first_encoder: float | None = None
+    first_worker: float | None = None
     first_commit: float | None = None
 
-    def add(self, table: pa.Table, now: float) -> None:
-        """Adds the rows of a shard that was committed at the time `now`."""
+    def add(self, receipts: pa.Table) -> None:
+        """Adds the shards of some receipts, but for those that an earlier run has committed."""
+        done = receipts.filter(receipts["committed"].is_valid())
+        if not len(done):
+            return
         for name in TIMES:
-            self.busy_s[name] += float(np.nansum(table[name].to_numpy()))
-        self.images += len(table)
-        if len(table):
-            ready = float(np.min(table[ENCODER_READY].to_numpy()))
-            self.first_encoder = min(ready, self.first_encoder or ready)
-        self.first_commit = self.first_commit or now
+            self.busy_s[name] += float(np.nansum(done[name].to_numpy()))
+        self.images += int(np.sum(done["records"].to_numpy()))
+        ready, committed = (float(np.min(done[name].to_numpy())) for name in ("ready", "committed"))
+        self.first_worker = min(ready, self.first_worker or ready)
+        self.first_commit = min(committed, self.first_commit or committed)
 
-    def described(self, now: float, workers: Mapping[str, int]) -> dict[str, Any]:
-        """Throughput of every stage and the pool that limits, as `summary.json` has them under `last_run`.
+    def described(self, now: float) -> dict[str, Any]:
+        """Throughput of every stage and the one that limits, as `summary.json` has them under `last_run`.
 
-        `workers`: how many each pool has. `steady_images_per_s` counts from the first worker being ready to `now`.
+        `steady_images_per_s` counts from the first worker being ready to `now`.
         """
-        if self.first_encoder is None or self.first_commit is None:
+        if self.first_worker is None or self.first_commit is None or not self.images:
             return {"images": 0}
         stages = {
             name.removesuffix("_s"): {
                 "busy_s": self.busy_s[name],
-                "images_per_s": self.images / self.busy_s[name] * workers[pool] if self.busy_s[name] else None,
-                "workers": workers[pool],
+                "images_per_s": self.images / self.busy_s[name] * lanes if self.busy_s[name] else None,
+                "threads": lanes,
             }
-            for pool, names in self.pools.items()
-            for name in names
+            for name, lanes in self.lanes.items()
         }
-        busy = {pool: sum(self.busy_s[name] for name in names) / workers[pool] for pool, names in self.pools.items()}
         return {
             "images": self.images,
             "wall_s": now - self.started,
-            "start_up_s": self.first_encoder - self.started,
-            "first_commit_after_encoder_s": self.first_commit - self.first_encoder,
-            "steady_images_per_s": self.images / (now - self.first_encoder),
+            "start_up_s": self.first_worker - self.started,
+            "first_commit_after_worker_s": self.first_commit - self.first_worker,
+            "steady_images_per_s": self.images / (now - self.first_worker),
             "stages": stages,
-            "limited_by": max(busy, key=lambda pool: busy[pool]),
+            "limited_by": max(stages, key=lambda name: stages[name]["busy_s"] / stages[name]["threads"]),
         }

@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Any
 from pipelines.consensus.summary import consensus_summary
 from pipelines.memory.summary import learned_summary
 from pipelines.runtime.progress import Say
-from pipelines.scan_directory.finish import finish, tally_of
-from pipelines.scan_directory.identity import begin, check_unchanged, fingerprint
-from pipelines.scan_directory.layout import ENCODED, SCORED, SUCCESS_FILE, committed
+from pipelines.scan_directory.finish import finish, known_receipts
+from pipelines.scan_directory.identity import begin, check_unchanged, fingerprint, recorded_fingerprint
+from pipelines.scan_directory.layout import ENCODED, SCORED, SUCCESS_FILE
+from pipelines.scan_directory.manifest import Manifest
 from pipelines.scan_directory.new_scan import check_not_read, clear
 from pipelines.scan_directory.run import Run
-from pipelines.scan_directory.summary import Clock
+from pipelines.scan_directory.summary import Clock, Tally
 from pipelines.scans.request import Request
 from pipelines.scans.step import run_steps
 
@@ -33,10 +34,11 @@ def carry_out(request: Request, place: Place, address: str | None, say: Say, new
     """
     started = time.time()
     shards, output = request.plan.shards, request.output
-    done = set() if new_scan else committed(output) & {shard.id for shard in shards}
+    known = None if new_scan else recorded_fingerprint(output)
+    manifest, tally = known_receipts(output, known, [shard.id for shard in shards]) if known else (None, Tally())
+    done = tally.shards()
     remaining = [shard for shard in shards if shard.id not in done]
     say(f"{len(shards)} shards planned, {len(done)} already committed")
-    tally = tally_of(output, done, request.methods)
     performance: dict[str, Any] = {"images": 0}
     if new_scan:
         check_not_read(output, request.reads())
@@ -47,13 +49,16 @@ def carry_out(request: Request, place: Place, address: str | None, say: Say, new
         with cluster(address) as found, ExitStack() as opened:
             placement = place(request, found)
             known = _begin(request, placement, new_scan)
-            clock = Clock(started, {name: pool.columns for name, pool in placement.timed.items()})
-            run, before = Run(output, known, shards, tally, clock, say), tally.records
+            manifest = manifest or Manifest(output, known)
+            clock, before = Clock(started, placement.lanes), tally.records
+            run = Run(output, known, shards, tally, clock, say, manifest)
+            opened.callback(manifest.flush)
             told = run_steps(steps_of(request, placement, run, opened), remaining)
-            workers = {name: pool.workers for name, pool in placement.timed.items()}
-            performance = clock.described(time.time(), workers) | {"images": tally.records - before} | told
+            performance = clock.described(time.time()) | {"images": tally.records - before} | told
     learned = learned_summary(output, request.methods, request.config.memory, request.bank)
     learned |= consensus_summary(output, request.methods)
+    if manifest:
+        manifest.replace(tally)
     summary = finish(output, request.plan, request.config.max_bad_fraction, tally, performance, learned)
     for folder in (ENCODED, SCORED):
         output.remove(folder)

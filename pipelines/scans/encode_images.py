@@ -1,23 +1,24 @@
-"""The first step of a scan: read, decode, encode and score images, in two pools of Ray actors."""
+"""The first step of a scan: a pool of Ray actors reads, decodes, encodes and scores images, and commits the rows."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
-import ray.data
-from ray.data import ActorPoolStrategy
+import pyarrow as pa
+import ray
 
-from ood_core.preprocessing import Preprocessing
-from pipelines.config.pools import EncodePool, Pool
-from pipelines.config.scan import Read
+from pipelines.config.pools import EncodePool
 from pipelines.inputs.plan import Shard, blocks_of
 from pipelines.memory.keeper import Keeper
-from pipelines.runtime.model import ModelSpec
-from pipelines.runtime.spread import batches_of, limit_read_ahead
+from pipelines.runtime.spread import over_actors, ranges
+from pipelines.scan_directory.commit import Committer
 from pipelines.scan_directory.run import Run
 from pipelines.scans.read_input import read_input
-from pipelines.scans.workers.decode import DecodeShards
-from pipelines.scans.workers.encode import EncodeImages, ScoreSpec
+from pipelines.scans.workers.attempts import Attempts
+from pipelines.scans.workers.encode_shards import EncodeShards, EncodeSpec
+
+CALLS_AT_ONCE = 2
+"""Ranges that an encoder has at once, so that it need not wait between them."""
 
 
 @dataclass(frozen=True)
@@ -28,13 +29,8 @@ class EncodeImagesStep:
     """
 
     this_run: Run
-    read: Read
-    options: Mapping[str, Any] = field(repr=False)
-    preprocessing: Preprocessing
-    model: ModelSpec
-    score: ScoreSpec
-    decode_pool: Pool
-    encode_pool: EncodePool
+    spec: EncodeSpec
+    pool: EncodePool
     folder: str
     keeper: Keeper | None = None
 
@@ -47,26 +43,10 @@ class EncodeImagesStep:
 
     def run(self, shards: Sequence[Shard]) -> dict[str, Any]:
         """Commits the shards that are not committed yet."""
-        return read_input(self.this_run, self.folder, shards, self.keeper, lambda due: batches_of(self.dataset(due)))
+        offers = self.spec.score.memory.memory is not None
+        return read_input(self.this_run, self.folder, shards, self.keeper, offers, self._receipts)
 
-    def dataset(self, shards: Sequence[Shard]) -> ray.data.Dataset:
-        """Rows of scores of the shards, streaming from one pool of actors, which reads and decodes, to another."""
-        height, width = self.preprocessing.size
-        limit_read_ahead(self.encode_pool, height * width * 3)
-        records = ray.data.from_blocks(blocks_of([[shard] for shard in shards])).map_batches(
-            DecodeShards,
-            fn_constructor_args=(self.read, self.preprocessing, self.options),
-            batch_size=None,
-            batch_format="pyarrow",
-            num_cpus=self.decode_pool.cpus,
-            compute=ActorPoolStrategy(size=self.decode_pool.workers, max_tasks_in_flight_per_actor=1),
-        )
-        return records.map_batches(
-            EncodeImages,
-            fn_constructor_args=(self.model, self.score),
-            batch_size=self.encode_pool.batch_size,
-            batch_format="pyarrow",
-            num_cpus=self.encode_pool.cpus,
-            num_gpus=self.encode_pool.gpus or None,
-            compute=ActorPoolStrategy(size=self.encode_pool.workers),
-        )
+    def _receipts(self, committer: Committer, shards: Sequence[Shard]) -> Iterator[pa.Table]:
+        attempts = ray.remote(num_cpus=0, max_restarts=-1, max_task_retries=-1)(Attempts).remote()
+        tables = blocks_of(ranges(shards, self.pool.workers or 1))
+        return over_actors(self.pool, tables, EncodeShards, (self.spec, committer, attempts), CALLS_AT_ONCE)

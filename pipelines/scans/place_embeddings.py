@@ -15,7 +15,7 @@ from pipelines.runtime.pools import fit_scorers
 from pipelines.scan_directory.identity import model_identity
 from pipelines.scan_directory.run import Run
 from pipelines.scans.checks import TextSource, check_inversion
-from pipelines.scans.placement import FirstStep, TimedPool
+from pipelines.scans.placement import FirstStep
 from pipelines.scans.request import Request
 from pipelines.scans.score_embeddings import ScoreEmbeddingsStep
 from pipelines.scans.step import Step
@@ -37,8 +37,8 @@ class EmbeddingPlacement:
     kept = None
 
     @property
-    def timed(self) -> Mapping[str, TimedPool]:
-        return {"score": TimedPool(self.score_pool.workers or 1, ("read_s", "score_s"))}
+    def lanes(self) -> Mapping[str, int]:
+        return dict.fromkeys(("read_s", "score_s", "write_s"), self.score_pool.workers or 1)
 
     @property
     def embeddings(self) -> StoredEmbeddings:

@@ -1,26 +1,27 @@
-"""A scan of images on a cluster: the model, and the two pools of its first step."""
+"""A scan of images on a cluster: the model, and the pool of encoders."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
 from ood_core.methods import learners_of
-from pipelines.config.pools import EncodePool, Pool, ScorePool
+from pipelines.config.pools import EncodePool, ScorePool
 from pipelines.config.scan import Scan
 from pipelines.inputs.label_bank import check_bank_fits
 from pipelines.runtime.cluster import Cluster
 from pipelines.runtime.model import ModelFacts, ModelSpec, model_facts, model_spec
-from pipelines.runtime.pools import fit_encoders_and_decoders, fit_scorers
+from pipelines.runtime.pools import fit_encoders, fit_scorers
 from pipelines.scan_directory.encoded import EncodedEmbeddings
 from pipelines.scan_directory.identity import model_identity
 from pipelines.scan_directory.layout import ENCODED
 from pipelines.scan_directory.run import Run
 from pipelines.scans.checks import check_inversion, check_local_features
 from pipelines.scans.encode_images import EncodeImagesStep
-from pipelines.scans.placement import FirstStep, TimedPool
+from pipelines.scans.placement import FirstStep
 from pipelines.scans.request import Request
 from pipelines.scans.step import Step
 from pipelines.scans.workers.encode import ScoreSpec
+from pipelines.scans.workers.encode_shards import MOST_READERS, WRITERS, EncodeSpec
 
 
 @dataclass(frozen=True)
@@ -32,7 +33,6 @@ class ImagePlacement:
     model: ModelSpec
     facts: ModelFacts
     encode_pool: EncodePool
-    decode_pool: Pool
     score_pool: ScorePool
 
     @property
@@ -44,11 +44,16 @@ class ImagePlacement:
         return model_identity(self.model, self.facts)
 
     @property
-    def timed(self) -> Mapping[str, TimedPool]:
-        return {
-            "decode": TimedPool(self.decode_pool.workers or 0, ("read_s", "decode_s")),
-            "encode": TimedPool(self.encode_pool.workers or 0, ("encode_s", "score_s")),
+    def lanes(self) -> Mapping[str, int]:
+        workers, decoders = self.encode_pool.workers or 1, self.encode_pool.decode_threads or 1
+        each = {
+            "read_s": min(MOST_READERS, decoders),
+            "decode_s": decoders,
+            "encode_s": 1,
+            "score_s": 1,
+            "write_s": WRITERS,
         }
+        return {name: workers * lanes for name, lanes in each.items()}
 
     @property
     def embeddings(self) -> EncodedEmbeddings:
@@ -61,18 +66,16 @@ class ImagePlacement:
     def first_step(self, run: Run, first: FirstStep) -> Step:
         """Encodes the images. Later steps see their embeddings in full precision."""
         kept = "float32" if first.folder == ENCODED else "float16" if self.config.embeddings else None
-        return EncodeImagesStep(
-            this_run=run,
+        spec = EncodeSpec(
             read=self.config.read,
             options=self.request.options,
             preprocessing=self.facts.preprocessing,
             model=self.model,
             score=ScoreSpec(self.request.bank, first.methods, kept, first.memory),
-            decode_pool=self.decode_pool,
-            encode_pool=self.encode_pool,
-            folder=first.folder,
-            keeper=first.keeper,
+            decode_threads=self.encode_pool.decode_threads or 1,
+            batch_size=self.encode_pool.batch_size or 1,
         )
+        return EncodeImagesStep(run, spec, self.encode_pool, first.folder, first.keeper)
 
 
 def place_images(request: Request, found: Cluster) -> ImagePlacement:
@@ -81,7 +84,7 @@ def place_images(request: Request, found: Cluster) -> ImagePlacement:
     if not isinstance(config, Scan):
         raise TypeError("images are scanned, not rescored")
     model = model_spec(config.model, config.encode, found)
-    encode, decode = fit_encoders_and_decoders(config.encode, config.decode, model.device, found)
+    encode = fit_encoders(config.encode, model.device, found)
     score = fit_scorers(ScorePool(threads=encode.threads, gpus=encode.gpus), model.device, found)
     facts = model_facts(model)
     check_bank_fits(request.bank, config.labels, model, facts)
@@ -89,4 +92,4 @@ def place_images(request: Request, found: Cluster) -> ImagePlacement:
     check_inversion(learners_of(request.methods), model, facts)
     if request.initial:
         request.initial.check_weights(facts.weights)
-    return ImagePlacement(request, config, replace(model, weights=facts.weights), facts, encode, decode, score)
+    return ImagePlacement(request, config, replace(model, weights=facts.weights), facts, encode, score)

@@ -25,19 +25,12 @@ class FirstStep:
     keeper: Keeper | None
 
 
-@dataclass(frozen=True)
-class TimedPool:
-    """A pool of the first step: how many workers it has, and on which columns of `TIMES` they spend their time."""
-
-    workers: int
-    columns: tuple[str, ...]
-
-
 class Placement(Protocol):
     """A scan or rescoring on a cluster. They differ in this, and in nothing else.
 
-    `score_pool`: scores embeddings; `identity`: what of the placement the rows depend on; `timed`: the pools of the
-    first step by name; `embeddings`: where later steps read them; `kept`: the type in which the scan keeps them, if so.
+    `score_pool`: scores embeddings; `identity`: what of the placement the rows depend on; `lanes`: how many
+    threads do each part of the first step's work, by `TIMES`; `embeddings`: where later steps read them; `kept`: the
+    type in which the scan keeps them, if so.
     """
 
     @property
@@ -53,7 +46,7 @@ class Placement(Protocol):
     def identity(self) -> Mapping[str, Any]: ...
 
     @property
-    def timed(self) -> Mapping[str, TimedPool]: ...
+    def lanes(self) -> Mapping[str, int]: ...
 
     @property
     def embeddings(self) -> EmbeddingSource: ...

@@ -1,12 +1,14 @@
-"""What every first step does: has the input read and scored, and commits what comes of it."""
+"""What every first step does: has the input read and scored by workers, which commit what comes of it."""
 
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import pyarrow as pa
 
 from pipelines.inputs.plan import Shard
 from pipelines.memory.keeper import Keeper
+from pipelines.scan_directory.commit import Committer
 from pipelines.scan_directory.run import Run
 from pipelines.scans.step import missing
 
@@ -16,21 +18,20 @@ def read_input(
     folder: str,
     shards: Sequence[Shard],
     keeper: Keeper | None,
-    tables: Callable[[list[Shard]], Iterable[pa.Table]],
+    offers: bool,
+    work: Callable[[Committer, list[Shard]], Iterable[pa.Table]],
 ) -> dict[str, Any]:
-    """Commits to the folder those of the shards that are not committed yet; rows of others are dropped.
+    """Has those of the shards committed to the folder that are not yet.
 
-    `tables`: the rows of shards, as workers yield them; `keeper`: of the memory that workers offer images to, if they
-    do. Returns what the summary tells of the memory, if that is finished now.
+    `keeper`: of the memory, if there is one; `offers`: whether workers offer images to it; `work`: has workers commit
+    shards, and yields their receipts. Returns what the summary tells of the memory, if that is finished now.
     """
-    due = missing(this_run.output, folder, shards)
-    committer = this_run.committer(folder, due)
-    committer.done |= {shard.id for shard in this_run.shards} - {shard.id for shard in due}
+    due, committer = missing(this_run.output, folder, shards), this_run.committer(folder)
+    hear = [this_run.clock.add]
     if keeper:
         keeper.begin(due)
-        committer.on_offers = keeper.commit
-    if due:
-        for rows in tables(due):
-            committer.add(rows)
-    committer.check_complete(shard.id for shard in due)
+    if keeper and offers:
+        committer = replace(committer, remember=keeper.remember)
+        hear.append(keeper.heard)
+    this_run.receive(folder, due, work(committer, due) if due else (), *hear)
     return keeper.ended(this_run.clock.images) if keeper else {}

@@ -9,9 +9,10 @@ import pyarrow as pa
 from pipelines.config.pools import ScorePool
 from pipelines.inputs.plan import Shard, blocks_of
 from pipelines.memory.keeper import Keeper
-from pipelines.runtime.cells import from_cells
-from pipelines.runtime.spread import over_actors
+from pipelines.runtime.spread import over_actors, ranges
+from pipelines.scan_directory.commit import Committer
 from pipelines.scan_directory.run import Run
+from pipelines.scan_directory.shard_worker import CommitShards
 from pipelines.scans.read_input import read_input
 from pipelines.scans.workers.score_embeddings import ScoreEmbeddings, ScoreEmbeddingsSpec
 from pipelines.scans.workers.score_sequential import ScoreInSequence
@@ -41,11 +42,13 @@ class ScoreEmbeddingsStep:
 
     def run(self, shards: Sequence[Shard]) -> dict[str, Any]:
         """Commits the shards that are not committed yet."""
-        return read_input(self.this_run, self.folder, shards, self.keeper, self._tables)
+        offers = self.spec.memory.memory is not None
+        return read_input(self.this_run, self.folder, shards, self.keeper, offers, self._receipts)
 
-    def _tables(self, shards: Sequence[Shard]) -> Iterator[pa.Table]:
-        if not self.sequential:
-            yield from over_actors(self.pool, blocks_of([[shard] for shard in shards]), ScoreEmbeddings, (self.spec,))
-        else:
-            for cells in over_actors(self.pool, blocks_of([self.this_run.shards]), ScoreInSequence, (self.spec,)):
-                yield from from_cells(cells)
+    def _receipts(self, committer: Committer, shards: Sequence[Shard]) -> Iterator[pa.Table]:
+        if self.sequential:
+            wanted = frozenset(shard.id for shard in shards)
+            tables, actor = blocks_of([self.this_run.shards]), ScoreInSequence
+            return over_actors(self.pool, tables, actor, (committer, self.spec, wanted))
+        tables = blocks_of(ranges(shards, self.pool.workers or 1))
+        return over_actors(self.pool, tables, CommitShards, (committer, ScoreEmbeddings, (self.spec,)))

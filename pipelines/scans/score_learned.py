@@ -11,9 +11,10 @@ from pipelines.inputs.plan import Shard, blocks_of
 from pipelines.memory.files import MemoryFiles
 from pipelines.memory.learned import learned_memories
 from pipelines.memory.scoring import MemoryUse
-from pipelines.runtime.spread import over_actors
+from pipelines.runtime.spread import over_actors, ranges
 from pipelines.scan_directory.layout import ENCODED, MEMORY
 from pipelines.scan_directory.run import Run
+from pipelines.scan_directory.shard_worker import CommitShards
 from pipelines.scans.step import missing
 from pipelines.scans.workers.score_learned import ScoreLearned, ScoreLearnedSpec
 
@@ -37,11 +38,10 @@ class ScoreLearnedStep:
     def run(self, shards: Sequence[Shard]) -> dict[str, Any]:
         """Commits the shards that are not committed yet."""
         due = self.reads(shards)
-        committer = self.this_run.committer(self.folder, due)
         if due:
-            for rows in over_actors(self.pool, blocks_of([[shard] for shard in due]), ScoreLearned, (self._spec(),)):
-                committer.add(rows)
-        committer.check_complete(shard.id for shard in due)
+            tables = blocks_of(ranges(due, self.pool.workers or 1))
+            arguments = (self.this_run.committer(self.folder), ScoreLearned, (self._spec(),))
+            self.this_run.receive(self.folder, due, over_actors(self.pool, tables, CommitShards, arguments))
         return {}
 
     def _spec(self) -> ScoreLearnedSpec:

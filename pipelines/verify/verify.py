@@ -32,6 +32,7 @@ from pipelines.scan_directory.layout import (
 )
 from pipelines.storage import Directory
 from pipelines.verify.consensus import consensus_problems
+from pipelines.verify.manifest import manifest_problems, missing_files
 from pipelines.verify.memory import memory_problems
 from pipelines.verify.tables import table_and_problems
 
@@ -48,10 +49,11 @@ class Verification:
         return vars(self)
 
 
-def verify(url: str, options: Mapping[str, Any], reread: bool = False) -> Verification:
-    """Checks a scan directory. `reread` reads the input again and compares every record's key.
+def verify(url: str, options: Mapping[str, Any], tables: bool = False, reread: bool = False) -> Verification:
+    """Checks a scan directory by its manifest: that every planned shard is committed, in a file of the recorded size.
 
-    Raises CallerError if the directory holds no scan.
+    `tables` reads every table too, and compares what it holds with its digest, the plan, the memory and the consensus;
+    `reread` also reads the input again and compares every record's key. Raises CallerError if there is no scan.
     """
     output = Directory(url, options)
     try:
@@ -70,20 +72,27 @@ def verify(url: str, options: Mapping[str, Any], reread: bool = False) -> Verifi
         problems.append(f"{SCAN_FILE}: the fingerprint is not that of what it records")
     if Plan(shards, {}).fingerprint != identity.get("input"):
         problems.append(f"{PLAN_FILE} is not the plan that {SCAN_FILE} was recorded with")
-    for shard in shards:
-        table, found = _read(output, SCORES, shard, expected)
-        problems += found
-        if table is None:
-            continue
-        statuses.update(table["status"].to_pylist())
-        problems += _shard_problems(output, shard, table, config, expected)
-        if reread:
-            problems += _input_problems(table, shard, config, options)
-    problems += memory_problems(output, config, shards, expected)
-    problems += consensus_problems(output, config, shards, expected)
+    told = manifest_problems(output, shards, expected)
+    problems += told.problems
+    if tables or reread:
+        for shard in shards:
+            table, found = _read(output, SCORES, shard, expected)
+            problems += found
+            if table is None:
+                continue
+            statuses.update(table["status"].to_pylist())
+            problems += _shard_problems(output, shard, table, config, expected)
+            problems += told.differences(output, shard)
+            if reread:
+                problems += _input_problems(table, shard, config, options)
+        problems += memory_problems(output, config, shards, expected)
+        problems += consensus_problems(output, config, shards, expected)
+    else:
+        statuses = told.statuses
+        problems += missing_files(output, config, shards)
     problems += _stray_files(output, SCORES, shards) + _stray_files(output, EMBEDDINGS, shards)
     problems += _summary_problems(output, statuses)
-    return Verification(len(shards), statuses.total(), problems)
+    return Verification(len(shards), statuses.total(), list(dict.fromkeys(problems)))
 
 
 def _shard_problems(

@@ -26,11 +26,11 @@ PARAMETERS = {
 }
 SHARDS = 33
 """Two tars and a table first, then an image each: with `SLOWLY`, the encode step takes a while from shard to shard."""
-BLOCK = 64
+BLOCK = 256
 LOOKING_S = 0.05
 """Between two looks at all processes, which take a while themselves."""
 SLOWLY = EncodePool(workers=1, block=BLOCK, batch_size=1)
-"""A forward pass of a block an image."""
+"""A forward pass of a block for every few images."""
 
 
 def asked(dataset: Path, bank: Path, output: Path, **changes: Any) -> Scan:

@@ -28,7 +28,7 @@ from tests.faults.remembering import (
     workers_of,
 )
 
-ACTOR, ENCODER = "MemoryActor", "EncodeImages"
+ACTOR, ENCODER = "MemoryActor", "EncodeShards"
 
 
 def processes(name: str) -> list[int]:
@@ -80,7 +80,7 @@ def test_a_memory_that_is_killed_three_times_comes_to_the_same(
     assert len(found) == 3
     assert all(1 <= dead <= again < SHARDS for dead, again in found)
     assert remembered_files(tmp_path) == remembered_files(remembered)
-    assert verify(str(tmp_path), {}).problems == []
+    assert verify(str(tmp_path), {}, tables=True).problems == []
 
 
 def test_a_memory_that_is_killed_in_streaming_order_ends_with_the_same_images(
@@ -100,7 +100,7 @@ def test_a_memory_that_is_killed_in_streaming_order_ends_with_the_same_images(
     assert 3 <= dead <= again < SHARDS
     found, expected = (pq.read_table(place / f"memory/snapshot-{SHARDS}.parquet") for place in (tmp_path, remembered))
     assert found.equals(expected.filter(compute.field("method") == "adaneg"))
-    assert verify(str(tmp_path), {}).problems == []
+    assert verify(str(tmp_path), {}, tables=True).problems == []
 
 
 def test_an_encoder_that_is_killed_in_the_first_pass_costs_no_byte(
@@ -112,4 +112,4 @@ def test_an_encoder_that_is_killed_in_the_first_pass_costs_no_byte(
         dead, again = seen.result()
     assert 3 <= dead <= again < SHARDS
     assert remembered_files(tmp_path) == remembered_files(remembered)
-    assert verify(str(tmp_path), {}).problems == []
+    assert verify(str(tmp_path), {}, tables=True).problems == []

@@ -23,7 +23,7 @@ def encoded_dataset(dataset: Path) -> tuple[list[str], torch.Tensor]:
     for shard in plan([str(dataset)], read, {}).shards:
         for record in records(shard, read, {}):
             pixels = decode(record, encoder.preprocessing, read.max_image_pixels).pixels
-            if pixels:
+            if pixels is not None:
                 keys.append(record.key)
-                pictures.append(torch.frombuffer(bytearray(pixels), dtype=torch.uint8).view(64, 64, 3))
+                pictures.append(torch.tensor(pixels))
     return keys, encoder.encode_images(torch.stack(pictures))

@@ -11,9 +11,10 @@ from pipelines.config.model import Model
 from pipelines.config.scan import Scan
 from pipelines.inputs.plan import Shard, plan
 from pipelines.runtime.model import ModelFacts, ModelSpec
-from pipelines.scan_directory.columns import END_OF_SHARD, TELEMETRY
 from pipelines.scan_directory.commit import Committer
 from pipelines.scan_directory.identity import asked_for, begin, fingerprint, model_identity
+from pipelines.scan_directory.manifest import Manifest
+from pipelines.scan_directory.receipts import receipts_table
 from pipelines.scan_directory.summary import Tally
 from pipelines.storage import Directory
 
@@ -22,19 +23,18 @@ SPEC = ModelSpec("bundled")
 
 
 def rows(shard: str, keys: list[str], bad: tuple[int, ...] = ()) -> pa.Table:
-    """What the encoders give for a shard of these keys, its end row last."""
-    index = list(range(len(keys) + 1))
-    ok = [number not in bad and number < len(keys) for number in index]
+    """What an encoder makes of a shard of these keys."""
+    index = list(range(len(keys)))
+    ok = [number not in bad for number in index]
     vector = np.array([0.6, 0.8, 0.0, 0.0], np.float16)
     columns = {
-        "shard": pa.array([shard] * len(index)),
+        "shard": pa.array([shard] * len(index), pa.string()),
         "index": pa.array(index, pa.int64()),
-        "key": pa.array([*keys, None], pa.string()),
-        "status": pa.array(["ok" if good else "unreadable-image" for good in ok[:-1]] + [END_OF_SHARD]),
+        "key": pa.array(keys, pa.string()),
+        "status": pa.array(["ok" if good else "unreadable-image" for good in ok], pa.string()),
         "error": pa.array([None if good else "broken" for good in ok], pa.string()),
         "score_mcm": pa.array([number / 7 if good else None for number, good in enumerate(ok)], pa.float64()),
         "embedding": pa.array([vector if good else None for good in ok], pa.list_(pa.float16(), 4)),
-        **{name: pa.array(np.random.default_rng().random(len(index))) for name in TELEMETRY},
     }
     return pa.table(columns)
 
@@ -65,9 +65,10 @@ def make_scan(root: Path) -> Directory:
     planned, output, tally = plan(config.input, config.read, {}), Directory(config.output), Tally()
     identity = asked_for(config, config.methods(), "bank hash", planned) | model_identity(SPEC, FACTS)
     begin(output, config, identity, planned)
-    committer = Committer(output, fingerprint(identity), lambda _, table: tally.add(table))
+    committer = Committer(output, fingerprint(identity))
     for shard in planned.shards:
-        committer.add(rows_of(shard))
+        tally.add(receipts_table([committer.commit(shard.id, rows_of(shard))]))
+    Manifest(output, committer.fingerprint).replace(tally)
     summary = {**tally.described(), "within_error_budget": True}
     output.put("summary.json", json.dumps(summary).encode())
     output.put("_SUCCESS", b"")

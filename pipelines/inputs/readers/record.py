@@ -11,6 +11,7 @@ STATUSES = {
     "too-large": "more bytes than --max-image-bytes or more pixels than --max-image-pixels",
     "unreadable-file": "the image file could not be read, or is gone",
     "unsupported-member": "a link or a sparse file in a tar",
+    "crashed-worker": "workers have died, one after the other, while they read the image's shard",
     "damaged-archive": "part of a tar or Parquet file is damaged; in a tar it may hide several records",
     "truncated-archive": "the tar breaks off",
     "missing-key": "the table of embeddings has a null where the key should be",

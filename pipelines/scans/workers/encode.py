@@ -1,15 +1,10 @@
-"""The encoder: a Ray actor that turns decoded images into embeddings and scores.
+"""Encodes and scores blocks of pictures. torch is imported only where an object is made."""
 
-torch is imported only where an actor is made.
-"""
-
-import time
-from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-import numpy as np
 import pyarrow as pa
 
 from ood_core.labels import LabelBank
@@ -18,12 +13,12 @@ from ood_core.vectors import vector_column
 from pipelines.inputs.label_bank import noun_templates
 from pipelines.memory.scoring import MemoryScorer, MemoryUse
 from pipelines.runtime.model import ModelSpec
-from pipelines.scan_directory.columns import EMBEDDING, ENCODER_READY, scattered
+from pipelines.scan_directory.columns import EMBEDDING
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    from collections.abc import Mapping
 
-    from ood_core.scores import ImageScores
+    from torch import Tensor
 
 
 @dataclass(frozen=True)
@@ -34,68 +29,94 @@ class ScoreSpec:
     """
 
     bank: LabelBank
-    methods: Mapping[str, ImageMethod]
+    methods: "Mapping[str, ImageMethod]"
     embeddings: Literal["float16", "float32"] | None = None
     memory: MemoryUse = field(default_factory=MemoryUse)
 
 
-class EncodeImages:
-    """Turns tables of decoded records into tables of scores; rows without pixels pass through with nulls."""
+@dataclass(frozen=True)
+class Encoded:
+    """Unit embeddings of pictures on the model's device, and the features of every place of each if a method asks for
+    them. `done`: an event on a GPU, once they are computed."""
 
-    def __init__(self, model: ModelSpec, score: ScoreSpec) -> None:
-        self.encoder = model.load()
-        self.spec = score
-        encode = partial(self.encoder.encode_ensembles, noun_templates(score.bank))
-        encode = encode if any(chosen.needs_texts for chosen in score.methods.values()) else None
-        self.score = MemoryScorer(score.memory, score.bank, score.methods, model.device, encode)
-        self.id_labels = pa.array(score.bank.texts[: score.bank.id_count])
-        self.negative_labels = pa.array(score.bank.texts[score.bank.id_count :], pa.string())
-        self.ready = time.time()
+    embeddings: "Tensor"
+    local: "Tensor | None"
+    done: Any = None
 
-    def __call__(self, records: pa.Table) -> pa.Table:
-        present = np.flatnonzero(records["pixels"].is_valid().to_numpy())
-        start = time.perf_counter()
-        embeddings, local = self._encode(records.take(present))
-        encoded = time.perf_counter()
-        keys = [key or "" for key in records["key"].take(present).to_pylist()]
-        scores, more = self.score(embeddings, local, keys)
-        scored = time.perf_counter()
-        if self.spec.embeddings:
-            more[EMBEDDING] = vector_column(embeddings.float().cpu().numpy().astype(self.spec.embeddings))
-        each = 1 / max(1, len(present))
-        for name, seconds in (("encode_s", encoded - start), ("score_s", scored - encoded)):
-            more[name] = pa.array(np.full(len(present), seconds * each))
-        table = self._with_scores(records.drop_columns("pixels"), present, scores, more)
-        return table.append_column(ENCODER_READY, pa.array(np.full(len(table), self.ready)))
 
-    def _encode(self, records: pa.Table) -> "tuple[Tensor, Tensor | None]":
-        """Unit embeddings, and the features of every place of each image if a method asks for them."""
+class ImageEncoder:
+    """Encodes pictures at the model's size, on a GPU while the pictures before them are scored."""
+
+    def __init__(self, model: ModelSpec, local: bool) -> None:
         import torch
 
-        pixels = torch.from_numpy(self._pixels(records))
-        if any(chosen.needs_local_features for chosen in self.spec.methods.values()):
-            found = self.encoder.encode_images_locally(pixels)
+        self.encoder, self.local = model.load(), local
+        self.on_gpu = self.encoder.device.type == "cuda"
+        self.copies = torch.cuda.Stream(self.encoder.device) if self.on_gpu else None
+        shape = (self.encoder.image_block, *self.encoder.preprocessing.size, 3)
+        self.rooms = [torch.zeros(shape, dtype=torch.uint8, pin_memory=self.on_gpu) for _ in range(1 + self.on_gpu)]
+        self.copied: list[Any] = [None] * len(self.rooms)
+        self.turn = 0
+
+    def room(self) -> "Tensor":
+        """Where the pictures of the next block are put: uint8 [block, height, width, 3], in pinned memory for a GPU."""
+        if self.copied[self.turn] is not None:
+            self.copied[self.turn].synchronize()
+        return self.rooms[self.turn]
+
+    def __call__(self, count: int) -> Encoded:
+        """Encodes the first `count` pictures of the block in `room`; on a GPU it does not wait for the result."""
+        import torch
+
+        pictures, done = self._on_device(self.rooms[self.turn]), None
+        if self.local:
+            embeddings, local = self.encoder.encode_images_locally(pictures)
         else:
-            found = self.encoder.encode_images(pixels), None
-        if self.encoder.device.type == "cuda":
-            torch.cuda.synchronize()
-        return found
+            embeddings, local = self.encoder.encode_images(pictures), None
+        if self.on_gpu:
+            done = torch.cuda.Event()
+            done.record()
+        self.turn = (self.turn + 1) % len(self.rooms)
+        return Encoded(embeddings[:count], None if local is None else local[:count], done)
 
-    def _pixels(self, records: pa.Table) -> np.ndarray:
-        """The pixels of all records as one uint8 array [images, height, width, 3], without a copy per image."""
-        height, width = self.encoder.preprocessing.size
-        shape = (len(records), height, width, 3)
-        if not len(records):
-            return np.empty(shape, np.uint8)
-        column = records["pixels"].combine_chunks()
-        _, offsets, values = column.buffers()
-        first = np.frombuffer(offsets, np.int32, 1, column.offset * 4)[0]
-        flat = np.frombuffer(values, np.uint8, int(np.prod(shape)), int(first))
-        return flat.reshape(shape).copy()  # the block that Ray shares is read-only, and torch warns of that
+    def _on_device(self, block: "Tensor") -> "Tensor":
+        """The block on the model's device, copied while the device computes."""
+        import torch
 
-    def _with_scores(
-        self, records: pa.Table, present: np.ndarray, scores: "ImageScores", more: Mapping[str, pa.Array]
-    ) -> pa.Table:
+        if self.copies is None:
+            return block
+        computing = torch.cuda.current_stream(self.encoder.device)
+        with torch.cuda.stream(self.copies):
+            pictures = block.to(self.encoder.device, non_blocking=True)
+            self.copied[self.turn] = self.copies.record_event()
+        computing.wait_stream(self.copies)
+        pictures.record_stream(computing)
+        return pictures
+
+
+class ScoreImages:
+    """Scores embeddings of pictures, and puts the scores into columns of a score table."""
+
+    def __init__(self, spec: ScoreSpec, encoder: ImageEncoder) -> None:
+        self.spec, self.device = spec, encoder.encoder.device
+        encode = partial(encoder.encoder.encode_ensembles, noun_templates(spec.bank))
+        encode = encode if any(chosen.needs_texts for chosen in spec.methods.values()) else None
+        self.score = MemoryScorer(spec.memory, spec.bank, spec.methods, str(self.device), encode)
+        self.id_labels = pa.array(spec.bank.texts[: spec.bank.id_count])
+        self.negative_labels = pa.array(spec.bank.texts[spec.bank.id_count :], pa.string())
+
+    def __call__(self, blocks: Sequence[Encoded], keys: Sequence[str]) -> pa.Table:
+        """A row for each picture of the blocks, in order. `keys`: of the pictures."""
+        import torch
+
+        for block in blocks:
+            if block.done is not None:
+                torch.cuda.current_stream(self.device).wait_event(block.done)
+        embeddings = torch.cat([block.embeddings for block in blocks])
+        local = [block.local for block in blocks if block.local is not None]
+        scores, more = self.score(embeddings, torch.cat(local) if local else None, keys)
+        if self.spec.embeddings:
+            more[EMBEDDING] = vector_column(embeddings.float().cpu().numpy().astype(self.spec.embeddings))
         nearest = pa.array(scores.negative_label, mask=scores.negative_label < 0)
         columns = {
             "id_label": self.id_labels.take(pa.array(scores.id_label)),
@@ -104,6 +125,11 @@ class EncodeImages:
             **{score_column(name): pa.array(values) for name, values in scores.scores.items()},
             **more,
         }
-        for name, values in columns.items():
-            records = records.append_column(name, scattered(values, present, len(records)))
-        return records
+        return pa.table(columns)
+
+    def nothing(self) -> pa.Table:
+        """The table of no picture."""
+        import torch
+
+        none = torch.empty(0, self.spec.bank.dim, device=self.device)
+        return self([Encoded(none, None)], [])

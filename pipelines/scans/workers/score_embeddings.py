@@ -1,7 +1,7 @@
 """The scorer of stored embeddings: a Ray actor that reads the shards that it is given."""
 
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
@@ -11,18 +11,12 @@ import pyarrow as pa
 
 from ood_core.labels import LabelBank
 from ood_core.methods import ImageMethod, score_column
-from pipelines.inputs.plan import Shard, shards_of
+from pipelines.inputs.plan import Shard
 from pipelines.inputs.readers.embeddings import EmbeddingRows
 from pipelines.inputs.stored_embeddings import EmbeddingSource
 from pipelines.memory.scoring import MemoryScorer, MemoryUse
-from pipelines.scan_directory.columns import (
-    ENCODER_READY,
-    RESERVED,
-    RESERVED_PREFIXES,
-    TIMES,
-    scattered,
-    with_end_of_shard,
-)
+from pipelines.scan_directory.columns import RESERVED, RESERVED_PREFIXES, scattered
+from pipelines.scan_directory.shard_worker import ShardRows
 from pipelines.scans.workers.texts import Texts
 
 if TYPE_CHECKING:
@@ -50,7 +44,7 @@ class ScoreEmbeddingsSpec:
 
 
 class ScoreEmbeddings:
-    """Turns shards of embeddings into tables of scores, each shard's last row of status END_OF_SHARD."""
+    """Turns a shard of embeddings into rows of scores."""
 
     def __init__(self, spec: ScoreEmbeddingsSpec) -> None:
         import torch
@@ -59,36 +53,27 @@ class ScoreEmbeddings:
         self.spec = spec
         self.score = MemoryScorer(spec.memory, spec.bank, spec.methods, spec.device, spec.encode())
         self.columns = ScoreColumns(spec.bank)
-        self.ready = time.time()
 
-    def __call__(self, shards: pa.Table) -> Iterator[pa.Table]:
-        """For Ray Data: tables of any rows of the shards."""
-        for shard in shards_of(shards):
-            yield from self.tables(shard)
-
-    def tables(self, shard: Shard) -> Iterator[pa.Table]:
-        """A shard's rows in some tables, the last of which ends with the shard's end row."""
-        waiting = self._table(shard, 0, EmbeddingRows.of([], np.empty((0, self.spec.bank.dim), np.float32)), 0.0)
-        index, start = 0, time.perf_counter()
+    def __call__(self, shard: Shard) -> ShardRows:
+        """All rows of a shard."""
+        tables = [self._table(shard, 0, EmbeddingRows.of([], np.empty((0, self.spec.bank.dim), np.float32)))]
+        read_s, index, start = 0.0, 0, time.perf_counter()
+        begun = start
         for rows in self.spec.embeddings.rows(shard):
-            table = self._table(shard, index, rows, time.perf_counter() - start)
-            if index:
-                yield waiting
-            waiting, index, start = table, index + len(rows), time.perf_counter()
-        yield with_end_of_shard(waiting, shard.id, index)
+            read_s += time.perf_counter() - start
+            tables.append(self._table(shard, index, rows))
+            index, start = index + len(rows), time.perf_counter()
+        whole = pa.concat_tables(tables, promote_options="default")
+        return ShardRows(whole, {"read_s": read_s, "score_s": time.perf_counter() - begun - read_s})
 
-    def _table(self, shard: Shard, first: int, rows: EmbeddingRows, read_s: float) -> pa.Table:
+    def _table(self, shard: Shard, first: int, rows: EmbeddingRows) -> pa.Table:
         import torch
 
-        start = time.perf_counter()
         ok = np.flatnonzero(rows.statuses == "ok")
         scores, more = self.score(
             torch.from_numpy(rows.vectors[ok]), None, [rows.keys[row] or "" for row in ok.tolist()]
         )
-        table = self.columns.table(shard.id, first, rows, ok, scores, more)
-        each = 1 / max(1, len(rows))
-        seconds = {"read_s": read_s * each, "score_s": (time.perf_counter() - start) * each}
-        return with_telemetry(table, self.ready, seconds)
+        return self.columns.table(shard.id, first, rows, ok, scores, more)
 
 
 @dataclass(frozen=True)
@@ -140,11 +125,3 @@ def _free_name(name: str, taken: Iterable[str]) -> str:
     while name in taken or name in RESERVED or name.startswith(RESERVED_PREFIXES):
         name = f"input_{name}"
     return name
-
-
-def with_telemetry(table: pa.Table, ready: float, seconds: Mapping[str, float]) -> pa.Table:
-    """The table with the columns of `TELEMETRY`. `ready`: when the worker was; `seconds`: that each row took, by column
-    of `TIMES`."""
-    for name in TIMES:
-        table = table.append_column(name, pa.array(np.full(len(table), seconds.get(name, 0.0))))
-    return table.append_column(ENCODER_READY, pa.array(np.full(len(table), ready)))

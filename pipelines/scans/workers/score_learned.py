@@ -9,13 +9,14 @@ import pyarrow as pa
 
 from ood_core.labels import LabelBank
 from ood_core.methods import LearningMethod
-from pipelines.inputs.plan import Shard, shards_of
+from pipelines.inputs.plan import Shard
 from pipelines.inputs.readers.embeddings import EmbeddingRows
 from pipelines.inputs.stored_embeddings import EmbeddingSource
 from pipelines.memory.scoring import MemoryScorer, MemoryUse
-from pipelines.scan_directory.columns import EMBEDDING, half_precision, scattered, with_end_of_shard, with_scores
+from pipelines.scan_directory.columns import EMBEDDING, half_precision, scattered, with_scores
 from pipelines.scan_directory.encoded import encoded_rows
 from pipelines.scan_directory.layout import ENCODED, read_table, shard_file
+from pipelines.scan_directory.shard_worker import ShardRows
 from pipelines.storage import Directory
 
 
@@ -39,7 +40,7 @@ class ScoreLearnedSpec:
 
 
 class ScoreLearned:
-    """Turns shards whose rows are encoded into tables of all scores, each with the shard's end row behind it."""
+    """Turns the encoded rows of a shard into rows with all scores."""
 
     def __init__(self, spec: ScoreLearnedSpec) -> None:
         import torch
@@ -48,11 +49,9 @@ class ScoreLearned:
         self.spec = spec
         self.score = MemoryScorer(spec.memory, spec.bank, spec.learners, spec.device)
 
-    def __call__(self, shards: pa.Table) -> Iterator[pa.Table]:
-        """For Ray Data: a table for each shard."""
-        for shard in shards_of(shards):
-            rows = read_table(self.spec.output, shard_file(ENCODED, shard.id))
-            yield with_end_of_shard(self.completed(shard, rows), shard.id, len(rows))
+    def __call__(self, shard: Shard) -> ShardRows:
+        """All rows of a shard."""
+        return ShardRows(self.completed(shard, read_table(self.spec.output, shard_file(ENCODED, shard.id))))
 
     def completed(self, shard: Shard, rows: pa.Table) -> pa.Table:
         """The rows with every score, in the order in which the methods were asked for."""

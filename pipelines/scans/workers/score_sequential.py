@@ -10,9 +10,9 @@ import pyarrow as pa
 from ood_core.methods import LearningMethod
 from pipelines.inputs.plan import shards_of
 from pipelines.inputs.readers.embeddings import EmbeddingRows
-from pipelines.runtime.cells import as_cell
-from pipelines.scan_directory.columns import with_end_of_shard
-from pipelines.scans.workers.score_embeddings import ScoreColumns, ScoreEmbeddingsSpec, with_telemetry
+from pipelines.scan_directory.commit import Committer
+from pipelines.scan_directory.receipts import receipts_table
+from pipelines.scans.workers.score_embeddings import ScoreColumns, ScoreEmbeddingsSpec
 
 if TYPE_CHECKING:
     from ood_core.scores import ImageScores
@@ -20,13 +20,13 @@ if TYPE_CHECKING:
 
 
 class ScoreInSequence:
-    """Turns all shards at once into tables of scores, one cell a shard; holds every embedding in memory."""
+    """Commits the scores of all shards at once; holds every embedding in memory. `wanted`: those that are committed."""
 
-    def __init__(self, spec: ScoreEmbeddingsSpec) -> None:
+    def __init__(self, committer: Committer, spec: ScoreEmbeddingsSpec, wanted: frozenset[str]) -> None:
         import torch
 
         torch.set_num_threads(spec.threads)
-        self.spec, self.columns = spec, ScoreColumns(spec.bank)
+        self.committer, self.spec, self.wanted, self.columns = committer, spec, wanted, ScoreColumns(spec.bank)
         self.encode, self.invert = spec.encode(), self._inverter()
         self.ready = time.time()
 
@@ -40,11 +40,14 @@ class ScoreInSequence:
         return chosen.inverter(self.spec.texts.model.load())
 
     def __call__(self, shards: pa.Table) -> Iterator[pa.Table]:
+        """For Ray Data: the receipts of the wanted shards. `shards`: all."""
         import torch
 
         from ood_core.scores import score_dataset
 
+        start = time.perf_counter()
         read = [(shard.id, list(self.spec.embeddings.rows(shard))) for shard in shards_of(shards)]
+        read_s, start = time.perf_counter() - start, time.perf_counter()
         parts = [part for _, rows in read for part in rows]
         good = [np.flatnonzero(part.statuses == "ok") for part in parts]
         vectors = [part.vectors[ok] for part, ok in zip(parts, good, strict=True)]
@@ -58,9 +61,18 @@ class ScoreInSequence:
             invert=self.invert,
             device=self.spec.device,
         )
-        yield from self._tables(read, scores)
+        score_s, share = time.perf_counter() - start, 1 / len(read)
+        times = {"ready": self.ready, "read_s": read_s * share, "score_s": score_s * share}
+        yield receipts_table(
+            self.committer.commit(shard, rows, times)
+            for shard, rows in self._tables(read, scores)
+            if shard in self.wanted
+        )
 
-    def _tables(self, read: list[tuple[str, list[EmbeddingRows]]], scores: "ImageScores") -> Iterator[pa.Table]:
+    def _tables(
+        self, read: list[tuple[str, list[EmbeddingRows]]], scores: "ImageScores"
+    ) -> Iterator[tuple[str, pa.Table]]:
+        """All rows of each shard."""
         start = 0
         for shard, parts in read:
             first, tables = 0, []
@@ -68,5 +80,4 @@ class ScoreInSequence:
                 ok = np.flatnonzero(rows.statuses == "ok")
                 tables.append(self.columns.table(shard, first, rows, ok, scores.of(start, start + len(ok))))
                 first, start = first + len(rows), start + len(ok)
-            whole = pa.concat_tables(tables, promote_options="default")
-            yield as_cell(with_end_of_shard(with_telemetry(whole, self.ready, {}), shard, first))
+            yield shard, pa.concat_tables(tables, promote_options="default")

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from ood_core.memory import Candidates, MemoryBank
 from pipelines.memory.actor import PUBLISH_EVERY_S, Cursor, Journal, MemoryActor, MemorySpec
-from pipelines.memory.client import MemoryClient
+from pipelines.memory.client import CommitToMemory, MemoryClient
 from tests.pipelines.memory.local_actors import LocalActors, candidates, content, files, store, together
 
 CAPACITIES = np.array([2, 1, 3, 2])
@@ -65,7 +65,7 @@ class Scan:
         while len(self.passed[shard]) < len(self.given[shard]):
             self.offer(shard, worker)
         table = store(self.spec.files, str(shard), "adaneg", together(self.passed[shard]))
-        self.driver.commit(str(shard), table)
+        CommitToMemory(self.spec, self.actors)(str(shard), table)
         self.committed.add(str(shard))
 
 

@@ -10,9 +10,9 @@ import torch
 from ood_core.labels import LabelBank
 from ood_core.methods import AdaNeg, ImageMethod, InterNeg, LearningMethod, NegLabel
 from ood_core.scores import score_dataset
-from pipelines.inputs.plan import Shard, blocks_of
+from pipelines.inputs.plan import Shard
 from pipelines.memory.actor import MemorySpec
-from pipelines.memory.client import MemoryClient
+from pipelines.memory.client import CommitToMemory, MemoryClient
 from pipelines.memory.scoring import MemoryScorer, MemoryUse
 from pipelines.scan_directory.columns import OFFERS, VERSION
 from pipelines.scan_directory.encoded import EncodedEmbeddings
@@ -104,7 +104,7 @@ def encoded(bank: LabelBank, images: torch.Tensor, learners: dict[str, LearningM
         rows = {"key": names, "negative_label": names, "score_neglabel": static, "embedding": vectors}
         output = actors.spec.files.output
         output.put(shard_file(ENCODED, str(shard)), table_bytes(pa.table(rows), {}))
-        MemoryClient(actors.spec, actors).commit(str(shard), offered(columns[OFFERS], keys))
+        CommitToMemory(actors.spec, actors)(str(shard), offered(columns[OFFERS], keys))
     return actors
 
 
@@ -127,10 +127,10 @@ def test_encoding_and_scoring_find_what_one_process_finds(
         EncodedEmbeddings(output, DIM), "float16",
     )  # fmt: skip
     shards = [Shard(str(number), "tar", [], [], [], "") for number in range(3)]
-    table = pa.concat_tables(list(ScoreLearned(spec)(blocks_of([shards])[0])))
+    score = ScoreLearned(spec)
+    table = pa.concat_tables([score(shard).rows for shard in shards])
     assert table.column_names == [
-        "key", "negative_label", "score_adaneg", "score_neglabel", "memory_version", "embedding", "shard", "index",
-        "status",
+        "key", "negative_label", "score_adaneg", "score_neglabel", "memory_version", "embedding",
     ]  # fmt: skip
     good = table.filter(table["score_adaneg"].is_valid())
     expected = score_dataset(bank, {"adaneg": chosen, "neglabel": static}, images, KEYS).scores

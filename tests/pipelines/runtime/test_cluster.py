@@ -1,31 +1,29 @@
 """Pools that fit a cluster, and models that suit it; no Ray session is needed for either."""
 
 import pytest
-import ray.data
 
 from pipelines.config.model import Model
-from pipelines.config.pools import EncodePool, Pool
+from pipelines.config.pools import EncodePool
 from pipelines.errors import CallerError
 from pipelines.runtime.cluster import Cluster
 from pipelines.runtime.model import ModelSpec, model_spec
-from pipelines.runtime.pools import fit_encoders, fit_encoders_and_decoders
-from pipelines.runtime.spread import limit_read_ahead
+from pipelines.runtime.pools import fit_encoders
+from pipelines.runtime.spread import ranges
 
 
 @pytest.mark.parametrize(
-    ("cpus", "gpus", "device", "encoders", "decoders"),
-    [
-        (1, 0, "cpu", 1, 1),
-        (2, 0, "cpu", 2, 2),
-        (64, 0, "cpu", 64, 64),
-        (16, 1, "cuda", 1, 15),
-        (96, 8, "cuda", 8, 88),
-        (16, 1, "cpu", 16, 16),
-    ],
+    ("cpus", "gpus", "device", "encoders", "threads"),
+    [(1, 0, "cpu", 1, 1), (2, 0, "cpu", 2, 1), (64, 0, "cpu", 64, 1), (16, 1, "cuda", 1, 16), (96, 8, "cuda", 8, 12)],
 )
-def test_pools_fill_the_cluster(cpus: int, gpus: int, device: str, encoders: int, decoders: int) -> None:
-    encode, decode = fit_encoders_and_decoders(EncodePool(), Pool(), device, Cluster(cpus, gpus))
-    assert (encode.workers, decode.workers) == (encoders, decoders)
+def test_encoders_fill_the_cluster(cpus: int, gpus: int, device: str, encoders: int, threads: int) -> None:
+    fitted = fit_encoders(EncodePool(), device, Cluster(cpus, gpus))
+    assert (fitted.workers, fitted.decode_threads) == (encoders, threads)
+    assert (fitted.workers or 0) * (fitted.cpus or 0) <= cpus
+
+
+def test_a_number_that_was_given_stays() -> None:
+    fitted = fit_encoders(EncodePool(workers=3, cpus=2, decode_threads=7, batch_size=9), "cpu", Cluster(64, 0))
+    assert (fitted.workers, fitted.cpus, fitted.decode_threads, fitted.batch_size) == (3, 2, 7, 9)
 
 
 def test_encoders_may_share_a_gpu() -> None:
@@ -33,25 +31,15 @@ def test_encoders_may_share_a_gpu() -> None:
 
 
 @pytest.mark.parametrize(
-    ("encode", "decode", "message"),
+    ("encode", "message"),
     [
-        (EncodePool(workers=4), Pool(), "--encode-workers 4 with 0.6 CPUs and 0 GPUs each do not fit"),
-        (
-            EncodePool(workers=2, cpus=1),
-            Pool(),
-            "--decode-workers 1 with 0.4 CPUs each do not fit beside --encode-workers 2 with 1",
-        ),
-        (
-            EncodePool(workers=1),
-            Pool(workers=4),
-            "--decode-workers 4 with 0.4 CPUs each do not fit beside --encode-workers 1",
-        ),
-        (EncodePool(gpus=1, workers=1), Pool(), "do not fit a cluster of 2 CPUs and 0 GPUs"),
+        (EncodePool(workers=4), "--encode-workers 4 with 1 CPUs and 0 GPUs each do not fit"),
+        (EncodePool(gpus=1, workers=1), "do not fit a cluster of 2 CPUs and 0 GPUs"),
     ],
 )
-def test_pools_that_would_wait_for_ever_are_refused(encode: EncodePool, decode: Pool, message: str) -> None:
+def test_pools_that_would_wait_for_ever_are_refused(encode: EncodePool, message: str) -> None:
     with pytest.raises(CallerError, match=message):
-        fit_encoders_and_decoders(encode, decode, "cpu", Cluster(2, 0))
+        fit_encoders(encode, "cpu", Cluster(2, 0))
 
 
 @pytest.mark.parametrize(
@@ -68,17 +56,16 @@ def test_a_model_runs_on_a_gpu_in_bfloat16_where_there_is_one(gpus: int, model: 
 
 
 @pytest.mark.parametrize(
-    ("workers", "batch_size", "limit"), [(2, 64, 2**31), (8, 1024, 2**35), (1, 1, 2**30)], ids=["cpu", "gpu", "least"]
+    ("items", "workers", "length", "count"), [(1, 8, 1, 1), (20, 2, 1, 20), (1000, 2, 41, 25), (10**6, 512, 162, 6173)]
 )
-def test_decoders_run_ahead_by_four_batches_an_encoder(workers: int, batch_size: int, limit: int) -> None:
-    limit_read_ahead(EncodePool(workers=workers, batch_size=batch_size), 2**20)
-    limits = ray.data.DataContext.get_current().execution_options.resource_limits
-    assert limits.object_store_memory == limit
+def test_every_worker_is_given_some_ranges(items: int, workers: int, length: int, count: int) -> None:
+    found = ranges(range(items), workers)
+    assert [item for part in found for item in part] == list(range(items))
+    assert (len(found[0]), len(found)) == (length, count)
 
 
-def test_small_pictures_are_not_held_back() -> None:
-    limit_read_ahead(EncodePool(workers=1), 1)
-    assert ray.data.DataContext.get_current().execution_options.resource_limits.object_store_memory == 64 * 2**20
+def test_nothing_is_cut_into_no_range() -> None:
+    assert ranges([], 3) == []
 
 
 def test_a_gpu_is_not_taken_from_a_cluster_that_has_none() -> None:

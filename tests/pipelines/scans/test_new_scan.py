@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from pipelines.config.model import Model
-from pipelines.config.pools import EncodePool, Pool, ScorePool
+from pipelines.config.pools import EncodePool, ScorePool
 from pipelines.config.rescore import Rescore
 from pipelines.config.scan import Scan
 from pipelines.errors import CallerError
@@ -25,7 +25,7 @@ def tar(path: Path, *numbers: int) -> str:
 
 
 def asked(given: str, bank: Path, output: Path, **changes: Any) -> Scan:
-    settled = {"encode": EncodePool(workers=1), "decode": Pool(workers=1), "embeddings": True, **changes}
+    settled = {"encode": EncodePool(workers=1), "embeddings": True, **changes}
     return Scan(input=(given,), labels=str(bank), output=str(output), **settled)
 
 
@@ -51,13 +51,12 @@ def finished(ray_session: None, bank_directory: Path, tmp_path_factory: pytest.T
     [
         {"model": Model(name="bundeld")},
         {"encode": EncodePool(workers=900)},
-        {"decode": Pool(workers=900)},
         {"model": Model(name="bundled", device="cuda")},
         {"method": ("mcm", "gl-mcm")},
         {"labels": "nowhere"},
         {"input": ("nowhere.tar",)},
     ],
-    ids=["model", "encoders", "decoders", "device", "local features", "labels", "input"],
+    ids=["model", "encoders", "device", "local features", "labels", "input"],
 )
 def test_a_mistake_in_a_new_scan_costs_nothing_of_the_old_one(
     finished: Path, bank_directory: Path, changes: dict[str, Any]
@@ -102,7 +101,7 @@ def test_a_new_scan_replaces_the_old_one_and_leaves_other_files(
     assert (output / "report.html").read_text() == "mine"
     assert not (output / "embeddings").exists()
     assert json.loads((output / "scan.json").read_text())["identity"]["method"] == "neglabel"
-    assert verify(str(output), {}).problems == []
+    assert verify(str(output), {}, tables=True).problems == []
 
 
 @pytest.mark.parametrize("members", [{}, {"a.png": b"no picture"}], ids=["no records", "none ok"])
@@ -115,4 +114,6 @@ def test_a_scan_that_scored_nothing_is_no_success(
         summary = scan(chosen)
         assert (summary["within_error_budget"], summary["success"]) == (True, False)
         assert not (tmp_path / "scan/_SUCCESS").exists()
-    assert verify(str(tmp_path / "scan"), {}).problems == [f"nothing was scored: none of {len(members)} records is ok"]
+    assert verify(str(tmp_path / "scan"), {}, tables=True).problems == [
+        f"nothing was scored: none of {len(members)} records is ok"
+    ]

@@ -180,7 +180,7 @@ def test_what_is_missing_is_made_again_with_the_same_bytes(
     for folder in ("scores", "memory/verdicts"):
         assert files_of(output, folder) == files_of(reference / "scan", folder)
     assert (output / "memory" / SNAPSHOT).read_bytes() == (reference / "scan/memory" / SNAPSHOT).read_bytes()
-    assert verify(str(output), {}).problems == []
+    assert verify(str(output), {}, tables=True).problems == []
 
 
 def test_a_finished_rescoring_is_not_begun_again(reference: Path, bank_directory: Path) -> None:
@@ -287,7 +287,7 @@ def test_verification_names_what_a_rescoring_lacks(reference: Path, tmp_path: Pa
     damage, message = DAMAGE[name]
     output = Path(shutil.copytree(reference / "scan", tmp_path / "scan"))
     damage(output)
-    problems = verify(str(output), {}).problems
+    problems = verify(str(output), {}, tables=True).problems
     assert any(problem.startswith(message) for problem in problems), problems
 
 
@@ -458,7 +458,7 @@ def test_sequential_order_resumes_to_the_same_bytes_and_takes_files_of_other_col
     rescored(chosen)
     before = files_of(tmp_path / "out")
     assert pq.read_table(io.BytesIO(before["part-000001-1.parquet"]))["x"].to_pylist() == ["text"] * 30
-    assert verify(str(tmp_path / "out"), {}).problems == []
+    assert verify(str(tmp_path / "out"), {}, tables=True).problems == []
     (tmp_path / "out/scores/part-000001-1.parquet").unlink()
     assert rescored(chosen)["last_run"]["images"] == 30
     assert files_of(tmp_path / "out") == before
@@ -473,7 +473,7 @@ def test_a_table_of_texts_spares_the_model_and_belongs_to_what_is_asked_for(tmp_
     chosen = config([tmp_path / "a.parquet"], bank, tmp_path / "out", method=("negrefine",), text_embeddings=str(table))
     rescore(chosen)
     assert json.loads((tmp_path / "out/scan.json").read_text())["identity"]["text_embeddings"]
-    assert verify(str(tmp_path / "out"), {}).problems == []
+    assert verify(str(tmp_path / "out"), {}, tables=True).problems == []
     pq.write_table(pa.table({"text": texts, "embedding": [E0[::-1]] * 12}), table)
     with pytest.raises(CallerError, match="text_embeddings was '.*' and is now '"):
         rescore(chosen)

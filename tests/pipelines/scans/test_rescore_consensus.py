@@ -126,7 +126,7 @@ def test_a_rescoring_finds_what_the_plain_functions_find(place: Path) -> None:
 def test_consensus_over_sequential_order_is_that_of_the_plain_functions(place: Path) -> None:
     param = {"consensus.base": "adaneg", "adaneg.batch_size": 50, "adaneg.groups": 3}
     run(place, "in order", method=("adaneg", "consensus"), order="sequential", param=param)
-    assert verify(str(place / "in order"), {}).problems == []
+    assert verify(str(place / "in order"), {}, tables=True).problems == []
     keys, embeddings = good_images()
     methods = {"adaneg": AdaNeg(order="sequential", batch_size=50, groups=3), "consensus": Consensus(base="adaneg")}
     expected = score_dataset(bank(), methods, embeddings, keys).scores
@@ -158,7 +158,7 @@ def test_summary_says_how_far_the_images_agree(place: Path) -> None:
     assert sorted(path.name for path in (place / "whole").iterdir()) == [
         "_SUCCESS", "consensus", "plan.parquet", "scan.json", "scores", "summary.json",
     ]  # fmt: skip
-    assert verify(str(place / "whole"), {}).problems == []
+    assert verify(str(place / "whole"), {}, tables=True).problems == []
 
 
 def test_order_files_shards_and_workers_do_not_change_a_bit(place: Path) -> None:
@@ -168,7 +168,7 @@ def test_order_files_shards_and_workers_do_not_change_a_bit(place: Path) -> None
         pq.write_table(shuffled.slice(start, end - start), place / f"shuffled/{number}.parquet")
     read, score = ReadEmbeddings(rows_per_shard=37), ScorePool(workers=2, cpus=0.5)
     run(place, "split", embeddings=(str(place / "shuffled"),), read=read, score=score)
-    assert verify(str(place / "split"), {}).problems == []
+    assert verify(str(place / "split"), {}, tables=True).problems == []
     found, expected = by_key(place / "split"), by_key(place / "whole")
     for name in ("key", *OURS):
         assert found[name].equals(expected[name]), name
@@ -327,7 +327,7 @@ def test_verify_finds_what_is_not_so(
         pq.write_table(change(pq.read_table(output / name)), output / name)
     else:
         rewritten(output / name, change)
-    assert problem in verify(str(output), {}).problems
+    assert problem in verify(str(output), {}, tables=True).problems
 
 
 def test_consensus_is_evaluated_within_one_scan_only(place: Path) -> None:
@@ -353,7 +353,7 @@ def test_a_rescoring_in_s3_goes_on_where_something_is_lost(place: Path, storage:
     output.remove("consensus/anchors.parquet")
     output.remove(f"scores/{PART}")
     rescore(chosen, storage.options)
-    assert verify(chosen.output, storage.options).problems == []
+    assert verify(chosen.output, storage.options, tables=True).problems == []
     assert output.names("encoded") == []
     name = "consensus/anchors.parquet"
     assert table_from(output.read(name)).equals(table_from((place / "whole" / name).read_bytes()))

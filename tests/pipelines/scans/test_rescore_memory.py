@@ -95,7 +95,7 @@ def test_streaming_order_goes_over_the_images_once_and_remembers_the_same(place:
     assert found["memory_version"].null_count == 0
     assert found["memory_version"].to_numpy().min() > 0
     assert summary["last_run"]["memory"]["adaneg"]["published"] > 0
-    assert verify(str(place / "streaming"), {}).problems == []
+    assert verify(str(place / "streaming"), {}, tables=True).problems == []
     same = column(place, "streaming", "score_neglabel") == column(place, "before", "score_neglabel")
     assert same.all()
     assert not (column(place, "streaming", "score_adaneg") == column(place, "before", "score_adaneg")).all()
@@ -107,7 +107,7 @@ def test_a_scan_that_begins_with_an_earlier_memory_ends_with_the_best_of_both(pl
     expected = merged(snapshot(place, "before"), snapshot(place, "alone"))
     assert snapshot(place, "after").equals(expected)
     assert {key.split()[0] for key in expected["key"].to_pylist()} == {"first", "second"}
-    assert verify(str(place / "after"), {}).problems == []
+    assert verify(str(place / "after"), {}, tables=True).problems == []
 
 
 def test_a_frozen_memory_learns_nothing_and_says_its_version(place: Path) -> None:
@@ -115,7 +115,7 @@ def test_a_frozen_memory_learns_nothing_and_says_its_version(place: Path) -> Non
     np.testing.assert_array_equal(column(place, "frozen", "score_adaneg"), column(place, "before", "score_adaneg"))
     assert set(column(place, "frozen", "memory_version").tolist()) == {5}
     assert not (place / "frozen/memory").exists()
-    assert verify(str(place / "frozen"), {}).problems == []
+    assert verify(str(place / "frozen"), {}, tables=True).problems == []
 
 
 def test_every_row_says_of_how_many_shards_its_memory_is(place: Path) -> None:

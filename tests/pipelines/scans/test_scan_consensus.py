@@ -93,7 +93,7 @@ def test_consensus_over_one_pass_moves_every_score_by_what_it_says(
     summary = scanned(asked(dataset, bank_directory, tmp_path, **changes))
     assert summary["last_run"]["images"] == 130
     assert summary["learned"]["consensus"]["images"] == 126
-    assert verify(str(tmp_path), {}).problems == []
+    assert verify(str(tmp_path), {}, tables=True).problems == []
     assert not list(tmp_path.glob("*-pass"))
     base = summary["learned"]["consensus"]["base"]
     found = good_rows(tmp_path, [f"score_{base}", "score_consensus", "consensus_shift", "consensus_weight"])

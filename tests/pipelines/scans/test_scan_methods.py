@@ -55,8 +55,8 @@ def test_a_scan_by_places_and_by_pairs_of_labels_equals_the_plain_functions(
     for row, record in zip(table.to_pylist(), records(shard, chosen.read, {}), strict=True):
         decoded = decode(record, encoder.preprocessing, chosen.read.max_image_pixels)
         found = [row["score_gl_mcm"], row["score_negrefine"]]
-        if decoded.pixels:
-            pixels = torch.frombuffer(bytearray(decoded.pixels), dtype=torch.uint8).view(1, 32, 32, 3)
+        if decoded.pixels is not None:
+            pixels = torch.tensor(decoded.pixels)[None]
             expected = score(*encoder.encode_images_locally(pixels)).scores
             assert found == [expected["gl-mcm"][0], expected["negrefine"][0]]
         else:

@@ -10,11 +10,12 @@ import pytest
 
 from ood_core.labels import LabelBank
 from ood_core.preprocessing import Preprocessing
-from pipelines.config.pools import EncodePool, Pool, ScorePool
+from pipelines.config.pools import EncodePool, ScorePool
 from pipelines.config.scan import Scan
 from pipelines.inputs.plan import Plan, Shard
 from pipelines.runtime.model import ModelFacts, ModelSpec
 from pipelines.runtime.progress import quiet
+from pipelines.scan_directory.manifest import Manifest
 from pipelines.scan_directory.run import Run
 from pipelines.scan_directory.summary import Clock, Tally
 from pipelines.scans.place_images import ImagePlacement
@@ -31,10 +32,9 @@ def steps(root: Path, opened: ExitStack, *methods: str, **changes: Any) -> list[
     bank = LabelBank(["a", "b"], ["noun"] * 2, 1, np.eye(2, dtype=np.float32), np.full(2, np.nan), [None] * 2)
     request = Request(Planned(config, Plan([], {})), {}, config.methods(), bank, Directory(str(root)), None)
     facts = ModelFacts("weights", 2, 0.01, Preprocessing((8, 8)))
-    placement = ImagePlacement(
-        request, config, ModelSpec("m"), facts, EncodePool(workers=1), Pool(workers=1), ScorePool(workers=1)
-    )
-    run = Run(request.output, "fingerprint", [], Tally(), Clock(time.time(), {}), quiet)
+    placement = ImagePlacement(request, config, ModelSpec("m"), facts, EncodePool(workers=1), ScorePool(workers=1))
+    manifest = Manifest(request.output, "fingerprint")
+    run = Run(request.output, "fingerprint", [], Tally(), Clock(time.time(), {}), quiet, manifest)
     return steps_of(request, placement, run, opened)
 
 

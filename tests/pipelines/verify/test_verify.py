@@ -121,7 +121,7 @@ DAMAGE = {
 
 
 def test_a_whole_scan_has_no_problems(out: Path) -> None:
-    found = verify(str(out), {})
+    found = verify(str(out), {}, tables=True)
     assert (found.shards, found.records, found.problems) == (3, 5, [])
 
 
@@ -133,15 +133,48 @@ def test_rereading_a_whole_scan_finds_the_same_keys(out: Path) -> None:
 def test_every_damage_is_named(out: Path, name: str) -> None:
     damage, message = DAMAGE[name]
     damage(out)
-    problems = verify(str(out), {}).problems
+    problems = verify(str(out), {}, tables=True).problems
     assert any(problem.startswith(message) for problem in problems), problems
+
+
+@pytest.mark.parametrize(
+    ("damage", "problem"),
+    [
+        (lambda out: (out / PART).unlink(), f"{PART} is missing"),
+        (lambda out: (out / PART).write_bytes(b"short"), f"{PART} has 5 bytes, and "),
+        (lambda out: (out / VECTORS).unlink(), f"{VECTORS} is missing"),
+        (lambda out: (out / "manifest/part-000000.parquet").unlink(), f"manifest/ has no receipt of {PART}"),
+        (lambda out: (out / "manifest/part-000000.parquet").write_bytes(b"PAR1"), "manifest/ has no receipt of"),
+        (lambda out: (out / "scores/part-x.parquet").touch(), "scores/part-x.parquet is not in the plan"),
+        (lambda out: (out / "summary.json").unlink(), "summary.json is missing: the scan has not ended"),
+        (lambda out: (out / "_SUCCESS").unlink(), "_SUCCESS and summary.json do not agree"),
+    ],
+)
+def test_without_reading_a_table_what_listings_and_manifest_tell_is_found(
+    out: Path, damage: Callable[[Path], Any], problem: str
+) -> None:
+    assert verify(str(out), {}).problems == []
+    damage(out)
+    problems = verify(str(out), {}).problems
+    assert any(found.startswith(problem) for found in problems), problems
+
+
+def test_a_flipped_bit_is_found_by_who_reads_the_tables(out: Path) -> None:
+    flipped(out)
+    assert verify(str(out), {}).problems == []
+    assert verify(str(out), {}, tables=True).problems
+
+
+def test_a_table_that_was_written_anew_is_not_the_one_that_was_committed(out: Path) -> None:
+    rewritten(PART, lambda table: table)(out)
+    assert f"{PART} is not the file that was committed" in verify(str(out), {}, tables=True).problems
 
 
 def test_rereading_notices_records_that_the_table_lacks(out: Path) -> None:
     empty = f"{out}/../data/empty.tar"
     header = b"not a tar header".ljust(1024, b"x")
     Path(empty).write_bytes(header + bytes(10240 - len(header)))
-    assert verify(str(out), {}).problems == []
+    assert verify(str(out), {}, tables=True).problems == []
     (problem,) = verify(str(out), {}, reread=True).problems
     assert problem.startswith("000000-empty: the input holds 1 records, the score table 0")
 
@@ -155,4 +188,4 @@ def test_rereading_an_input_that_is_gone_is_a_problem_and_no_crash(out: Path) ->
 
 def test_a_directory_without_a_scan_is_the_callers_mistake(tmp_path: Path) -> None:
     with pytest.raises(CallerError, match="is not a scan directory: it has no scan.json or no plan.parquet"):
-        verify(str(tmp_path), {})
+        verify(str(tmp_path), {}, tables=True)

@@ -12,14 +12,13 @@ from ood_core.scores import score_dataset
 from pipelines.config.methods import method_parameters
 from pipelines.config.rescore import ReadEmbeddings
 from pipelines.inputs.embedding_plan import plan_embeddings
-from pipelines.inputs.plan import SCHEMA, Plan
+from pipelines.inputs.plan import Plan, blocks_of
 from pipelines.inputs.readers import row_groups
 from pipelines.inputs.stored_embeddings import StoredEmbeddings
 from pipelines.memory.files import candidates_of, memory_table
 from pipelines.memory.workers import CountVerdicts, LearnFromEmbeddings, LearnSpec
-from pipelines.runtime.cells import as_cell, from_cells
-from pipelines.scan_directory.columns import END_OF_SHARD
 from pipelines.scan_directory.commit import Committer
+from pipelines.scan_directory.layout import SCORES, committed, read_table, shard_file
 from pipelines.scans.workers.score_embeddings import ScoreEmbeddings, ScoreEmbeddingsSpec
 from pipelines.scans.workers.score_sequential import ScoreInSequence
 from pipelines.scans.workers.texts import Texts
@@ -64,48 +63,39 @@ def learning(bank: LabelBank, **given: object) -> LearnSpec:
     return LearnSpec(bank, learners, StoredEmbeddings(READ, DIM, {}))
 
 
-def shards_of(planned: Plan) -> pa.Table:
-    return pa.Table.from_pylist([vars(shard) for shard in planned.shards], SCHEMA)
+def scored(spec: ScoreEmbeddingsSpec, planned: Plan) -> list[pa.Table]:
+    """The rows of each shard."""
+    score = ScoreEmbeddings(spec)
+    return [score(shard).rows for shard in planned.shards]
 
 
-def test_shards_become_tables_that_end_with_their_count(bank: LabelBank, planned: Plan, images: np.ndarray) -> None:
-    tables = list(ScoreEmbeddings(rescoring(bank, "mcm", "neglabel"))(shards_of(planned)))
-    assert [len(table) for table in tables] == [21, 21, 11]
-    assert [table["status"].to_pylist()[-1] for table in tables] == [END_OF_SHARD] * 3
-    assert [table["index"].to_pylist() for table in tables] == [[*range(21)], [*range(21)], [*range(11)]]
+def test_a_shard_becomes_a_table_with_a_row_for_each_of_its_own(
+    bank: LabelBank, planned: Plan, images: np.ndarray
+) -> None:
+    tables = scored(rescoring(bank, "mcm", "neglabel"), planned)
+    assert [table["index"].to_pylist() for table in tables] == [[*range(20)], [*range(20)], [*range(10)]]
     assert tables[1]["status"].to_pylist()[5] == "missing-embedding"
     assert tables[1]["score_mcm"].to_pylist()[5] is None
-    found = np.concatenate([table["score_mcm"].to_numpy()[:-1] for table in tables])
+    found = np.concatenate([table["score_mcm"].to_numpy() for table in tables])
     whole = score_dataset(bank, method_parameters(["mcm"], {}), torch.from_numpy(images), ["k"] * ROWS)
     expected = np.where(np.arange(ROWS) == 25, np.nan, whole.scores["mcm"])
     np.testing.assert_array_equal(found, expected)
 
 
 @pytest.mark.parametrize("at_once", [1, 7, 20])
-def test_a_shard_comes_in_parts_and_is_committed_as_one(
-    bank: LabelBank, planned: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at_once: int
+def test_rows_do_not_depend_on_how_many_are_read_at_once(
+    bank: LabelBank, planned: Plan, monkeypatch: pytest.MonkeyPatch, at_once: int
 ) -> None:
-    whole = list(ScoreEmbeddings(rescoring(bank, "mcm"))(shards_of(planned)))
+    whole = scored(rescoring(bank, "mcm"), planned)
     monkeypatch.setattr(row_groups, "ROWS_PER_BATCH", at_once)
-    committed: dict[str, pa.Table] = {}
-    committer = Committer(Directory(str(tmp_path / "out")), "f", lambda shard, table: committed.update({shard: table}))
-    parts = list(ScoreEmbeddings(rescoring(bank, "mcm"))(shards_of(planned)))
-    assert len(parts) >= ROWS / at_once
-    for part in reversed(parts):
-        committer.add(part)
-    for table in whole:
-        columns = ["index", "key", "status", "score_mcm", "id_label", "negative_label"]
-        assert (
-            committed[table["shard"][0].as_py()].select(columns).equals(table.slice(0, len(table) - 1).select(columns))
-        )
+    assert scored(rescoring(bank, "mcm"), planned) == whole
 
 
 @pytest.mark.parametrize(
     ("given", "ours"),
     [
         ("key", "input_key"), ("score_mcm", "input_score_mcm"), ("score_other", "input_score_other"),
-        ("is_ood_mcm", "input_is_ood_mcm"), ("embedding", "input_embedding"), ("encode_s", "input_encode_s"),
-        ("encoder_ready", "input_encoder_ready"), ("label", "label"),
+        ("is_ood_mcm", "input_is_ood_mcm"), ("embedding", "input_embedding"), ("label", "label"),
     ],
 )  # fmt: skip
 def test_columns_of_the_input_do_not_pass_for_ours(bank: LabelBank, tmp_path: Path, given: str, ours: str) -> None:
@@ -115,41 +105,39 @@ def test_columns_of_the_input_do_not_pass_for_ours(bank: LabelBank, tmp_path: Pa
     spec = ScoreEmbeddingsSpec(
         bank, of_images(method_parameters(["mcm"], {})), StoredEmbeddings(read, DIM, {}), Texts(None, None, {})
     )
-    shards = shards_of(plan_embeddings([str(tmp_path)], read, DIM, {}))
-    (table,) = ScoreEmbeddings(spec)(shards)
-    assert table[ours].to_pylist() == ["theirs", None]
+    (table,) = scored(spec, plan_embeddings([str(tmp_path)], read, DIM, {}))
+    assert table[ours].to_pylist() == ["theirs"]
     assert len(set(table.column_names)) == len(table.column_names)
 
 
 def test_two_columns_do_not_end_under_one_name(bank: LabelBank, tmp_path: Path) -> None:
     cells = {"key": ["a"], "embedding": bank.embeddings[:1].tolist(), "shard": ["one"], "input_shard": ["two"]}
     pq.write_table(pa.table(cells), tmp_path / "a.parquet")
-    (table,) = ScoreEmbeddings(rescoring(bank, "mcm"))(shards_of(plan_embeddings([str(tmp_path)], READ, DIM, {})))
+    (table,) = scored(rescoring(bank, "mcm"), plan_embeddings([str(tmp_path)], READ, DIM, {}))
     assert [table[name][0].as_py() for name in ("input_shard", "input_input_shard")] == ["one", "two"]
 
 
-def test_shards_in_sequence_are_scored_at_once_a_cell_each(bank: LabelBank, planned: Plan, images: np.ndarray) -> None:
+def test_shards_in_sequence_are_scored_at_once_and_those_wanted_are_committed(
+    bank: LabelBank, planned: Plan, images: np.ndarray, tmp_path: Path
+) -> None:
     spec = rescoring(bank, "adaneg", adaneg__order="sequential", adaneg__batch_size=8)
-    tables = [table for cells in ScoreInSequence(spec)(shards_of(planned)) for table in from_cells(cells)]
-    assert [len(table) for table in tables] == [21, 21, 11]
+    output, (first, *wanted) = Directory(str(tmp_path / "out")), [shard.id for shard in planned.shards]
+    worker = ScoreInSequence(Committer(output, "f"), spec, frozenset(wanted))
+    (receipts,) = worker(blocks_of([planned.shards])[0])
+    assert receipts["shard"].to_pylist() == wanted
     good = np.arange(ROWS) != 25
     keys = [f"k{row}" for row in range(ROWS) if row != 25]
     expected = score_dataset(bank, spec.methods, torch.from_numpy(images[good]), keys).scores["adaneg"]
-    found = np.concatenate([table["score_adaneg"].to_numpy()[:-1] for table in tables])
-    np.testing.assert_array_equal(found[good], expected)
-
-
-def test_a_table_becomes_a_cell_and_comes_back() -> None:
-    table = pa.table({"a": [1, None], "b": [["x"], []]})
-    (back,) = from_cells(as_cell(table))
-    assert back.equals(table)
+    tables = [read_table(output, shard_file(SCORES, shard)) for shard in wanted]
+    assert committed(output) == {*wanted} - {first}
+    np.testing.assert_array_equal(
+        np.concatenate([table["score_adaneg"].to_numpy() for table in tables])[good[20:]], expected[20:]
+    )
 
 
 def test_what_shards_offer_a_memory_is_what_all_of_them_offer(bank: LabelBank, planned: Plan) -> None:
     learn = LearnFromEmbeddings(learning(bank, memory_length=3, groups=1), {})
-    parts = list(learn(shards_of(planned)))
-    assert [part["status"].to_pylist()[-1] for part in parts] == [END_OF_SHARD] * 3
-    kept = [part.slice(0, len(part) - 1) for part in parts]
+    kept = [learn(shard).rows for shard in planned.shards]
     assert {key for part in kept for key in part["key"].to_pylist()} <= {f"k{row}" for row in range(ROWS)} - {"k25"}
     forwards, backwards = (learn.learners["adaneg"].memory() for _ in range(2))
     for part in kept:
@@ -166,8 +154,8 @@ def test_what_shards_offer_a_memory_is_what_all_of_them_offer(bank: LabelBank, p
 
 def test_verdicts_are_counted_by_shard(bank: LabelBank, planned: Plan) -> None:
     spec = learning(bank, adaptive_gap=True, groups=1)
-    rows = [row for part in CountVerdicts(spec, {})(shards_of(planned)) for row in part.to_pylist()]
-    counted = [row for row in rows if row["status"] == "ok"]
+    count = CountVerdicts(spec, {})
+    counted = [row for shard in planned.shards for row in count(shard).rows.to_pylist()]
     assert [row["method"] for row in counted] == ["adaneg"] * 3
     assert 30 < sum(row["verdicts"] for row in counted) < ROWS
     assert 0 < sum(row["positive"] for row in counted) < sum(row["verdicts"] for row in counted)

@@ -1,0 +1,74 @@
+"""Receipts: what a worker tells of a shard that it has committed, one row a shard, and nothing of its rows."""
+
+import hashlib
+import time
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from pipelines.scan_directory.columns import WEIGHT
+from pipelines.scan_directory.sketch import buckets_of
+
+TIMES = ("read_s", "decode_s", "encode_s", "score_s", "write_s")
+"""Seconds that a shard's records took to be read, decoded, encoded and scored, and its files to be written."""
+
+SKETCH = pa.struct({"column": pa.string(), "buckets": pa.list_(pa.int64()), "counts": pa.list_(pa.int64())})
+
+SCHEMA = pa.schema(
+    {
+        "shard": pa.string(),
+        "records": pa.int64(),
+        "size": pa.int64(),
+        "digest": pa.string(),
+        "statuses": pa.map_(pa.string(), pa.int64()),
+        "sketches": pa.list_(SKETCH),
+        "ready": pa.float64(),
+        "committed": pa.float64(),
+        **dict.fromkeys(TIMES, pa.float64()),
+    }
+)
+"""`size`, `digest`: of the shard's file; `sketches`: of each column of scores (see `Sketch`). `ready`, `committed`:
+when its worker was ready and when it was committed, in seconds since the epoch; null for a shard of an earlier run."""
+
+Receipt = dict[str, Any]
+"""One row of `SCHEMA`."""
+
+
+def receipt_of(
+    shard: str, rows: pa.Table, content: bytes, times: Mapping[str, float] = MappingProxyType({})
+) -> Receipt:
+    """The receipt of a shard's committed file. `rows`: what it holds; `times`: of `ready` and `TIMES`, if known."""
+    statuses = rows["status"].value_counts().to_pylist() if "status" in rows.column_names else []
+    return {
+        "shard": shard,
+        "records": len(rows),
+        "size": len(content),
+        "digest": digest_of(content),
+        "statuses": sorted((found["values"], found["counts"]) for found in statuses),
+        "sketches": [_sketch(name, rows[name]) for name in rows.column_names if is_counted(name)],
+        "committed": time.time() if times else None,
+        **times,
+    }
+
+
+def receipts_table(receipts: Iterable[Receipt]) -> pa.Table:
+    """Receipts as a table of `SCHEMA`."""
+    return pa.Table.from_pylist(list(receipts), SCHEMA)
+
+
+def digest_of(content: bytes) -> str:
+    """The digest of a committed file: 32 hexadecimal digits."""
+    return hashlib.blake2b(content, digest_size=16).hexdigest()
+
+
+def is_counted(column: str) -> bool:
+    """Whether receipts hold a sketch of a column of a score table."""
+    return column.startswith("score_") or column == WEIGHT
+
+
+def _sketch(column: str, values: pa.ChunkedArray) -> dict[str, Any]:
+    buckets, counts = buckets_of(np.asarray(values.drop_null().to_numpy(), np.float64))
+    return {"column": column, "buckets": buckets, "counts": counts}

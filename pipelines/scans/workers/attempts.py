@@ -1,0 +1,78 @@
+"""Counts how often a worker has died over each shard, so that a shard that kills is found and given up."""
+
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, TypeVar
+
+MOST_DEATHS = 3
+
+Found = TypeVar("Found")
+
+
+class Attempts:
+    """A Ray actor without CPUs that knows the shards that workers have begun and not ended."""
+
+    def __init__(self) -> None:
+        self.begun: set[str] = set()
+        self.deaths: Counter[str] = Counter()
+
+    def enter(self, shards: Sequence[str]) -> list[int]:
+        """Notes that a worker begins with these shards; returns over each how many workers have died before.
+
+        Whoever had begun with one and not left it has died: Ray hands a range to another only then.
+        """
+        self.deaths.update(self.begun.intersection(shards))
+        self.begun.update(shards)
+        return [self.deaths[shard] for shard in shards]
+
+    def leave(self, shards: Sequence[str]) -> None:
+        """Notes that a worker is through with these shards."""
+        self.begun.difference_update(shards)
+
+
+class Turns:
+    """Lets calls of one worker run together, or one alone."""
+
+    def __init__(self) -> None:
+        self.running, self.changed = 0, threading.Condition()
+
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        """While others run that are together too."""
+        with self.changed:
+            self.running += 1
+        try:
+            yield
+        finally:
+            with self.changed:
+                self.running -= 1
+                self.changed.notify_all()
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """While nobody else runs."""
+        with self.changed:
+            self.changed.wait_for(lambda: not self.running)
+            yield
+
+
+def one_by_one(
+    attempts: Any,
+    ask: Callable[[Any], Any],
+    shards: Sequence[Any],
+    work: Callable[[Any], Found],
+    give_up: Callable[[Any], Found],
+) -> list[Found]:
+    """What `work` makes of each shard, or `give_up` of one that too many workers have died over.
+
+    Each is worked on by itself, so that the shard that a worker dies over is the one that is to blame.
+    """
+    ask(attempts.leave.remote([shard.id for shard in shards]))
+    found = []
+    for shard in shards:
+        (deaths,) = ask(attempts.enter.remote([shard.id]))
+        found.append(give_up(shard) if deaths >= MOST_DEATHS else work(shard))
+        ask(attempts.leave.remote([shard.id]))
+    return found

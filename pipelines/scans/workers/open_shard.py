@@ -1,0 +1,67 @@
+"""A shard that is being encoded: what has been found of its records so far."""
+
+from collections.abc import Sequence
+from concurrent.futures import Future
+
+import numpy as np
+import pyarrow as pa
+
+from pipelines.inputs.plan import Shard
+from pipelines.inputs.readers.record import Record
+from pipelines.scan_directory.columns import scattered
+from pipelines.scan_directory.receipts import TIMES, Receipt
+from pipelines.scans.workers.decode import Decoded
+
+
+class OpenShard:
+    """The records of a shard in order, and the scores of those that have a picture. `receipt`: once it is committed."""
+
+    def __init__(self, shard: Shard) -> None:
+        self.shard = shard
+        self.receipt: Future[Receipt] = Future()
+        self.times: dict[str, float] = dict.fromkeys(TIMES, 0.0)
+        self.ended = False
+        self._records: list[tuple[str, Decoded]] = []
+        self._pictures: list[int] = []
+        self._scores: list[pa.Table] = []
+
+    @property
+    def whole(self) -> bool:
+        """Whether all records have come and all pictures have scores."""
+        return self.ended and len(self._pictures) == sum(map(len, self._scores))
+
+    def add(self, record: Record, decoded: Decoded) -> None:
+        """Takes the next record; its pixels are not kept."""
+        if decoded.pixels is not None:
+            self._pictures.append(len(self._records))
+        without_pixels = Decoded(decoded.status, decoded.error, decoded.width, decoded.height)
+        self._records.append((record.key, without_pixels))
+
+    def add_scores(self, scores: pa.Table) -> None:
+        """Takes the columns of scores of the next pictures."""
+        self._scores.append(scores)
+
+    def table(self, nothing: pa.Table) -> pa.Table:
+        """All rows of the shard. `nothing`: the columns of scores of no picture."""
+        count, found = len(self._records), [decoded for _, decoded in self._records]
+        columns = {
+            "shard": pa.array([self.shard.id] * count, pa.string()),
+            "index": pa.array(np.arange(count), pa.int64()),
+            "key": pa.array([key for key, _ in self._records], pa.string()),
+            "status": pa.array([decoded.status for decoded in found], pa.string()),
+            "error": pa.array([decoded.error for decoded in found], pa.string()),
+            "width": pa.array([decoded.width for decoded in found], pa.int32()),
+            "height": pa.array([decoded.height for decoded in found], pa.int32()),
+        }
+        scores = pa.concat_tables([nothing, *self._scores]).combine_chunks()
+        places = np.array(self._pictures, np.int64)
+        for name in scores.column_names:
+            columns[name] = scattered(scores[name], places, count)
+        return pa.table(columns)
+
+
+def error_rows(shard: Shard, status: str, error: str) -> Sequence[Record]:
+    """Records that say why nothing is known of a shard: one for each that is planned, else one for all."""
+    return [Record(key, status=status, error=error) for key in shard.keys if shard.kind == "images"] or [
+        Record("", status=status, error=error)
+    ]
