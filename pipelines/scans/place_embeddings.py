@@ -78,7 +78,7 @@ def place_embeddings(request: Request, found: Cluster) -> EmbeddingPlacement:
         facts = model_facts(model)
         check_bank_fits(request.bank, config.labels, model, facts)
         check_inversion(request.methods, model, facts)
-        model = replace(model, weights=facts.weights)
+        model = model.settled(facts)
         identity |= model_identity(model, facts)
     if request.initial:
         request.initial.check_weights(model.weights if model else request.bank.info.weights)

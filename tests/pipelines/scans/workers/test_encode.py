@@ -16,7 +16,8 @@ from ood_core.scores import ImageScorer
 from ood_core.vocabulary import CSP, NEGLABEL
 from pipelines.config.scan import Read
 from pipelines.inputs.plan import plan
-from pipelines.runtime.model import ModelFacts, ModelSpec, describe
+from pipelines.runtime.machine import this_machine
+from pipelines.runtime.model import ModelFacts, ModelSpec, describe, facts_of
 from pipelines.scan_directory.columns import END_OF_SHARD
 from pipelines.scans.workers.decode import DecodeShards
 from pipelines.scans.workers.encode import EncodeImages, ScoreSpec
@@ -69,7 +70,7 @@ def test_a_batch_of_bad_rows_only_needs_no_encoding(encode: EncodeImages, decode
 
 def test_other_weights_than_the_scan_was_begun_with_are_refused() -> None:
     with pytest.raises(ModelError, match="has other weights on this worker"):
-        ModelSpec("bundled", weights="0" * 64).load()
+        BUNDLED.settled(replace(facts_of(BUNDLED.load()), checksum="0" * 64)).load()
 
 
 def test_a_model_is_described_without_raising() -> None:
@@ -82,9 +83,8 @@ def test_a_models_facts_are_those_of_its_encoder(facts: ModelFacts) -> None:
     encoder = ClipEncoder.load(f"local-dir:{DEMO / 'model'}")
     why_not_local = "its image tower is a TimmModel, and local features are defined for OpenCLIP's VisionTransformer"
     assert facts.local_features == f"{why_not_local} and ModifiedResNet"
-    assert facts == ModelFacts(
-        encoder.fingerprint, 128, encoder.temperature, encoder.preprocessing, facts.local_features
-    )
+    known = encoder.fingerprint, 128, encoder.temperature, encoder.preprocessing, facts.local_features
+    assert facts == ModelFacts(*known, checksum=encoder.checksum, machine=this_machine("cpu"))
     assert isinstance(facts.preprocessing, Preprocessing)
 
 
