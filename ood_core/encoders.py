@@ -86,16 +86,24 @@ class ClipEncoder:
             self.text_tower = TextTower(self.model)
 
     def compile(self) -> None:
-        """Compiles the image tower for blocks of its one shape, by torch.compile: up to a minute, with a C++ compiler.
+        """From now on `encode_images` runs compiled by torch.compile, for blocks of its one shape.
 
-        Nothing is chosen by timing, so every process makes the same code. `encode_images_locally` is not compiled.
-        Raises ModelError if it cannot be.
+        The first block takes up to a minute and a compiler; where that fails, `encode_images` raises ModelError.
+        Nothing is chosen by timing, so every process makes the same code. `encode_images_locally` stays as it is.
         """
         try:
             self._compiled = torch.compile(self._image_features, dynamic=False, options={"deterministic": True})
-            self.encode_images(torch.zeros(1, *self.preprocessing.size, 3, dtype=torch.uint8))
-        except Exception as error:  # tracing, code generation and compilers raise whatever they like
-            self._compiled = None
+        except RuntimeError as error:  # an older torch, which does not know the option
+            raise ModelError(f"the model cannot be compiled: {_first_words(error)}") from error
+
+    def _encoded(self, inputs: Tensor) -> Tensor:
+        if self._compiled is None:
+            return self._image_features(inputs)
+        from torch._dynamo.exc import TorchDynamoException
+
+        try:
+            return self._compiled(inputs)
+        except TorchDynamoException as error:
             raise ModelError(f"the model cannot be compiled: {_first_words(error)}") from error
 
     @cached_property
@@ -110,8 +118,7 @@ class ClipEncoder:
     @torch.inference_mode()
     def encode_images(self, pixels: UInt8[Tensor, "images height width 3"]) -> Float[Tensor, "images dim"]:
         """Unit embeddings of pictures that `preprocessing` has brought to the model's size."""
-        encode = self._compiled or self._image_features
-        found = [F.normalize(encode(inputs).float(), dim=1)[:count] for inputs, count in self._inputs(pixels)]
+        found = [F.normalize(self._encoded(inputs).float(), dim=1)[:n] for inputs, n in self._inputs(pixels)]
         return torch.cat(found) if found else torch.empty(0, self.dim, device=self.device)
 
     def encode_pictures(self, pictures: Iterable[Image.Image]) -> Float[Tensor, "images dim"]:

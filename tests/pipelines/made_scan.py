@@ -10,6 +10,7 @@ from ood_core.preprocessing import Preprocessing
 from pipelines.config.model import Model
 from pipelines.config.scan import Scan
 from pipelines.inputs.plan import Shard, plan
+from pipelines.runtime.machine import Machine
 from pipelines.runtime.model import ModelFacts, ModelSpec
 from pipelines.scan_directory.columns import END_OF_SHARD, TELEMETRY
 from pipelines.scan_directory.commit import Committer
@@ -17,7 +18,8 @@ from pipelines.scan_directory.identity import asked_for, begin, fingerprint, mod
 from pipelines.scan_directory.summary import Tally
 from pipelines.storage import Directory
 
-FACTS = ModelFacts("weights", 4, 0.01, Preprocessing((8, 8)))
+MACHINE = Machine("NVIDIA H100", torch="2.13.0", torchvision="0.28.0", pillow="13.0.0")
+FACTS = ModelFacts("weights", 4, 0.01, Preprocessing((8, 8)), machine=MACHINE)
 SPEC = ModelSpec("bundled")
 
 
