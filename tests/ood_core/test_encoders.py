@@ -241,7 +241,8 @@ def test_narrowed_weights_are_open_clips_own_to_the_last_bit(name, dtype, precis
     for tensors in ("named_parameters", "named_buffers"):
         narrowed, wanted = dict(getattr(encoder.model, tensors)()), dict(getattr(expected, tensors)())
         assert {name: tensor.dtype for name, tensor in narrowed.items()} == {n: t.dtype for n, t in wanted.items()}
-        assert all(torch.equal(tensor, wanted[name]) for name, tensor in narrowed.items())
+        for name, tensor in narrowed.items():  # CoCa has weights that OpenCLIP leaves as memory was, NaN among them
+            torch.testing.assert_close(tensor, wanted[name], rtol=0, atol=0, equal_nan=True)
     assert encoder.dtype == getattr(torch, dtype)
 
 
