@@ -1,8 +1,7 @@
 """Frozen CLIP-like models, loaded by OpenCLIP: images and texts to unit embeddings."""
 
-import hashlib
 import textwrap
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cached_property
 from itertools import islice
 from typing import Any
@@ -20,8 +19,9 @@ from ood_core.numerics import blocks
 from ood_core.preprocessing import Preprocessing
 from ood_core.text_tower import TextTower
 from ood_core.vocabulary import fill
+from ood_core.weights import narrow_weights, weight_checksum, weight_fingerprint
 
-PRECISIONS = {"float32": "fp32", "bfloat16": "bf16", "float16": "fp16"}
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 LEAST_TEXT_BLOCK = 32
 
 
@@ -34,11 +34,14 @@ class ClipEncoder:
 
     A row's embedding does not depend on what is encoded beside it: BLAS picks its kernel by shape, so every block has
     `image_block` images (or `text_block` texts of one context length), the last one padded.
+
+    `fingerprint`: what `weight_fingerprint` makes of the weights before they are narrowed; `checksum`: the quick one.
     """
 
     def __init__(
         self, model: nn.Module, tokenizer: Any, fingerprint: str, device: str = "cpu", image_block: int = 16
     ) -> None:
+        self.checksum = weight_checksum(model)
         # The layout that convolutions are fast in: half as fast again on a CPU, and no matter to transformers.
         model.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
         self.model = model.eval().requires_grad_(False).to(device)
@@ -47,8 +50,8 @@ class ClipEncoder:
         self.device = torch.device(device)
         self.image_block, self.text_block = image_block, max(LEAST_TEXT_BLOCK, image_block)
         self.preprocessing = _preprocessing(model)
-        # OpenCLIP narrows the weights of layers only; embeddings and norms stay float32.
-        self.dtype = min((weight.dtype for weight in model.parameters()), key=lambda dtype: dtype.itemsize)
+        self.dtype = torch.float32
+        self._compiled: Callable[[Tensor], Tensor] | None = None
         self._mean = torch.tensor(self.preprocessing.mean, device=self.device).view(1, 3, 1, 1)
         self._std = torch.tensor(self.preprocessing.std, device=self.device).view(1, 3, 1, 1)
         self.text_tower = TextTower(model)
@@ -61,18 +64,47 @@ class ClipEncoder:
         device: str = "cpu",
         dtype: str = "float32",
         image_block: int = 16,
+        fingerprint: str | None = None,
     ) -> "ClipEncoder":
         """Any model that OpenCLIP loads: a name and a pretrained tag or file, `hf-hub:…`, or `local-dir:…`.
 
-        `fingerprint` is the same on every device and in every dtype. Raises ModelError if it cannot be loaded.
+        `fingerprint` is the same on every device and in every dtype; given, it is taken for granted, which saves
+        seconds with a large model. Raises ModelError if it cannot be loaded.
         """
-        if dtype not in PRECISIONS:
-            raise ModelError(f"dtype must be one of {', '.join(PRECISIONS)}, not {dtype!r}")
-        loaded, tokenizer = _load(model, pretrained, "float32")
-        fingerprint = weight_fingerprint(loaded)
-        if dtype != "float32":
-            loaded, tokenizer = _load(model, pretrained, dtype)
-        return cls(loaded, tokenizer, fingerprint, device, image_block)
+        if dtype not in DTYPES:
+            raise ModelError(f"dtype must be one of {', '.join(DTYPES)}, not {dtype!r}")
+        loaded, tokenizer = _load(model, pretrained)
+        encoder = cls(loaded, tokenizer, fingerprint or weight_fingerprint(loaded), device, image_block)
+        encoder.narrow(dtype)
+        return encoder
+
+    def narrow(self, dtype: str) -> None:
+        """Narrows the weights in place: the bits are those of OpenCLIP's own "bf16" and "fp16". No way back."""
+        if DTYPES[dtype] != self.dtype:
+            narrow_weights(self.model, DTYPES[dtype])
+            self.dtype, self._compiled = DTYPES[dtype], None
+            self.text_tower = TextTower(self.model)
+
+    def compile(self) -> None:
+        """From now on `encode_images` runs compiled by torch.compile, for blocks of its one shape.
+
+        The first block takes up to a minute and a compiler; where that fails, `encode_images` raises ModelError.
+        Nothing is chosen by timing, so every process makes the same code. `encode_images_locally` stays as it is.
+        """
+        try:
+            self._compiled = torch.compile(self._image_features, dynamic=False, options={"deterministic": True})
+        except RuntimeError as error:  # an older torch, which does not know the option
+            raise ModelError(f"the model cannot be compiled: {_first_words(error)}") from error
+
+    def _encoded(self, inputs: Tensor) -> Tensor:
+        if self._compiled is None:
+            return self._image_features(inputs)
+        from torch._dynamo.exc import TorchDynamoException
+
+        try:
+            return self._compiled(inputs)
+        except TorchDynamoException as error:
+            raise ModelError(f"the model cannot be compiled: {_first_words(error)}") from error
 
     @cached_property
     def dim(self) -> int:
@@ -86,7 +118,7 @@ class ClipEncoder:
     @torch.inference_mode()
     def encode_images(self, pixels: UInt8[Tensor, "images height width 3"]) -> Float[Tensor, "images dim"]:
         """Unit embeddings of pictures that `preprocessing` has brought to the model's size."""
-        found = [F.normalize(self._image_features(inputs).float(), dim=1)[:n] for inputs, n in self._inputs(pixels)]
+        found = [F.normalize(self._encoded(inputs).float(), dim=1)[:n] for inputs, n in self._inputs(pixels)]
         return torch.cat(found) if found else torch.empty(0, self.dim, device=self.device)
 
     def encode_pictures(self, pictures: Iterable[Image.Image]) -> Float[Tensor, "images dim"]:
@@ -183,24 +215,18 @@ class ClipEncoder:
         return torch.cat(features)[ordered]
 
 
-def weight_fingerprint(model: nn.Module) -> str:
-    """SHA-256 over every weight's name, shape and float32 bytes."""
-    digest = hashlib.sha256()
-    for name, tensor in sorted(model.state_dict().items()):
-        digest.update(f"{name}{tuple(tensor.shape)}".encode())
-        digest.update(tensor.float().contiguous().numpy().data)
-    return digest.hexdigest()
-
-
-def _load(model: str, pretrained: str | None, dtype: str) -> tuple[nn.Module, Any]:
-    """The model with its weights, and its tokenizer."""
+def _load(model: str, pretrained: str | None) -> tuple[nn.Module, Any]:
+    """The model with its weights in float32, and its tokenizer."""
     try:
-        loaded = open_clip.create_model(
-            model, pretrained, precision=PRECISIONS[dtype], require_pretrained=True, weights_only=True
-        )
+        loaded = open_clip.create_model(model, pretrained, precision="fp32", require_pretrained=True, weights_only=True)
         return loaded, open_clip.get_tokenizer(model)
     except Exception as error:  # OpenCLIP, hub clients and safetensors raise whatever they like
-        raise ModelError(textwrap.shorten(str(error), 300) or type(error).__name__) from error
+        raise ModelError(_first_words(error)) from error
+
+
+def _first_words(error: Exception) -> str:
+    """What an error says in one line, or else its type."""
+    return textwrap.shorten(str(error), 300) or type(error).__name__
 
 
 def _preprocessing(model: nn.Module) -> Preprocessing:

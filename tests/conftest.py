@@ -10,6 +10,7 @@ import tarfile
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -88,6 +89,16 @@ def bank_directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
     directory = tmp_path_factory.mktemp("bank")
     bank.save(directory)
     return directory
+
+
+@cache
+def settled_dtype(model: str) -> str:
+    """The dtype that a scan on this machine encodes with, if none is given."""
+    from pipelines.runtime.model import ModelSpec, describe
+
+    facts = describe(ModelSpec(model, dtype="auto"))
+    assert not isinstance(facts, str), facts
+    return facts.dtype
 
 
 @pytest.fixture(scope="session")

@@ -22,7 +22,26 @@ Model = Annotated[
 ]
 Pretrained = Annotated[str | None, typer.Option(help="OpenCLIP pretrained tag or weights file, with a model name.")]
 Device = Annotated[str | None, typer.Option(help="auto, cpu or cuda.")]
-Dtype = Annotated[str | None, typer.Option(help="auto, float32, bfloat16 or float16.")]
+Dtype = Annotated[
+    str | None,
+    typer.Option(
+        help="auto, float32, bfloat16 or float16. auto: bfloat16 on GPUs, and on CPUs that compute in it if the "
+        "embeddings stay as they are; else float32, as for label banks on every CPU."
+    ),
+]
+Compile = Annotated[
+    bool | None,
+    typer.Option(
+        "--compile/--no-compile", help="The image tower by torch.compile; default: on GPUs, if it compiles there."
+    ),
+]
+MixedProcessors = Annotated[
+    bool | None,
+    typer.Option(
+        "--mixed-processors",
+        help="Let nodes of several kinds take part: last bits of scores then depend on who computed them.",
+    ),
+]
 Workers = Annotated[int | None, typer.Option(help="Size of the encode pool; default: one a GPU, else one a CPU.")]
 
 Order = Annotated[

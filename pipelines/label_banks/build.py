@@ -37,7 +37,7 @@ def build(
     config, candidates = request.config, sum(request.corpus.counts.values())
     with cluster(address) as found:
         check_fits(config.judge, found.cpus, found.gpus)
-        spec = model or model_spec(config.model, config.encode, found)
+        spec = model or model_spec(config.model, config.encode, found).plain()
         say(f"{len(request.ids)} ID labels, {candidates} candidates from {', '.join(config.corpus)}")
         most = 1 + candidates // WORDS_AT_ONCE
         with label_worker_pool(spec, config.encode, found, request.criterion, request.ids, most) as workers:

@@ -74,6 +74,6 @@ def _facts(actors: Sequence[Any], spec: ModelSpec) -> ModelFacts:
     """The model's facts. Raises RuntimeError if workers have loaded different weights."""
     told = set(ray.get([actor.facts.remote() for actor in actors]))
     facts = {checked_facts(spec, FACTS.validate_json(said)) for said in told}
-    if len(facts) > 1:
+    if len({known.weights for known in facts}) > 1:
         raise RuntimeError(f"--model {spec.name!r} has other weights on some workers than on others")
     return facts.pop()

@@ -33,15 +33,23 @@ def asked_for(config: Scan | Rescore, methods: Mapping[str, Method], bank_hash: 
 
 
 def model_identity(spec: ModelSpec, facts: ModelFacts) -> dict[str, Any]:
-    """The part of a scan's identity that says which model encodes, and how."""
+    """The part of a scan's identity that says which model encodes, and how.
+
+    `facts`: as the worker told them that describes the model: what it computes with belongs to a row's last bits.
+    """
+    machine = {} if facts.machine is None else dict(vars(facts.machine))
+    if spec.mixed:
+        machine["processor"] = "mixed"
     return {
         "model": spec.name.rpartition("/")[2] if spec.name.startswith("local-dir:") else spec.name,
         "pretrained": spec.pretrained,
         "weights": facts.weights,
         "preprocessing": json.loads(json.dumps(vars(facts.preprocessing))),
         "device": spec.device,
+        **machine,
         "dtype": spec.dtype,
         "encode.block": spec.block,
+        "compile": spec.compiled,
     }
 
 

@@ -74,11 +74,11 @@ def place_embeddings(request: Request, found: Cluster) -> EmbeddingPlacement:
     identity: dict[str, Any] = {"device": device}
     model: ModelSpec | None = None
     if texts.model is not None:
-        model = model_spec(texts.model, EncodePool(threads=pool.threads), found)
+        model = replace(model_spec(texts.model, EncodePool(threads=pool.threads), found), compiled=False)
         facts = model_facts(model)
         check_bank_fits(request.bank, config.labels, model, facts)
         check_inversion(request.methods, model, facts)
-        model = replace(model, weights=facts.weights)
+        model = model.settled(facts)
         identity |= model_identity(model, facts)
     if request.initial:
         request.initial.check_weights(model.weights if model else request.bank.info.weights)

@@ -1,7 +1,7 @@
 """A scan of images on a cluster: the model, and the pool of encoders."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from ood_core.methods import learners_of
@@ -65,6 +65,8 @@ class ImagePlacement:
 
     def first_step(self, run: Run, first: FirstStep) -> Step:
         """Encodes the images. Later steps see their embeddings in full precision."""
+        if self.facts.remark:
+            run.say(f"{self.model.name} {self.facts.remark}")
         kept = "float32" if first.folder == ENCODED else "float16" if self.config.embeddings else None
         spec = EncodeSpec(
             read=self.config.read,
@@ -92,4 +94,4 @@ def place_images(request: Request, found: Cluster) -> ImagePlacement:
     check_inversion(learners_of(request.methods), model, facts)
     if request.initial:
         request.initial.check_weights(facts.weights)
-    return ImagePlacement(request, config, replace(model, weights=facts.weights), facts, encode, score)
+    return ImagePlacement(request, config, model.settled(facts), facts, encode, score)

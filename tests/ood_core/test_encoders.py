@@ -9,8 +9,10 @@ import pytest
 import torch
 import torch.nn.functional as F
 from PIL import Image
+from torch._inductor import config as inductor
 
 from ood_core.encoders import ClipEncoder, ModelError
+from ood_core.weights import weight_checksum
 
 ARCHITECTURES = ["demo", "clip", "custom text", "end of text by id", "not causal", "last token", "coca", "resnet"]
 TEXTS = [
@@ -33,10 +35,18 @@ def encoder(name):
     return ClipEncoder.load(name)
 
 
-def by_open_clip(name: str) -> tuple[Any, Any, Any]:
+def by_open_clip(name: str, precision: str = "fp32") -> tuple[Any, Any, Any]:
     """OpenCLIP's own model, preprocess and tokenizer."""
-    loaded: Any = open_clip.create_model_from_pretrained(name)
+    loaded: Any = open_clip.create_model_from_pretrained(name, precision=precision)
     return loaded[0].eval(), loaded[1], open_clip.get_tokenizer(name)
+
+
+@pytest.fixture
+def narrow(name):
+    """An encoder in bfloat16."""
+    if "coca" in name:
+        pytest.skip("OpenCLIP's own CoCa does not run in bfloat16: its poolers' queries stay float32")
+    return ClipEncoder.load(name, dtype="bfloat16")
 
 
 @pytest.fixture(scope="module")
@@ -121,6 +131,19 @@ def test_encoding_changes_neither_its_input_nor_the_global_generator(encoder):
     encoder.encode_texts(["a dog"])
     assert torch.equal(images, pixels(encoder, 3))
     assert torch.equal(torch.get_rng_state(), state)
+
+
+def test_a_narrow_row_is_the_same_to_the_last_bit_in_any_company_and_on_two_threads(narrow):
+    images = pixels(narrow, 40)
+    together, texts = narrow.encode_images(images), narrow.encode_texts(TEXTS)
+    for threads in (1, 2):
+        torch.set_num_threads(threads)
+        try:
+            assert torch.equal(narrow.encode_images(images.flip(0)).flip(0), together)
+            assert torch.equal(torch.cat([narrow.encode_images(part) for part in images.split(7)]), together)
+            assert torch.equal(narrow.encode_texts(TEXTS[::-1]).flip(0), texts)
+        finally:
+            torch.set_num_threads(1)
 
 
 @pytest.mark.parametrize("threads", [1, 2])
@@ -210,12 +233,91 @@ def test_a_narrow_encoder_agrees_with_float32_and_has_its_fingerprint(architectu
         torch.testing.assert_close(found.norm(dim=1), torch.ones(len(found)), rtol=0, atol=1e-6)
 
 
+@pytest.mark.parametrize(("dtype", "precision"), [("bfloat16", "bf16"), ("float16", "fp16")])
+def test_narrowed_weights_are_open_clips_own_to_the_last_bit(name, dtype, precision):
+    encoder, (expected, _, _) = ClipEncoder.load(name, dtype=dtype), by_open_clip(name, precision)
+    found, own = dict(encoder.model.named_modules()), dict(expected.named_modules())
+    assert {name: type(module) for name, module in found.items()} == {n: type(module) for n, module in own.items()}
+    for tensors in ("named_parameters", "named_buffers"):
+        narrowed, wanted = dict(getattr(encoder.model, tensors)()), dict(getattr(expected, tensors)())
+        assert {name: tensor.dtype for name, tensor in narrowed.items()} == {n: t.dtype for n, t in wanted.items()}
+        for name, tensor in narrowed.items():  # CoCa has weights that OpenCLIP leaves as memory was, NaN among them
+            torch.testing.assert_close(tensor, wanted[name], rtol=0, atol=0, equal_nan=True)
+    assert encoder.dtype == getattr(torch, dtype)
+
+
+@torch.inference_mode()
+def test_a_narrow_encoder_gives_the_bits_of_open_clips_own(name, narrow):
+    own = ClipEncoder(by_open_clip(name, "bf16")[0], narrow.tokenizer, "OpenCLIP's own")
+    own.dtype = torch.bfloat16
+    images = pixels(narrow, 16)
+    assert torch.equal(narrow.encode_images(images), own.encode_images(images))
+    assert torch.equal(narrow.encode_texts(TEXTS), own.encode_texts(TEXTS))
+
+
+def test_a_fingerprint_that_is_given_is_not_computed(tiny_model):
+    known, given = (ClipEncoder.load(tiny_model("clip"), fingerprint=given) for given in (None, "as told"))
+    assert given.fingerprint == "as told"
+    assert given.checksum == known.checksum
+
+
+@pytest.mark.parametrize("architecture", ["demo", "clip"])
+def test_the_checksum_sees_the_smallest_change_of_any_weight(architecture, demo_model, tiny_model):
+    encoder = ClipEncoder.load(demo_model if architecture == "demo" else tiny_model(architecture))
+    rng = np.random.default_rng(0)
+    for name, tensor in encoder.model.state_dict().items():
+        flat = tensor.view(-1) if tensor.is_contiguous() else tensor.permute(0, 2, 3, 1).reshape(-1)
+        place = int(rng.integers(len(flat)))
+        before = flat[place].clone()
+        flat[place] = torch.nextafter(before, before + 1) if before.is_floating_point() else before + 1
+        assert weight_checksum(encoder.model) != encoder.checksum, f"{name}[{place}]"
+        flat[place] = before
+    assert weight_checksum(encoder.model) == encoder.checksum
+
+
+def test_the_checksum_sees_rows_and_weights_that_change_places():
+    layer = torch.nn.Linear(1024, 8)
+    before = weight_checksum(layer)
+    with torch.no_grad():
+        layer.weight[[0, 1]] = layer.weight[[1, 0]]
+        exchanged = weight_checksum(layer)
+        layer.weight[[0, 1]] = layer.weight[[1, 0]]
+        layer.weight[:, [0, 5]] = layer.weight[:, [5, 0]]
+    assert len({before, exchanged, weight_checksum(layer)}) == 3
+
+
 def test_the_fingerprint_is_of_the_weights(tiny_model, tmp_path):
     fingerprint = ClipEncoder.load(tiny_model("clip")).fingerprint
     elsewhere = shutil.copytree(tiny_model("clip").removeprefix("local-dir:"), tmp_path / "elsewhere")
     assert ClipEncoder.load(f"local-dir:{elsewhere}").fingerprint == fingerprint
     assert ClipEncoder.load(tiny_model("clip", seed=1)).fingerprint != fingerprint
     assert len(fingerprint) == 64
+
+
+# Compiled
+
+
+def test_a_compiled_encoder_agrees_with_a_plain_one_and_with_itself_in_any_company(tiny_model):
+    encoder = ClipEncoder.load(tiny_model("clip"))
+    images = pixels(encoder, 40)
+    plain = encoder.encode_images(images)
+    encoder.compile()
+    together = encoder.encode_images(images)
+    torch.testing.assert_close(together, plain, rtol=0, atol=1e-5)
+    assert not torch.equal(together, plain)  # else nothing was compiled
+    assert torch.equal(torch.cat([encoder.encode_images(part) for part in images.split(7)]), together)
+
+
+def test_a_model_that_does_not_compile_is_refused_in_one_line(tiny_model):
+    encoder = ClipEncoder.load(tiny_model("clip"))
+    encoder.compile()
+    torch._dynamo.reset()  # it may have been compiled before
+    with (
+        inductor.patch({"cpp.cxx": ("no-such-compiler",)}),
+        pytest.raises(ModelError, match="the model cannot be compiled: .*no-such-compiler") as refused,
+    ):
+        encoder.encode_images(pixels(encoder, 3))
+    assert len(str(refused.value).splitlines()) == 1
 
 
 # The caller's mistakes

@@ -9,7 +9,7 @@ from pipelines.config.scan import Read
 from pipelines.inputs.plan import plan
 from pipelines.inputs.records import records
 from pipelines.scans.workers.decode import decode
-from tests.conftest import DEMO
+from tests.conftest import DEMO, settled_dtype
 
 hypothesis.settings.register_profile("oodscan", database=None, deadline=None, derandomize=True)
 hypothesis.settings.load_profile("oodscan")
@@ -18,7 +18,8 @@ hypothesis.settings.load_profile("oodscan")
 @pytest.fixture(scope="session")
 def encoded_dataset(dataset: Path) -> tuple[list[str], torch.Tensor]:
     """Keys and embeddings of the dataset's good pictures by the bundled model, in the order of a scan."""
-    encoder, read = ClipEncoder.load(f"local-dir:{DEMO / 'model'}"), Read(images_per_shard=12)
+    encoder = ClipEncoder.load(f"local-dir:{DEMO / 'model'}", dtype=settled_dtype("bundled"))
+    read = Read(images_per_shard=12)
     keys, pictures = [], []
     for shard in plan([str(dataset)], read, {}).shards:
         for record in records(shard, read, {}):

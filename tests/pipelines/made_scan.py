@@ -10,6 +10,7 @@ from ood_core.preprocessing import Preprocessing
 from pipelines.config.model import Model
 from pipelines.config.scan import Scan
 from pipelines.inputs.plan import Shard, plan
+from pipelines.runtime.machine import Machine
 from pipelines.runtime.model import ModelFacts, ModelSpec
 from pipelines.scan_directory.commit import Committer
 from pipelines.scan_directory.identity import asked_for, begin, fingerprint, model_identity
@@ -18,7 +19,8 @@ from pipelines.scan_directory.receipts import receipts_table
 from pipelines.scan_directory.summary import Tally
 from pipelines.storage import Directory
 
-FACTS = ModelFacts("weights", 4, 0.01, Preprocessing((8, 8)))
+MACHINE = Machine("NVIDIA H100", torch="2.13.0", torchvision="0.28.0", pillow="13.0.0")
+FACTS = ModelFacts("weights", 4, 0.01, Preprocessing((8, 8)), machine=MACHINE)
 SPEC = ModelSpec("bundled")
 
 

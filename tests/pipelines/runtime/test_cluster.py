@@ -45,13 +45,18 @@ def test_pools_that_would_wait_for_ever_are_refused(encode: EncodePool, message:
 @pytest.mark.parametrize(
     ("gpus", "model", "expected"),
     [
-        (0, Model(name="m"), ModelSpec("m", None, "cpu", "float32", 16)),
-        (1, Model(name="m", pretrained="p"), ModelSpec("m", "p", "cuda", "bfloat16", 256)),
-        (1, Model(name="m", device="cpu"), ModelSpec("m", None, "cpu", "float32", 16)),
-        (1, Model(name="m", dtype="float16"), ModelSpec("m", None, "cuda", "float16", 256)),
+        (0, Model(name="m"), ModelSpec("m", None, "cpu", "auto", 16)),
+        (0, Model(name="m", compile=True), ModelSpec("m", None, "cpu", "auto", 16, compiled=True)),
+        (0, Model(name="m", mixed_processors=True), ModelSpec("m", None, "cpu", "float32", 16, mixed=True)),
+        (1, Model(name="m", pretrained="p"), ModelSpec("m", "p", "cuda", "bfloat16", 256, compiled="auto")),
+        (1, Model(name="m", compile=False), ModelSpec("m", None, "cuda", "bfloat16", 256)),
+        (1, Model(name="m", device="cpu"), ModelSpec("m", None, "cpu", "auto", 16)),
+        (1, Model(name="m", dtype="float16"), ModelSpec("m", None, "cuda", "float16", 256, compiled="auto")),
     ],
 )
-def test_a_model_runs_on_a_gpu_in_bfloat16_where_there_is_one(gpus: int, model: Model, expected: ModelSpec) -> None:
+def test_a_model_runs_on_a_gpu_in_bfloat16_where_there_is_one_and_else_workers_decide(
+    gpus: int, model: Model, expected: ModelSpec
+) -> None:
     assert model_spec(model, EncodePool(), Cluster(16, gpus)) == expected
 
 

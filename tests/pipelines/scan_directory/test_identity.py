@@ -10,9 +10,16 @@ import pytest
 from ood_core.preprocessing import Preprocessing
 from pipelines.errors import CallerError
 from pipelines.inputs.plan import plan
+from pipelines.runtime.model import ModelFacts
 from pipelines.scan_directory.identity import asked_for, check_unchanged, fingerprint, model_identity
 from pipelines.storage import Directory
 from tests.pipelines.made_scan import FACTS, SPEC, configured, make_scan
+
+
+def on(**changed: str) -> ModelFacts:
+    """The facts as a worker on another machine tells them."""
+    assert FACTS.machine is not None
+    return replace(FACTS, machine=replace(FACTS.machine, **changed))
 
 
 def rerun(root: Path, bank: str = "bank hash", spec=SPEC, facts=FACTS, **changed: Any) -> bool:
@@ -56,6 +63,12 @@ def test_how_fast_it_runs_and_what_is_tolerated_make_no_other_scan(root: Path) -
         ({"spec": replace(SPEC, pretrained="x.pt")}, "pretrained was None and is now 'x.pt'"),
         ({"spec": replace(SPEC, dtype="bfloat16")}, "dtype was 'float32' and is now 'bfloat16'"),
         ({"spec": replace(SPEC, device="cuda")}, "device was 'cpu' and is now 'cuda'"),
+        ({"spec": replace(SPEC, compiled=True)}, "compile was False and is now True"),
+        ({"facts": on(processor="NVIDIA L4")}, "processor was 'NVIDIA H100' and is now 'NVIDIA L4'"),
+        ({"facts": on(torch="2.14.0")}, "torch was '2.13.0' and is now '2.14.0'"),
+        ({"facts": on(torchvision="0.29.0")}, "torchvision was '0.28.0' and is now '0.29.0'"),
+        ({"facts": on(pillow="14.0.0")}, "pillow was '13.0.0' and is now '14.0.0'"),
+        ({"spec": replace(SPEC, mixed=True)}, "processor was 'NVIDIA H100' and is now 'mixed'"),
         ({"spec": replace(SPEC, block=32)}, "encode.block was 16 and is now 32"),
         ({"facts": replace(FACTS, weights="new")}, "weights was 'weights' and is now 'new'"),
         ({"facts": replace(FACTS, preprocessing=Preprocessing((9, 9)))}, "preprocessing was "),

@@ -25,7 +25,7 @@ from pipelines.runtime.cluster import cluster
 from pipelines.scans.rescore import rescore
 from pipelines.storage import Directory
 from pipelines.verify.verify import verify
-from tests.conftest import DEMO, Storage
+from tests.conftest import DEMO, Storage, settled_dtype
 
 ONE_WORKER = ScorePool(workers=1)
 IMAGES, DIM, SNAPSHOT = 300, 128, "snapshot-6.parquet"
@@ -98,7 +98,7 @@ def locally(images: pa.Table, bank: Path, chosen: Rescore) -> ImageScores:
     invert = None
     methods = chosen.methods()
     if "interneg" in methods:
-        encoder = ClipEncoder.load(f"local-dir:{DEMO / 'model'}")
+        encoder = ClipEncoder.load(f"local-dir:{DEMO / 'model'}", dtype=settled_dtype("bundled"))
         invert = Inverter(encoder, chosen.param["interneg.steps"])
     embeddings = torch.from_numpy(np.stack(images["embedding"].to_numpy()).copy())
     return score_dataset(LabelBank.load(bank), methods, embeddings, images["key"].to_pylist(), invert=invert)

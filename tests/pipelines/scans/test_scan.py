@@ -24,7 +24,7 @@ from pipelines.scans.scan import scan
 from pipelines.scans.workers.decode import decode
 from pipelines.storage import Directory
 from pipelines.verify.verify import verify
-from tests.conftest import DEMO, Storage
+from tests.conftest import DEMO, Storage, settled_dtype
 
 ONE_WORKER = EncodePool(workers=1)
 BAD = {"empty-file": 1, "missing-image": 1, "truncated-image": 1, "unreadable-image": 1}
@@ -54,7 +54,7 @@ def reference(dataset: Path, bank_directory: Path, ray_session: None, tmp_path_f
 
 def rows_by_plain_functions(chosen: Scan) -> list[dict[str, Any]]:
     """What the scan should find: read, decode, encode and score, one image after the other in this process."""
-    encoder = ClipEncoder.load(f"local-dir:{DEMO / 'model'}")
+    encoder = ClipEncoder.load(f"local-dir:{DEMO / 'model'}", dtype=settled_dtype("bundled"))
     bank = LabelBank.load(Path(chosen.labels))
     score = ImageScorer(bank, of_images(chosen.methods()))
     rows = []

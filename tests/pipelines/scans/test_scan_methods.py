@@ -24,6 +24,7 @@ from pipelines.runtime.model import ModelFacts, ModelSpec
 from pipelines.scans.checks import check_local_features
 from pipelines.scans.scan import scan
 from pipelines.scans.workers.decode import decode
+from tests.conftest import settled_dtype
 from tests.ood_core.conftest import write_model
 
 
@@ -43,7 +44,7 @@ def test_a_scan_by_places_and_by_pairs_of_labels_equals_the_plain_functions(
     ray_session: None, dataset: Path, tmp_path: Path
 ) -> None:
     model = write_model(tmp_path / "model", "clip")
-    encoder = ClipEncoder.load(model)
+    encoder = ClipEncoder.load(model, dtype=settled_dtype(model))
     texts = ["cat", "dog", "horse", "hammer", "flag", "bridge"]
     bank = LabelBank(texts, ["noun"] * 6, 3, encoder.encode_texts(texts).numpy(), np.full(6, np.nan), [None] * 6)
     bank.save(tmp_path / "bank")

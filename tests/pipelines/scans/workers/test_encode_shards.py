@@ -22,7 +22,8 @@ from pipelines.config.scan import Read
 from pipelines.errors import ReadError
 from pipelines.inputs.plan import Shard, blocks_of, plan
 from pipelines.inputs.records import records
-from pipelines.runtime.model import ModelFacts, ModelSpec, describe
+from pipelines.runtime.machine import this_machine
+from pipelines.runtime.model import ModelFacts, ModelSpec, describe, facts_of
 from pipelines.scan_directory.commit import Committer
 from pipelines.scan_directory.layout import EMBEDDINGS, SCORES, read_table, shard_file
 from pipelines.scans.workers.attempts import MOST_DEATHS, Attempts, one_by_one
@@ -222,7 +223,7 @@ def test_a_shard_that_kills_is_given_up_and_its_neighbours_are_not() -> None:
 
 def test_other_weights_than_the_scan_was_begun_with_are_refused() -> None:
     with pytest.raises(ModelError, match="has other weights on this worker"):
-        ModelSpec("bundled", weights="0" * 64).load()
+        BUNDLED.settled(replace(facts_of(BUNDLED.load()), checksum="0" * 64)).load()
 
 
 def test_a_model_is_described_without_raising() -> None:
@@ -235,9 +236,8 @@ def test_a_models_facts_are_those_of_its_encoder(facts: ModelFacts) -> None:
     encoder = ClipEncoder.load(f"local-dir:{DEMO / 'model'}")
     why_not_local = "its image tower is a TimmModel, and local features are defined for OpenCLIP's VisionTransformer"
     assert facts.local_features == f"{why_not_local} and ModifiedResNet"
-    assert facts == ModelFacts(
-        encoder.fingerprint, 128, encoder.temperature, encoder.preprocessing, facts.local_features
-    )
+    known = encoder.fingerprint, 128, encoder.temperature, encoder.preprocessing, facts.local_features
+    assert facts == ModelFacts(*known, checksum=encoder.checksum, machine=this_machine("cpu"))
     assert isinstance(facts.preprocessing, Preprocessing)
 
 
