@@ -14,6 +14,7 @@ from PIL import Image, UnidentifiedImageError
 from PIL.ImageFile import ImageFile
 
 from ood_core.decoding.headers import is_plain
+from ood_core.decoding.scaling import scale_for, scaled
 from ood_core.preprocessing import Preprocessing
 
 Mode = Literal["fast", "exact"]
@@ -24,13 +25,6 @@ could hand plain JPEGs to nvJPEG: it would need a device and whole batches of fi
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF")
 BROKEN = (OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error, IndexError, KeyError, TypeError)
 """What Pillow's decoders raise on broken files."""
-
-SCALES = (8, 4)
-"""By how much a JPEG may be scaled down as it is decoded. By 2 is no faster than torchvision at full size."""
-
-MARGIN = 2
-"""A JPEG scaled down as it is decoded stays this many times as wide and high as what it is resized to. Its pixels then
-differ from the full decoding's by 0.85 of 255 on average in the worst of the photos measured; at 1.5 times by 2.0."""
 
 PILLOW = re.compile(r"PIL\b")
 Image.MAX_IMAGE_PIXELS = None  # a Decoder checks the caller's limit itself, before a pixel is decoded
@@ -87,32 +81,13 @@ class Decoder:
     def _pixels(self, image: ImageFile, content: bytes) -> UInt8[np.ndarray, "height width 3"]:
         if self.mode == "exact" or not is_plain(image, content):
             return self.preprocessing(image)
-        scale = self._scale(image)
+        scale = scale_for(image, self.preprocessing) if image.format == "JPEG" else 1
         if scale > 1:
-            return self._scaled(image, scale)
+            return scaled(image, scale, self.preprocessing)
         from ood_core.decoding.tensors import decoded, resized
 
         pixels = decoded(content, image.format == "PNG")
         return self.preprocessing(image) if pixels is None else resized(pixels, self.preprocessing)
-
-    def _scale(self, image: ImageFile) -> int:
-        """The largest of SCALES that keeps MARGIN; 1 if none does, or if ends must be cut off the picture first."""
-        if image.format != "JPEG" or self.preprocessing.middle(*image.size) != (0, 0, *image.size):
-            return 1
-        width, height = self.preprocessing.resized(*image.size)
-        enough = (s for s in SCALES if image.width >= s * MARGIN * width and image.height >= s * MARGIN * height)
-        return next(enough, 1)
-
-    def _scaled(self, image: ImageFile, scale: int) -> UInt8[np.ndarray, "height width 3"]:
-        size = self.preprocessing.resized(*image.size)
-        box = (
-            0.0,
-            0.0,
-            image.width / scale,
-            image.height / scale,
-        )  # the last column and row stand for less than others
-        image.draft("RGB", (image.width // scale, image.height // scale))
-        return self.preprocessing.framed(np.asarray(image.resize(size, self.preprocessing.resampling(), box)))
 
 
 def _silence_pillow() -> None:

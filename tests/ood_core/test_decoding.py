@@ -16,6 +16,7 @@ from PIL.ImageFile import ImageFile
 
 from ood_core.decoding import DecodeError, Decoder, Mode, Picture
 from ood_core.decoding.headers import is_plain
+from ood_core.decoding.scaling import scale_for
 from ood_core.decoding.tensors import decoded
 from ood_core.preprocessing import Preprocessing
 
@@ -156,19 +157,20 @@ def test_exif_orientation_is_left_alone(kind, mode):
 
 
 @pytest.mark.parametrize("resize_mode", ["shortest", "longest", "squash"])
-@pytest.mark.parametrize(("size", "scale"), [((300, 260), 8), ((301, 263), 8), ((259, 255), 4), ((255, 1001), 4)])
+@pytest.mark.parametrize(("size", "scale"), [((400, 384), 8), ((405, 387), 8), ((383, 380), 4), ((300, 620), 8)])
 def test_large_jpegs_are_scaled_as_they_are_decoded_and_stay_within_1_on_average(size, scale, resize_mode):
     content = encoded(photo(*size), "JPEG")
-    wide = max(size) > 2 * min(size)
-    preprocessing = Preprocessing((16, 8) if wide else (16, 16), resize_mode=resize_mode)
+    target = (16, 8) if max(size) > 2 * min(size) else (16, 16)
+    preprocessing = Preprocessing(target, resize_mode=resize_mode)
     difference = np.abs(pixels(content, "fast", preprocessing) - pixels(content, "exact", preprocessing))
+    assert scale_for(opened(content), preprocessing) == scale
     assert outcome(content, "fast", preprocessing) == size
     assert difference.mean() < 1
 
 
 def test_a_scaled_jpeg_keeps_its_place_to_a_fraction_of_a_pixel():
     """A width that 8 does not divide: its last column of blocks is cut off, and must not squeeze the others."""
-    ramp = Image.fromarray(np.tile(np.linspace(0, 255, 265).round().astype(np.uint8)[None, :, None], (265, 1, 3)))
+    ramp = Image.fromarray(np.tile(np.linspace(0, 255, 385).round().astype(np.uint8)[None, :, None], (385, 1, 3)))
     content = encoded(ramp, "JPEG", quality=98)
     difference = pixels(content, "fast") - pixels(content, "exact")
     assert np.abs(difference).max() <= 1
