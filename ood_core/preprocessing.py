@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import UInt8
-from PIL import Image, ImageOps
+from PIL import Image
 
 LONGEST_SHAPE = 1000
 
@@ -34,19 +34,31 @@ class Preprocessing:
         Pictures of other modes are converted first. OpenCLIP converts last, and so resizes palette indices.
         """
         picture = _rgb(picture)
-        if self.resize_mode == "shortest":
-            picture = _without_far_ends(picture)
-        picture = picture.resize(self._resized(picture.width, picture.height), self._resampling())
-        return np.asarray(self._cropped(picture))
+        middle = self.middle(*picture.size)
+        if middle != (0, 0, *picture.size):
+            picture = picture.crop(middle)
+        return self.framed(np.asarray(picture.resize(self.resized(*picture.size), self.resampling())))
 
-    def _resampling(self) -> Image.Resampling:
+    def resampling(self) -> Image.Resampling:
+        """BICUBIC or BILINEAR."""
         height, width = self.size
         always_bicubic = self.resize_mode == "shortest" and height != width  # OpenCLIP's default stands there
         bilinear = self.interpolation == "bilinear" and not always_bicubic
         return Image.Resampling.BILINEAR if bilinear else Image.Resampling.BICUBIC
 
-    def _resized(self, width: int, height: int) -> tuple[int, int]:
-        """(width, height) to resize to."""
+    def middle(self, width: int, height: int) -> tuple[int, int, int, int]:
+        """(left, top, right, bottom) of what is resized: all, or the middle of a picture of extreme shape.
+
+        To resize all of a 1 × 65 000 one, only to crop it, takes 10 GB.
+        """
+        if self.resize_mode != "shortest":
+            return 0, 0, width, height
+        kept_width, kept_height = min(width, LONGEST_SHAPE * height), min(height, LONGEST_SHAPE * width)
+        left, top = (width - kept_width) // 2, (height - kept_height) // 2
+        return left, top, left + kept_width, top + kept_height
+
+    def resized(self, width: int, height: int) -> tuple[int, int]:
+        """(width, height) to resize what `middle` leaves to."""
         target_height, target_width = self.size
         if self.resize_mode == "squash":
             return target_width, target_height
@@ -58,24 +70,17 @@ class Preprocessing:
         ratio = max(ratios) if self.resize_mode == "longest" else min(ratios)
         return max(1, round(width / ratio)), max(1, round(height / ratio))
 
-    def _cropped(self, picture: Image.Image) -> Image.Image:
+    def framed(self, pixels: UInt8[np.ndarray, "height width 3"]) -> UInt8[np.ndarray, "model_height model_width 3"]:
+        """Resized pixels at the model's size: their centre, with `fill_color` around it where they do not reach."""
         height, width = self.size
-        missing_width, missing_height = max(width - picture.width, 0), max(height - picture.height, 0)
-        if missing_width or missing_height:
-            left, top = missing_width // 2, missing_height // 2
-            border = (left, top, missing_width - left, missing_height - top)
-            picture = ImageOps.expand(picture, border, fill=(self.fill_color,) * 3)
-        top = round((picture.height - height) / 2.0)
-        left = round((picture.width - width) / 2.0)
-        return picture.crop((left, top, left + width, top + height))
-
-
-def _without_far_ends(picture: Image.Image) -> Image.Image:
-    """The middle of a picture of extreme shape: to resize all of a 1 × 65 000 one, only to crop it, takes 10 GB."""
-    width = min(picture.width, LONGEST_SHAPE * picture.height)
-    height = min(picture.height, LONGEST_SHAPE * picture.width)
-    left, top = (picture.width - width) // 2, (picture.height - height) // 2
-    return picture.crop((left, top, left + width, top + height))
+        missing_height, missing_width = max(height - pixels.shape[0], 0), max(width - pixels.shape[1], 0)
+        if missing_height or missing_width:
+            top, left = missing_height // 2, missing_width // 2
+            border = ((top, missing_height - top), (left, missing_width - left), (0, 0))
+            pixels = np.pad(pixels, border, constant_values=self.fill_color)
+        top = round((pixels.shape[0] - height) / 2.0)
+        left = round((pixels.shape[1] - width) / 2.0)
+        return np.ascontiguousarray(pixels[top : top + height, left : left + width])
 
 
 def _rgb(picture: Image.Image) -> Image.Image:
@@ -84,4 +89,4 @@ def _rgb(picture: Image.Image) -> Image.Image:
         picture = Image.fromarray((np.asarray(picture).clip(0, 65535) // 256).astype(np.uint8))
     if picture.mode == "P":  # Pillow warns when a palette with transparency goes straight to RGB
         picture = picture.convert("RGBA")
-    return picture.convert("RGB")
+    return picture if picture.mode == "RGB" else picture.convert("RGB")
