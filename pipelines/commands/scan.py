@@ -49,6 +49,7 @@ def scan(
     images_per_shard: Annotated[int | None, typer.Option(help="How folders and lists are cut; default 1000.")] = None,
     max_image_bytes: Annotated[int | None, typer.Option(help="Larger images are not read; default 256 MiB.")] = None,
     max_image_pixels: Annotated[int | None, typer.Option(help="Larger images are not decoded; default 100 M.")] = None,
+    decode: Annotated[str | None, typer.Option(help="fast (default), or exact: OpenCLIP's own pixels.")] = None,
     encode_workers: Workers = None,
     encode_cpus: Annotated[float | None, typer.Option(help="CPUs an encoder takes of Ray's count.")] = None,
     encode_gpus: Annotated[float | None, typer.Option(help="GPUs an encoder takes; fractions share one.")] = None,
@@ -81,7 +82,7 @@ def scan(
         model=given_of(name=model, pretrained=pretrained, device=device, dtype=dtype, compile=compile,
                        mixed_processors=mixed_processors),
         read=given_of(image_column=image_column, key_column=key_column, images_per_shard=images_per_shard,
-                    max_image_bytes=max_image_bytes, max_image_pixels=max_image_pixels),
+                    max_image_bytes=max_image_bytes, max_image_pixels=max_image_pixels, decode=decode),
         encode=given_of(workers=encode_workers, cpus=encode_cpus, gpus=encode_gpus, threads=encode_threads,
                       block=encode_block, batch_size=batch_size, decode_threads=decode_threads),
     )  # fmt: skip

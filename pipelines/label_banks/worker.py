@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 
 from ood_core.criteria import Criterion, Density
+from ood_core.decoding import Decoder
 from ood_core.memory import Candidates
 from ood_core.vocabulary import Part
 from pipelines.config.scan import Read
@@ -143,10 +144,11 @@ class LabelWorker:
         self, chosen: LabelledSlice, read: Read, options: Mapping[str, Any]
     ) -> Iterator[tuple[int, np.ndarray]]:
         """The chosen records' indices and pictures at the model's size; those that cannot be decoded are left out."""
-        preprocessing, last = self.encoder.preprocessing, max(chosen.labels)
+        decoder = Decoder(self.encoder.preprocessing, "exact", read.max_image_pixels)
+        last = max(chosen.labels)
         for index, record in enumerate(records(chosen.shard, read, options)):
             if index in chosen.labels:
-                decoded = decode(record, preprocessing, read.max_image_pixels)
+                decoded = decode(record, decoder)
                 if decoded.pixels is not None:
                     yield index, decoded.pixels
             if index == last:

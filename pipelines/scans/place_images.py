@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from ood_core.decoding import Decoder
 from ood_core.methods import learners_of
 from pipelines.config.pools import EncodePool, ScorePool
 from pipelines.config.scan import Scan
@@ -71,7 +72,7 @@ class ImagePlacement:
         spec = EncodeSpec(
             read=self.config.read,
             options=self.request.options,
-            preprocessing=self.facts.preprocessing,
+            decoder=Decoder(self.facts.preprocessing, self.config.read.decode, self.config.read.max_image_pixels),
             model=self.model,
             score=ScoreSpec(self.request.bank, first.methods, kept, first.memory),
             decode_threads=self.encode_pool.decode_threads or 1,

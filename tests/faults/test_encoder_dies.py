@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import ray
 
+from ood_core.decoding import Decoder
 from ood_core.labels import LabelBank
 from ood_core.methods import MCM, ImageMethod, NegLabel
 from pipelines.config.pools import EncodePool
@@ -71,7 +72,7 @@ def spec(bank_directory: Path) -> EncodeSpec:
     facts = describe(BUNDLED)
     assert isinstance(facts, ModelFacts)
     bank = LabelBank.load(bank_directory)
-    return EncodeSpec(Read(), {}, facts.preprocessing, BUNDLED, ScoreSpec(bank, METHODS), decode_threads=2)
+    return EncodeSpec(Read(), {}, Decoder(facts.preprocessing), BUNDLED, ScoreSpec(bank, METHODS), decode_threads=2)
 
 
 @pytest.fixture(scope="module")

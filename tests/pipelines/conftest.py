@@ -4,6 +4,7 @@ import hypothesis
 import pytest
 import torch
 
+from ood_core.decoding import Decoder
 from ood_core.encoders import ClipEncoder
 from pipelines.config.scan import Read
 from pipelines.inputs.plan import plan
@@ -23,7 +24,7 @@ def encoded_dataset(dataset: Path) -> tuple[list[str], torch.Tensor]:
     keys, pictures = [], []
     for shard in plan([str(dataset)], read, {}).shards:
         for record in records(shard, read, {}):
-            pixels = decode(record, encoder.preprocessing, read.max_image_pixels).pixels
+            pixels = decode(record, Decoder(encoder.preprocessing)).pixels
             if pixels is not None:
                 keys.append(record.key)
                 pictures.append(torch.tensor(pixels))

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pyarrow as pa
 
-from ood_core.preprocessing import Preprocessing
+from ood_core.decoding import Decoder
 from pipelines.config.scan import Read
 from pipelines.inputs.plan import Shard, shards_of
 from pipelines.inputs.readers.record import Record
@@ -42,7 +42,7 @@ class EncodeSpec:
 
     read: Read
     options: Mapping[str, Any] = field(repr=False)
-    preprocessing: Preprocessing
+    decoder: Decoder
     model: ModelSpec
     score: ScoreSpec
     decode_threads: int = 1
@@ -181,7 +181,7 @@ class EncodeShards:
 
     def _decode(self, record: Record) -> tuple[Decoded, float]:
         start = time.perf_counter()
-        return decode(record, self.spec.preprocessing, self.spec.read.max_image_pixels), time.perf_counter() - start
+        return decode(record, self.spec.decoder), time.perf_counter() - start
 
     def _encode(self) -> None:
         """Fills blocks with pictures and encodes them; one that is not full only when nothing else is read."""

@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
+from ood_core.decoding import Decoder
 from ood_core.encoders import ClipEncoder
 from ood_core.labels import LabelBank
 from ood_core.methods import of_images
@@ -60,7 +61,7 @@ def rows_by_plain_functions(chosen: Scan) -> list[dict[str, Any]]:
     rows = []
     for shard in plan(chosen.input, chosen.read, {}).shards:
         for index, record in enumerate(records(shard, chosen.read, {})):
-            decoded = decode(record, encoder.preprocessing, chosen.read.max_image_pixels)
+            decoded = decode(record, Decoder(encoder.preprocessing))
             row = {"shard": shard.id, "index": index, "key": record.key, "status": decoded.status}
             if decoded.pixels is not None:
                 pixels = torch.tensor(decoded.pixels)[None]

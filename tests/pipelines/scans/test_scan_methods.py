@@ -8,6 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
+from ood_core.decoding import Decoder
 from ood_core.encoders import ClipEncoder
 from ood_core.labels import LabelBank
 from ood_core.methods import GLMCM, MCM, of_images
@@ -54,7 +55,7 @@ def test_a_scan_by_places_and_by_pairs_of_labels_equals_the_plain_functions(
     score = ImageScorer(bank, of_images(chosen.methods()), encode=partial(encoder.encode_ensembles, CSP.noun))
     (shard,) = plan(chosen.input, chosen.read, {}).shards
     for row, record in zip(table.to_pylist(), records(shard, chosen.read, {}), strict=True):
-        decoded = decode(record, encoder.preprocessing, chosen.read.max_image_pixels)
+        decoded = decode(record, Decoder(encoder.preprocessing))
         found = [row["score_gl_mcm"], row["score_negrefine"]]
         if decoded.pixels is not None:
             pixels = torch.tensor(decoded.pixels)[None]

@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from ood_core.decoding import Decoder
 from ood_core.preprocessing import Preprocessing
 from pipelines.inputs.readers.record import Record
 from pipelines.scans.workers.decode import Decoded, decode
@@ -24,7 +25,7 @@ def encoded(image: Image.Image, kind: str, **options) -> bytes:
 
 
 def decoded(content: bytes, max_pixels: int = 10**6) -> Decoded:
-    return decode(Record("key", content), SMALL, max_pixels)
+    return decode(Record("key", content), Decoder(SMALL, "exact", max_pixels))
 
 
 def colour(found: Decoded) -> list[int]:
@@ -151,7 +152,7 @@ def test_no_bytes_are_an_empty_file() -> None:
 
 def test_an_error_record_keeps_its_status_and_reason() -> None:
     record = Record("k", status="truncated-archive", error="the tar ends")
-    assert decode(record, SMALL, 10**6) == Decoded("truncated-archive", "the tar ends")
+    assert decode(record, Decoder(SMALL)) == Decoded("truncated-archive", "the tar ends")
 
 
 def png_claiming(width: int, height: int) -> bytes:

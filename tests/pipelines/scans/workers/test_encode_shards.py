@@ -12,6 +12,7 @@ import pyarrow as pa
 import pytest
 import torch
 
+from ood_core.decoding import Decoder
 from ood_core.encoders import ClipEncoder, ModelError
 from ood_core.labels import LabelBank
 from ood_core.methods import GLMCM, MCM, ImageMethod, NegLabel, NegRefine
@@ -63,7 +64,7 @@ def output(tmp_path: Path) -> Directory:
 
 def spec_of(facts: ModelFacts, bank: LabelBank, **changes: Any) -> EncodeSpec:
     score = ScoreSpec(bank, changes.pop("methods", STATIC), embeddings="float16")
-    return EncodeSpec(Read(), {}, facts.preprocessing, changes.pop("model", BUNDLED), score, **changes)
+    return EncodeSpec(Read(), {}, Decoder(facts.preprocessing), changes.pop("model", BUNDLED), score, **changes)
 
 
 def files(output: Directory) -> dict[str, bytes]:
@@ -243,7 +244,7 @@ def test_a_models_facts_are_those_of_its_encoder(facts: ModelFacts) -> None:
 
 def pictures(shard: Shard, preprocessing: Preprocessing) -> torch.Tensor:
     """The pictures of a shard that can be read."""
-    found = (decode(record, preprocessing, 10**8).pixels for record in records(shard, Read(), {}))
+    found = (decode(record, Decoder(preprocessing)).pixels for record in records(shard, Read(), {}))
     return torch.from_numpy(np.stack([pixels for pixels in found if pixels is not None]))
 
 
