@@ -42,7 +42,14 @@ MixedProcessors = Annotated[
         help="Let nodes of several kinds take part: last bits of scores then depend on who computed them.",
     ),
 ]
-Workers = Annotated[int | None, typer.Option(help="Size of the encode pool; default: one a GPU, else one a CPU.")]
+Workers = Annotated[
+    str | None,
+    typer.Option(metavar="N or MIN-MAX", help="Size of the pool of encoders; default: one a GPU, else one a CPU."),
+]
+ScoreWorkers = Annotated[
+    str | None, typer.Option(metavar="N or MIN-MAX", help="Workers; default: one a GPU, else one a CPU.")
+]
+WaitS = Annotated[float | None, typer.Option(help="Seconds to wait for a cluster that has no room yet; default 600.")]
 
 Order = Annotated[
     str | None,

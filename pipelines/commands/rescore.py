@@ -19,7 +19,9 @@ from pipelines.commands.options import (
     Model,
     Order,
     Pretrained,
+    ScoreWorkers,
     StorageOptions,
+    WaitS,
     given_of,
     say,
 )  # fmt: skip
@@ -58,13 +60,14 @@ def rescore(
     freeze_memory: FreezeMemory = None,
     memory_shards: MemoryShards = None,
     max_staleness: MaxStaleness = None,
-    score_workers: Annotated[int | None, typer.Option(help="Workers; default: one a GPU, else one a CPU.")] = None,
+    score_workers: ScoreWorkers = None,
     score_cpus: Annotated[float | None, typer.Option(help="CPUs a worker takes of Ray's count.")] = None,
     score_gpus: Annotated[float | None, typer.Option(help="GPUs a worker takes; fractions share one.")] = None,
     score_threads: Annotated[int | None, typer.Option(help="torch threads of a worker; default 1.")] = None,
     max_bad_fraction: Annotated[float | None, typer.Option(help="Exit 3 when more are bad; default 0.01.")] = None,
     new_scan: Annotated[bool, typer.Option(help="Start over: remove what an earlier run left in --output.")] = False,
     address: Address = None,
+    wait_s: WaitS = None,
     storage_options: StorageOptions = [],  # noqa: B006
     as_json: AsJson = False,
 ) -> None:
@@ -79,7 +82,7 @@ def rescore(
                        mixed_processors=mixed_processors),
         read=given_of(normalize=normalize, key_column=key_column, embedding_column=embedding_column,
                     rows_per_shard=rows_per_shard),
-        score=given_of(workers=score_workers, cpus=score_cpus, gpus=score_gpus, threads=score_threads),
+        score=given_of(workers=score_workers, cpus=score_cpus, gpus=score_gpus, threads=score_threads, wait_s=wait_s),
     )  # fmt: skip
     from pipelines.scans.rescore import rescore as run_rescore
 

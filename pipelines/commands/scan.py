@@ -21,6 +21,7 @@ from pipelines.commands.options import (
     Order,
     Pretrained,
     StorageOptions,
+    WaitS,
     Workers,
     given_of,
     say,
@@ -70,6 +71,7 @@ def scan(
     max_bad_fraction: Annotated[float | None, typer.Option(help="Exit 3 when more are bad; default 0.01.")] = None,
     new_scan: Annotated[bool, typer.Option(help="Start over: remove what an earlier scan left in --output.")] = False,
     address: Address = None,
+    wait_s: WaitS = None,
     storage_options: StorageOptions = [],  # noqa: B006
     as_json: AsJson = False,
 ) -> None:
@@ -84,7 +86,7 @@ def scan(
         read=given_of(image_column=image_column, key_column=key_column, images_per_shard=images_per_shard,
                     max_image_bytes=max_image_bytes, max_image_pixels=max_image_pixels, decode=decode),
         encode=given_of(workers=encode_workers, cpus=encode_cpus, gpus=encode_gpus, threads=encode_threads,
-                      block=encode_block, batch_size=batch_size, decode_threads=decode_threads),
+                      block=encode_block, batch_size=batch_size, decode_threads=decode_threads, wait_s=wait_s),
     )  # fmt: skip
     from pipelines.scans.scan import scan as run_scan
 

@@ -1,18 +1,41 @@
 """The configuration of pools of workers: how many, and what each takes of the cluster."""
 
-from pydantic import Field
+import re
+from typing import Any
+
+from pydantic import Field, model_validator
 
 from pipelines.config.base import Configuration, Positive
+
+RANGE = re.compile(r"\s*(\d+)\s*-\s*(\d+)\s*")
 
 
 class Pool(Configuration):
     """A pool of workers. More workers change the speed, never the scores.
 
-    `workers`: how many; `cpus`: of each; None: as the cluster allows.
+    `workers`: how many; given as "2-8", at least 2, and up to 8 while the cluster grows (`least_workers`). `cpus`: of
+    each. None: as the cluster allows. `wait_s`: how long to wait for a cluster that has no room for them yet.
     """
 
     workers: Positive | None = None
+    least_workers: Positive | None = None
     cpus: float | None = Field(default=None, gt=0)
+    wait_s: float = Field(default=600, ge=0)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_range(cls, given: Any) -> Any:
+        """Takes "2-8" for workers."""
+        if not isinstance(given, dict) or not isinstance(given.get("workers"), str):
+            return given
+        found = RANGE.fullmatch(given["workers"])
+        return given if found is None else {**given, "least_workers": found[1], "workers": found[2]}
+
+    @model_validator(mode="after")
+    def _least_is_less(self) -> "Pool":
+        if self.least_workers and self.least_workers > (self.workers or self.least_workers):
+            raise ValueError(f"at least {self.least_workers} workers and at most {self.workers} contradict each other")
+        return self
 
 
 class EncodePool(Pool):

@@ -106,7 +106,7 @@ class ConsensusStep:
         """The outcome of all rounds; the sums of those that an earlier run has come to are read."""
         known = Agreement(self.spec.parameters, anchors, tuple(self.files.sums()))
         ids = [shard.id for shard in self.this_run.shards]
-        size = -(-len(ids) // (GROUPS_A_WORKER * (self.pool.workers or 1)))
+        size = -(-len(ids) // (GROUPS_A_WORKER * (self.pool.least_workers or self.pool.workers or 1)))
         groups = [pa.table({"id": ids[start : start + size]}) for start in range(0, len(ids), size)]
         while not known.finished:
             tables = over_tasks(self._without_gpus, groups, sum_up, self.files, ray.put(known))

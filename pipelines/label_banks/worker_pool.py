@@ -62,7 +62,7 @@ def label_worker_pool(
     remote = ray.remote(LabelWorker).options(
         num_cpus=pool.cpus, num_gpus=pool.gpus or 0, max_restarts=RETRIES, max_task_retries=RETRIES
     )
-    actors = [remote.remote(spec, templates, list(ids)) for _ in range(min(pool.workers or 1, most))]
+    actors = [remote.remote(spec, templates, list(ids)) for _ in range(min(pool.least_workers or 1, most))]
     try:
         yield LabelWorkerPool(actors, _facts(actors, spec))
     finally:

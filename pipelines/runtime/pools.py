@@ -3,45 +3,49 @@
 from typing import TypeVar
 
 from pipelines.config.pools import EncodePool, ScorePool
-from pipelines.errors import CallerError
-from pipelines.runtime.cluster import Cluster
+from pipelines.runtime.cluster import Cluster, Node, wait_for_room
+from pipelines.runtime.progress import Say, quiet
 
 CPU_BATCH, GPU_BATCH = 128, 1024
 """Images that an encoder scores at once."""
 
-ROUNDING = 1e-6
+GROWTH = 8
+"""How many times as many workers as fit now a pool may have on a cluster that grows, unless a number is given."""
 
 GpuPool = TypeVar("GpuPool", EncodePool, ScorePool)
 
 
-def fit_encoders(pool: EncodePool, device: str, found: Cluster) -> EncodePool:
-    """A pool of encoders with every number decided: one a GPU with its share of the CPUs, else one a CPU."""
-    gpus = _gpus(pool, device)
-    share = max(1.0, float(int(found.cpus * gpus / found.gpus))) if gpus and found.gpus else 1.0
-    fitted = _fit("--encode-workers", pool, device, found, share, int(found.cpus / (pool.cpus or 1.0)))
+def fit_encoders(pool: EncodePool, device: str, found: Cluster, say: Say = quiet) -> EncodePool:
+    """A pool of encoders with every number decided: one a GPU with its share of the CPUs, else one a CPU.
+
+    Waits for a cluster that has no room for as many as were asked for.
+    """
+    fitted = _fit("--encode-workers", pool, device, found, say)
     decided = {
-        "batch_size": pool.batch_size or (GPU_BATCH if gpus else CPU_BATCH),
+        "batch_size": pool.batch_size or (GPU_BATCH if fitted.gpus else CPU_BATCH),
         "decode_threads": pool.decode_threads or max(1, int(fitted.cpus or 1)),
     }
     return fitted.model_copy(update=decided)
 
 
-def fit_scorers(pool: ScorePool, device: str, found: Cluster) -> ScorePool:
-    """A pool of scorers with every number decided, of the whole cluster."""
-    return _fit("--score-workers", pool, device, found, 1.0, int(found.cpus / (pool.cpus or 1.0)))
+def fit_scorers(pool: ScorePool, device: str, found: Cluster, say: Say = quiet) -> ScorePool:
+    """A pool of scorers with every number decided, of the whole cluster, as `fit_encoders`."""
+    return _fit("--score-workers", pool, device, found, say)
 
 
-def _gpus(pool: EncodePool | ScorePool, device: str) -> float:
-    return pool.gpus if pool.gpus is not None else float(device == "cuda")
+def _fit(option: str, pool: GpuPool, device: str, found: Cluster, say: Say) -> GpuPool:
+    gpus = pool.gpus if pool.gpus is not None else float(device == "cuda")
+    least = pool.least_workers or pool.workers
+    named = f"{option} {least}" if least else "--device cuda" if gpus else option
+    found = wait_for_room(found, least or 1, Node(pool.cpus or 1.0, gpus), named, pool.wait_s, say)
+    cpus = pool.cpus or _share(found, gpus, least or 1)
+    room = found.room(cpus, gpus)
+    most = pool.workers or room * (GROWTH if found.joined else 1)
+    return pool.model_copy(update={"workers": most, "least_workers": least or room, "cpus": cpus, "gpus": gpus})
 
 
-def _fit(option: str, pool: GpuPool, device: str, found: Cluster, cpus: float, most_on_cpus: int) -> GpuPool:
-    """The pool with `cpus` a worker unless it says otherwise, one worker a GPU, or `most_on_cpus` workers."""
-    gpus, cpus = _gpus(pool, device), pool.cpus or cpus
-    workers = pool.workers or max(1, int(found.gpus / gpus) if gpus else most_on_cpus)
-    if workers * cpus > found.cpus + ROUNDING or workers * gpus > found.gpus:
-        raise CallerError(
-            f"{option} {workers} with {cpus:g} CPUs and {gpus:g} GPUs each do not fit a cluster of "
-            f"{found.cpus:g} CPUs and {found.gpus:g} GPUs"
-        )
-    return pool.model_copy(update={"workers": workers, "cpus": cpus, "gpus": gpus})
+def _share(found: Cluster, gpus: float, workers: int) -> float:
+    """CPUs for a worker of so many GPUs: the share of its node's that no other worker there needs, a whole number."""
+    with_gpus = [node for node in found.nodes if gpus and node.gpus >= gpus]
+    share = max(1.0, float(min((int(node.cpus * gpus / node.gpus) for node in with_gpus), default=1)))
+    return share if found.room(share, gpus) >= workers else 1.0

@@ -29,12 +29,16 @@ def over_actors(
 
     `calls`: how many calls an actor is given at once, in threads.
     """
-    strategy = partial(
-        ActorPoolStrategy,
-        max_tasks_in_flight_per_actor=calls,
-        max_concurrent_calls_per_actor=calls,
-        enable_true_multi_threading=calls > 1,
-    )
+
+    def strategy(pool: EncodePool | ScorePool, most: int) -> ActorPoolStrategy:
+        return ActorPoolStrategy(
+            min_size=min(pool.least_workers or pool.workers or 1, most),
+            max_size=min(pool.workers or 1, most),
+            max_tasks_in_flight_per_actor=calls,
+            max_concurrent_calls_per_actor=calls,
+            enable_true_multi_threading=calls > 1,
+        )
+
     yield from _over(pool, tables, actor, strategy, fn_constructor_args=arguments)
 
 
@@ -45,7 +49,11 @@ def over_tasks(
 
     By tasks: no worker has to start first, and nothing is kept from table to table.
     """
-    yield from _over(pool, tables, partial(function, *arguments), TaskPoolStrategy)
+
+    def strategy(pool: EncodePool | ScorePool, most: int) -> TaskPoolStrategy:
+        return TaskPoolStrategy(size=min(pool.workers or 1, most))
+
+    yield from _over(pool, tables, partial(function, *arguments), strategy)
 
 
 def _over(
@@ -59,7 +67,7 @@ def _over(
         batch_format="pyarrow",
         num_cpus=pool.cpus,
         num_gpus=pool.gpus or None,
-        compute=strategy(size=min(pool.workers or 1, len(tables))),
+        compute=strategy(pool, len(tables)),
         **more,
     )
     yield from dataset.iter_batches(batch_size=None, batch_format="pyarrow")  # pyright: ignore[reportReturnType]

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from pipelines.runtime.cluster import Cluster
     from pipelines.scans.placement import Placement
 
-Place = Callable[[Request, "Cluster"], "Placement"]
+Place = Callable[[Request, "Cluster", Say], "Placement"]
 """Places a request on a cluster. Raises CallerError for mistakes that only workers can find."""
 
 
@@ -47,7 +47,7 @@ def carry_out(request: Request, place: Place, address: str | None, say: Say, new
         from pipelines.scans.steps import steps_of
 
         with cluster(address) as found, ExitStack() as opened:
-            placement = place(request, found)
+            placement = place(request, found, say)
             known = _begin(request, placement, new_scan)
             manifest = manifest or Manifest(output, known)
             clock, before = Clock(started, placement.lanes), tally.records

@@ -12,6 +12,7 @@ from pipelines.memory.orders import has_sequential
 from pipelines.runtime.cluster import Cluster
 from pipelines.runtime.model import ModelSpec, device_of, model_facts, model_spec
 from pipelines.runtime.pools import fit_scorers
+from pipelines.runtime.progress import Say, quiet
 from pipelines.scan_directory.identity import model_identity
 from pipelines.scan_directory.run import Run
 from pipelines.scans.checks import TextSource, check_inversion
@@ -38,7 +39,7 @@ class EmbeddingPlacement:
 
     @property
     def lanes(self) -> Mapping[str, int]:
-        return dict.fromkeys(("read_s", "score_s", "write_s"), self.score_pool.workers or 1)
+        return dict.fromkeys(("read_s", "score_s", "write_s"), self.score_pool.least_workers or 1)
 
     @property
     def embeddings(self) -> StoredEmbeddings:
@@ -64,13 +65,13 @@ class EmbeddingPlacement:
         return ScoreEmbeddingsStep(run, spec, self.score_pool, first.folder, sequential, first.keeper)
 
 
-def place_embeddings(request: Request, found: Cluster) -> EmbeddingPlacement:
+def place_embeddings(request: Request, found: Cluster, say: Say = quiet) -> EmbeddingPlacement:
     """Raises CallerError if the pool does not fit the cluster, or a model not the label bank or the methods."""
     config, texts = request.config, request.planned.texts or TextSource()
     if not isinstance(config, Rescore):
         raise TypeError("embeddings are rescored, not scanned")
     device = device_of(config.model, found)
-    pool = fit_scorers(config.score, device, found)
+    pool = fit_scorers(config.score, device, found, say)
     identity: dict[str, Any] = {"device": device}
     model: ModelSpec | None = None
     if texts.model is not None:

@@ -1,7 +1,7 @@
 """A scan of images on a cluster: the model, and the pool of encoders."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from ood_core.decoding import Decoder
@@ -9,9 +9,10 @@ from ood_core.methods import learners_of
 from pipelines.config.pools import EncodePool, ScorePool
 from pipelines.config.scan import Scan
 from pipelines.inputs.label_bank import check_bank_fits
-from pipelines.runtime.cluster import Cluster
+from pipelines.runtime.cluster import Cluster, nodes
 from pipelines.runtime.model import ModelFacts, ModelSpec, model_facts, model_spec
 from pipelines.runtime.pools import fit_encoders, fit_scorers
+from pipelines.runtime.progress import Say, quiet
 from pipelines.scan_directory.encoded import EncodedEmbeddings
 from pipelines.scan_directory.identity import model_identity
 from pipelines.scan_directory.layout import ENCODED
@@ -46,7 +47,7 @@ class ImagePlacement:
 
     @property
     def lanes(self) -> Mapping[str, int]:
-        workers, decoders = self.encode_pool.workers or 1, self.encode_pool.decode_threads or 1
+        workers, decoders = self.encode_pool.least_workers or 1, self.encode_pool.decode_threads or 1
         each = {
             "read_s": min(MOST_READERS, decoders),
             "decode_s": decoders,
@@ -81,14 +82,14 @@ class ImagePlacement:
         return EncodeImagesStep(run, spec, self.encode_pool, first.folder, first.keeper)
 
 
-def place_images(request: Request, found: Cluster) -> ImagePlacement:
+def place_images(request: Request, found: Cluster, say: Say = quiet) -> ImagePlacement:
     """Raises CallerError if the pools do not fit the cluster, or the model not the label bank or the methods."""
     config = request.config
     if not isinstance(config, Scan):
         raise TypeError("images are scanned, not rescored")
     model = model_spec(config.model, config.encode, found)
-    encode = fit_encoders(config.encode, model.device, found)
-    score = fit_scorers(ScorePool(threads=encode.threads, gpus=encode.gpus), model.device, found)
+    encode = fit_encoders(config.encode, model.device, found, say)
+    score = fit_scorers(_like(encode), model.device, replace(found, nodes=nodes()))
     facts = model_facts(model)
     check_bank_fits(request.bank, config.labels, model, facts)
     check_local_features(request.methods, model, facts)
@@ -96,3 +97,8 @@ def place_images(request: Request, found: Cluster) -> ImagePlacement:
     if request.initial:
         request.initial.check_weights(facts.weights)
     return ImagePlacement(request, config, model.settled(facts), facts, encode, score)
+
+
+def _like(encode: EncodePool) -> ScorePool:
+    """A pool of scorers that takes of the cluster what the encoders have taken, one after the other."""
+    return ScorePool(threads=encode.threads, gpus=encode.gpus, cpus=encode.cpus if encode.gpus else None)

@@ -48,7 +48,7 @@ def _planned(config: Rescore, methods: Mapping[str, Method], bank: LabelBank, op
     return Planned(config, planned, texts)
 
 
-def _placed(request: Request, found: "Cluster") -> "Placement":
+def _placed(request: Request, found: "Cluster", say: Say) -> "Placement":
     from pipelines.scans.place_embeddings import place_embeddings
 
-    return place_embeddings(request, found)
+    return place_embeddings(request, found, say)

@@ -50,7 +50,7 @@ def _planned(config: Scan, methods: Mapping[str, Method], bank: LabelBank, optio
     return Planned(config.model_copy(update={"model": model}), plan(config.input, config.read, options))
 
 
-def _placed(request: Request, found: "Cluster") -> "Placement":
+def _placed(request: Request, found: "Cluster", say: Say) -> "Placement":
     from pipelines.scans.place_images import place_images
 
-    return place_images(request, found)
+    return place_images(request, found, say)

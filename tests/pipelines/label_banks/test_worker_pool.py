@@ -10,7 +10,7 @@ from ood_core.criteria import NegMining
 from pipelines.config.pools import EncodePool
 from pipelines.label_banks.corpus import Block
 from pipelines.label_banks.worker_pool import LabelWorkerPool, label_worker_pool
-from pipelines.runtime.cluster import Cluster
+from pipelines.runtime.cluster import Cluster, nodes
 from pipelines.runtime.model import ModelSpec
 
 BLOCKS = [Block("noun", 4 * number, [f"word {number} {index}" for index in range(4)]) for number in range(12)]
@@ -18,7 +18,7 @@ BLOCKS = [Block("noun", 4 * number, [f"word {number} {index}" for index in range
 
 @pytest.fixture(scope="module")
 def workers(ray_session: None) -> Iterator[LabelWorkerPool]:
-    found = Cluster(ray.cluster_resources()["CPU"], 0)
+    found = Cluster(nodes())
     with label_worker_pool(ModelSpec("bundled"), EncodePool(workers=1), found, NegMining(), ["cat"], most=5) as started:
         yield started
 
