@@ -20,7 +20,7 @@ def plan(
 ) -> None:
     """Show what a scan would read, and what of it is done."""
     from pipelines.config.scan import Read
-    from pipelines.inputs.plan import plan as make_plan
+    from pipelines.inputs.image_plan import plan_images
     from pipelines.scan_directory.layout import committed
     from pipelines.storage import Directory
 
@@ -28,7 +28,7 @@ def plan(
     read = load(
         Read, None, given_of(images_per_shard=images_per_shard, image_column=image_column, key_column=key_column)
     )
-    planned = make_plan(input, read, options)
+    planned = plan_images(input, read, options)
     done = committed(Directory(output, options)) if output else set()
     rows = [
         {"shard": shard.id, "kind": shard.kind, "bytes": shard.size, "committed": shard.id in done}

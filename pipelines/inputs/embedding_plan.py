@@ -8,7 +8,7 @@ from typing import Any
 from pipelines.config.rescore import ReadEmbeddings
 from pipelines.errors import CallerError, ReadError, first_line
 from pipelines.inputs.listing import REQUESTS_AT_ONCE, Accepted, File, Kind, expand, not_seen, suffix_of
-from pipelines.inputs.plan import Plan, Shard, content_hash, shard_id
+from pipelines.inputs.plan import Plan, Shard, content_hash, shard_id, told_apart
 from pipelines.inputs.readers import npy
 from pipelines.inputs.readers.embeddings import (
     UNIT_TOLERANCE,
@@ -61,9 +61,9 @@ def plan_embeddings(inputs: Sequence[str], read: ReadEmbeddings, dim: int, optio
             passed_over[suffix] = passed_over.get(suffix, 0) + 1
         with ThreadPoolExecutor(REQUESTS_AT_ONCE) as pool:
             for table in pool.map(lambda file: _embedding_table(file, read, dim, options), fresh):
-                shards.extend(_sliced(len(shards), table, read.rows_per_shard))
+                shards.extend(_sliced(table, read.rows_per_shard))
     _check_lengths(shards, read, dim, options)
-    return Plan(shards, passed_over)
+    return Plan(told_apart(shards), passed_over)
 
 
 def _chosen(files: list[File]) -> tuple[list[File], list[File]]:
@@ -117,14 +117,14 @@ def _npy_table(file: File, read: ReadEmbeddings, dim: int, options: Mapping[str,
     return EmbeddingTable(file, "npy", layout.rows, keys)
 
 
-def _sliced(first: int, table: EmbeddingTable, rows_per_shard: int) -> Iterator[Shard]:
-    """A table cut into shards of at most `rows_per_shard` rows; `first`: the number of the first of them."""
+def _sliced(table: EmbeddingTable, rows_per_shard: int) -> Iterator[Shard]:
+    """A table cut into shards of at most `rows_per_shard` rows."""
     files = [table.file, *([table.keys] if table.keys else [])]
     name = table.file.url.rsplit("/", 1)[-1].rpartition(".")[0]
-    for number, start in enumerate(range(0, max(1, table.rows), rows_per_shard)):
+    for start in range(0, max(1, table.rows), rows_per_shard):
         rows = min(rows_per_shard, table.rows - start)
         yield Shard(
-            id=shard_id(first + number, name),
+            id=shard_id(name, table.file.url, start if table.rows > rows_per_shard else None),
             kind=table.kind,
             urls=[file.url for file in files],
             keys=[],

@@ -6,7 +6,7 @@ import torch
 
 from ood_core.encoders import ClipEncoder
 from pipelines.config.scan import Read
-from pipelines.inputs.plan import plan
+from pipelines.inputs.image_plan import plan_images
 from pipelines.inputs.records import records
 from pipelines.scans.workers.decode import decode
 from tests.conftest import DEMO
@@ -20,7 +20,7 @@ def encoded_dataset(dataset: Path) -> tuple[list[str], torch.Tensor]:
     """Keys and embeddings of the dataset's good pictures by the bundled model, in the order of a scan."""
     encoder, read = ClipEncoder.load(f"local-dir:{DEMO / 'model'}"), Read(images_per_shard=12)
     keys, pictures = [], []
-    for shard in plan([str(dataset)], read, {}).shards:
+    for shard in plan_images([str(dataset)], read, {}).shards:
         for record in records(shard, read, {}):
             pixels = decode(record, encoder.preprocessing, read.max_image_pixels).pixels
             if pixels:

@@ -1,3 +1,4 @@
+import hashlib
 import io
 import os
 import re
@@ -10,7 +11,9 @@ import pytest
 
 from pipelines.config.scan import Read
 from pipelines.errors import CallerError
-from pipelines.inputs.plan import Plan, kind_of, plan, read_plan
+from pipelines.inputs.image_plan import plan_images
+from pipelines.inputs.listing import kind_of
+from pipelines.inputs.plan import Plan, Shard, read_plan, shard_id, told_apart
 from pipelines.storage import file_system
 
 
@@ -22,7 +25,7 @@ def files(root: Path, *names: str) -> Path:
 
 
 def planned(*inputs: str | Path, **read) -> Plan:
-    return plan([str(given) for given in inputs], Read(**read), {})
+    return plan_images([str(given) for given in inputs], Read(**read), {})
 
 
 def keys(found: Plan) -> list[list[str]]:
@@ -174,18 +177,42 @@ def test_a_file_named_by_several_inputs_is_planned_once(tmp_path: Path) -> None:
     assert found.passed_over == {".md": 1}
 
 
-def test_shard_ids_tell_what_they_are_and_fit_a_file_name(tmp_path: Path) -> None:
-    files(tmp_path, "x/train 01.tar", "y/train#01.tar", "Katzenbilder ü/a.jpg", "l" * 200 + ".tar", "v1.2.parquet")
-    ids = [shard.id for shard in planned(tmp_path / "x", tmp_path / "y", tmp_path).shards]
-    assert ids == [
-        "000000-train_01",
-        "000001-train_01",
-        "000002-" + "l" * 60,
-        "000003-v1.2",
-        "000004-Katzenbilder_",
+def ids(found: Plan) -> list[str]:
+    return [shard.id for shard in found.shards]
+
+
+def test_a_shards_id_is_its_name_made_plain_and_its_urls_hash() -> None:
+    for name in ("x/train 01.tar", "y/train#01.tar", "ids/Katzenbilder ü/a.jpg", "ids/" + "l" * 200 + ".tar"):
+        fsspec.filesystem("memory").pipe_file(f"/{name}", b"x")
+    assert ids(plan_images(["memory://x", "memory://y", "memory://ids"], Read(), {})) == [
+        "train_01-e28afd09",
+        "train_01-59677556",
+        "l" * 60 + "-9115ebd1",
+        "Katzenbilder_-5e6090e8",
     ]
-    assert ids == [shard.id for shard in planned(tmp_path / "x", tmp_path / "y", tmp_path).shards]
-    assert all(re.fullmatch(r"[A-Za-z0-9_.-]+", shard) for shard in ids)
+    assert hashlib.sha256(b"memory:///x/train 01.tar").hexdigest().startswith("e28afd09")
+
+
+def test_an_id_stays_the_same_when_other_files_come_and_go(tmp_path: Path) -> None:
+    files(tmp_path, "b.tar", "c.tar", "x/1.jpg")
+    before = ids(planned(tmp_path))
+    files(tmp_path, "a.tar", "d.tar")
+    (tmp_path / "c.tar").unlink()
+    after = ids(planned(tmp_path))
+    assert [after[1], after[3]] == [before[0], before[2]]
+    assert len({*before, *after}) == 5
+
+
+def test_ids_that_would_be_equal_are_told_apart_whatever_comes_beside() -> None:
+    """The two URLs were found by trying: their hashes begin alike."""
+    one, other = "memory:///d/158822/a.tar", "memory:///d/35500/a.tar"
+    assert shard_id("a", one) == shard_id("a", other)
+    shards = [Shard(shard_id("a", url), "tar", [url], ["a.tar"], [1], "") for url in (one, other, "memory:///b/a.tar")]
+    first, second, third = told_apart(shards)
+    assert first.id != second.id
+    assert re.fullmatch(r"a-[0-9a-f]{8}-[0-9a-f]{16}", first.id)
+    assert third == shards[2]
+    assert told_apart(shards[::-1]) == [third, second, first]
 
 
 @pytest.mark.parametrize("count", [1, 3, 4, 5, 8])
@@ -209,9 +236,9 @@ def test_the_fingerprint_stays_until_a_file_changes(tmp_path: Path) -> None:
 def test_a_file_of_the_same_size_rewritten_in_memory_changes_the_fingerprint() -> None:
     memory = fsspec.filesystem("memory")
     memory.pipe_file("/changing/a.jpg", b"one")
-    before = plan(["memory://changing"], Read(), {}).fingerprint
+    before = plan_images(["memory://changing"], Read(), {}).fingerprint
     memory.pipe_file("/changing/a.jpg", b"two")
-    assert plan(["memory://changing"], Read(), {}).fingerprint != before
+    assert plan_images(["memory://changing"], Read(), {}).fingerprint != before
 
 
 def test_a_plan_survives_its_parquet_file(tmp_path: Path) -> None:
@@ -224,10 +251,10 @@ def test_files_in_memory_are_planned_like_files_on_disk() -> None:
     memory = fsspec.filesystem("memory")
     for name in ("t.tar", "sub/a.jpg", "b.jpg"):
         memory.pipe_file(f"/planned/{name}", b"x")
-    found = plan(["memory://planned"], Read(), {})
+    found = plan_images(["memory://planned"], Read(), {})
     assert keys(found) == [["t.tar"], ["b.jpg", "sub/a.jpg"]]
     assert found.shards[0].urls == ["memory:///planned/t.tar"]
-    assert keys(plan(["memory://planned/*.jpg"], Read(), {})) == [["b.jpg"]]
+    assert keys(plan_images(["memory://planned/*.jpg"], Read(), {})) == [["b.jpg"]]
 
 
 def table(path: Path, **columns) -> None:

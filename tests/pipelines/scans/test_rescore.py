@@ -26,6 +26,7 @@ from pipelines.scans.rescore import rescore
 from pipelines.storage import Directory
 from pipelines.verify.verify import verify
 from tests.conftest import DEMO, Storage
+from tests.pipelines.in_plan_order import parts, shard_ids
 
 ONE_WORKER = ScorePool(workers=1)
 IMAGES, DIM, SNAPSHOT = 300, 128, "snapshot-6.parquet"
@@ -150,23 +151,23 @@ def test_what_the_reference_learned_is_what_the_plain_function_learns(
 
 
 def lost_scores(output: Path) -> None:
-    for part in sorted((output / "scores").iterdir())[1:4]:
-        part.unlink()
+    for part in parts(output)[1:4]:
+        (output / "scores" / part).unlink()
 
 
 def lost_memory(output: Path) -> None:
     """As if killed while candidates are gathered."""
     shutil.rmtree(output / "scores")
     (output / "memory" / SNAPSHOT).unlink()
-    for part in sorted((output / "memory/candidates").iterdir())[2:]:
-        part.unlink()
+    for part in parts(output)[2:]:
+        (output / "memory/candidates" / part).unlink()
 
 
 def lost_verdicts(output: Path) -> None:
     lost_memory(output)
     shutil.rmtree(output / "memory/candidates")
-    for part in sorted((output / "memory/verdicts").iterdir())[:2]:
-        part.unlink()
+    for part in parts(output)[:2]:
+        (output / "memory/verdicts" / part).unlink()
 
 
 @pytest.mark.parametrize("lose", [lost_scores, lost_memory, lost_verdicts])
@@ -241,7 +242,7 @@ def altered(path: Path, change: Callable[[pa.Table], pa.Table]) -> None:
 
 
 def shortened(output: Path) -> None:
-    path = min((output / "scores").iterdir())
+    path = output / "scores" / parts(output)[0]
     table = pq.read_table(io.BytesIO(path.read_bytes()))
     metadata = {**table.schema.metadata, b"oodscan.records": b"59"}
     pq.write_table(table.slice(0, 59).replace_schema_metadata(metadata), path)
@@ -252,7 +253,6 @@ def sooner(offered: pa.Table) -> pa.Table:
     return offered.set_column(offered.column_names.index("priority"), "priority", pa.array([-1.0] * len(offered)))
 
 
-FIRST = "part-000000-0.parquet"
 DAMAGE = {
     "a memory lost": (
         lambda output: (output / "memory" / SNAPSHOT).unlink(),
@@ -267,18 +267,18 @@ DAMAGE = {
         f"memory/{SNAPSHOT} carries the fingerprint of another scan",
     ),
     "candidates that were not merged": (
-        lambda output: altered(output / "memory/candidates" / FIRST, sooner),
+        lambda output: altered(output / "memory/candidates" / parts(output)[0], sooner),
         f"memory/{SNAPSHOT} is not what the candidates of adaneg come to",
     ),
     "candidates lost": (
-        lambda output: (output / "memory/candidates" / FIRST).unlink(),
-        f"memory/candidates/{FIRST} is missing",
+        lambda output: (output / "memory/candidates" / parts(output)[0]).unlink(),
+        "memory/candidates/part-{first}.parquet is missing",
     ),
     "verdicts lost": (
-        lambda output: (output / "memory/verdicts" / FIRST).unlink(),
-        f"memory/verdicts/{FIRST} is missing",
+        lambda output: (output / "memory/verdicts" / parts(output)[0]).unlink(),
+        "memory/verdicts/part-{first}.parquet is missing",
     ),
-    "the last row of a part lost": (shortened, "000000-0: there are 59 rows, and 60 are planned"),
+    "the last row of a part lost": (shortened, "{first}: there are 59 rows, and 60 are planned"),
 }
 
 
@@ -287,8 +287,8 @@ def test_verification_names_what_a_rescoring_lacks(reference: Path, tmp_path: Pa
     damage, message = DAMAGE[name]
     output = Path(shutil.copytree(reference / "scan", tmp_path / "scan"))
     damage(output)
-    problems = verify(str(output), {}).problems
-    assert any(problem.startswith(message) for problem in problems), problems
+    problems, said = verify(str(output), {}).problems, message.format(first=shard_ids(output)[0])
+    assert any(problem.startswith(said) for problem in problems), problems
 
 
 def test_rereading_notices_an_input_that_has_changed(reference: Path, bank_directory: Path, tmp_path: Path) -> None:
@@ -302,7 +302,7 @@ def test_rereading_notices_an_input_that_has_changed(reference: Path, bank_direc
     table = table.set_column(2, "urls", pa.array(moved)).set_column(4, "sizes", pa.array(sizes))
     pq.write_table(table, place / "scan/plan.parquet")
     problems = verify(str(place / "scan"), {}, reread=True).problems
-    assert [problem[:9] for problem in problems] == ["000002-1:", "000003-1:"]
+    assert [problem.partition(":")[0] for problem in problems] == shard_ids(place / "scan")[2:4]
     assert problems[0].endswith("the input holds 60 records, the score table 60, or their keys differ")
 
 
@@ -456,10 +456,10 @@ def test_sequential_order_resumes_to_the_same_bytes_and_takes_files_of_other_col
         [tmp_path / "data"], small_bank(tmp_path / "bank"), tmp_path / "out", method=("adaneg",), param=parameters
     )
     rescored(chosen)
-    before = files_of(tmp_path / "out")
-    assert pq.read_table(io.BytesIO(before["part-000001-1.parquet"]))["x"].to_pylist() == ["text"] * 30
+    before, second = files_of(tmp_path / "out"), parts(tmp_path / "out")[1]
+    assert pq.read_table(io.BytesIO(before[second]))["x"].to_pylist() == ["text"] * 30
     assert verify(str(tmp_path / "out"), {}).problems == []
-    (tmp_path / "out/scores/part-000001-1.parquet").unlink()
+    (tmp_path / "out/scores" / second).unlink()
     assert rescored(chosen)["last_run"]["images"] == 30
     assert files_of(tmp_path / "out") == before
 

@@ -18,13 +18,14 @@ from ood_core.scores import ImageScorer
 from pipelines.config.pools import EncodePool, Pool
 from pipelines.config.scan import Read, Scan
 from pipelines.errors import CallerError
-from pipelines.inputs.plan import plan
+from pipelines.inputs.image_plan import plan_images
 from pipelines.inputs.records import records
 from pipelines.scans.scan import scan
 from pipelines.scans.workers.decode import decode
 from pipelines.storage import Directory
 from pipelines.verify.verify import verify
 from tests.conftest import DEMO, Storage
+from tests.pipelines.in_plan_order import parts, score_rows
 
 ONE_WORKER = EncodePool(workers=1)
 BAD = {"empty-file": 1, "missing-image": 1, "truncated-image": 1, "unreadable-image": 1}
@@ -58,7 +59,7 @@ def rows_by_plain_functions(chosen: Scan) -> list[dict[str, Any]]:
     bank = LabelBank.load(Path(chosen.labels))
     score = ImageScorer(bank, of_images(chosen.methods()))
     rows = []
-    for shard in plan(chosen.input, chosen.read, {}).shards:
+    for shard in plan_images(chosen.input, chosen.read, {}).shards:
         for index, record in enumerate(records(shard, chosen.read, {})):
             decoded = decode(record, encoder.preprocessing, chosen.read.max_image_pixels)
             row = {"shard": shard.id, "index": index, "key": record.key, "status": decoded.status}
@@ -74,7 +75,7 @@ def rows_by_plain_functions(chosen: Scan) -> list[dict[str, Any]]:
 def test_a_distributed_scan_finds_what_the_plain_functions_find(
     reference: Path, dataset: Path, bank_directory: Path, tmp_path: Path
 ) -> None:
-    found = pq.read_table(reference / "scores").sort_by([("shard", "ascending"), ("index", "ascending")])
+    found = score_rows(reference)
     expected = rows_by_plain_functions(config([str(dataset)], bank_directory, str(tmp_path)))
     columns = list(max(expected, key=len))
     assert found.select(columns).to_pylist() == [{**dict.fromkeys(columns), **row} for row in expected]
@@ -84,7 +85,7 @@ def test_every_record_has_a_row_in_input_order_and_bad_ones_say_why(reference: P
     summary = json.loads((reference / "summary.json").read_text())
     assert summary["records"] == 130
     assert summary["statuses"] == {**BAD, "ok": 126}
-    table = pq.read_table(reference / "scores" / "part-000003-folder.parquet")
+    table = pq.read_table(reference / "scores" / parts(reference)[3])
     assert table["key"].to_pylist() == [f"folder/{index:02d}.webp" for index in range(12)]
     assert table["status"].to_pylist()[3] == "empty-file"
     assert table["score_neglabel"].to_pylist()[3] is None
@@ -92,7 +93,7 @@ def test_every_record_has_a_row_in_input_order_and_bad_ones_say_why(reference: P
 
 
 def test_the_score_table_keeps_its_contract(reference: Path) -> None:
-    schema = pq.read_schema(reference / "scores" / "part-000000-shard-0.parquet")
+    schema = pq.read_schema(reference / "scores" / parts(reference)[0])
     assert schema.names == [
         "shard", "index", "key", "status", "error", "width", "height",
         "id_label", "id_probability", "negative_label", "score_neglabel", "score_mcm",
@@ -137,7 +138,7 @@ def test_a_rerun_scans_what_is_missing_and_nothing_else(
 ) -> None:
     output = Path(shutil.copytree(reference, tmp_path / "scan"))
     chosen = config([str(dataset)], bank_directory, str(output), embeddings=True)
-    removed = sorted((output / "scores").iterdir())[1:3]
+    removed = [output / "scores" / part for part in parts(output)[1:3]]
     for part in removed:
         part.unlink()
     summary = scanned(chosen)

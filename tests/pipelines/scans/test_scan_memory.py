@@ -20,6 +20,7 @@ from pipelines.scans.scan import scan
 from pipelines.storage import Directory
 from pipelines.verify.verify import verify
 from tests.conftest import Storage
+from tests.pipelines.in_plan_order import score_rows
 
 METHODS = ("adaneg", "neglabel")
 PARAMETERS = {"adaneg.gap": 0, "adaneg.memory_length": 4, "neglabel.groups": 5}
@@ -67,7 +68,7 @@ def test_a_scan_that_learns_finds_what_the_plain_functions_find(
     methods = asked(str(dataset), str(bank_directory), str(tmp_path)).methods()
     keys, embeddings = encoded_dataset
     expected = score_dataset(LabelBank.load(bank_directory), methods, embeddings, keys).scores
-    found = pq.read_table(reference / "scores").sort_by([("shard", "ascending"), ("index", "ascending")])
+    found = score_rows(reference)
     good = found.filter(found["score_adaneg"].is_valid())
     assert good["key"].to_pylist() == keys
     for name in METHODS:

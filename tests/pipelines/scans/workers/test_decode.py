@@ -11,7 +11,8 @@ from PIL import Image
 
 from ood_core.preprocessing import Preprocessing
 from pipelines.config.scan import Read
-from pipelines.inputs.plan import Shard, plan
+from pipelines.inputs.image_plan import plan_images
+from pipelines.inputs.plan import Shard
 from pipelines.inputs.readers.record import Record
 from pipelines.scan_directory.columns import END_OF_SHARD
 from pipelines.scans.workers.decode import ROWS_A_TABLE, SCHEMA, Decoded, DecodeShards, decode
@@ -188,7 +189,7 @@ def test_the_limit_on_pixels_is_inclusive(max_pixels: int, status: str) -> None:
 def shard_of(directory: Path, contents: list[bytes]) -> Shard:
     for number, content in enumerate(contents):
         (directory / f"{number:04d}.png").write_bytes(content)
-    return plan([str(directory)], Read(images_per_shard=10**6), {}).shards[0]
+    return plan_images([str(directory)], Read(images_per_shard=10**6), {}).shards[0]
 
 
 @pytest.mark.parametrize("count", [1, ROWS_A_TABLE - 1, ROWS_A_TABLE, ROWS_A_TABLE + 1])
@@ -206,7 +207,7 @@ def test_a_shards_rows_come_in_order_and_its_end_says_how_many(tmp_path: Path, c
 
 def test_a_shard_without_records_is_its_end_alone(tmp_path: Path) -> None:
     (tmp_path / "empty.tar").write_bytes(bytes(10240))
-    shard = plan([str(tmp_path)], Read(), {}).shards[0]
+    shard = plan_images([str(tmp_path)], Read(), {}).shards[0]
     (table,) = DecodeShards(Read(), SMALL, {}).tables(shard)
     assert table.schema == SCHEMA
     assert [(row["index"], row["status"], row["key"]) for row in table.to_pylist()] == [(0, END_OF_SHARD, None)]

@@ -15,7 +15,7 @@ from ood_core.preprocessing import Preprocessing
 from ood_core.scores import ImageScorer
 from ood_core.vocabulary import CSP, NEGLABEL
 from pipelines.config.scan import Read
-from pipelines.inputs.plan import plan
+from pipelines.inputs.image_plan import plan_images
 from pipelines.runtime.model import ModelFacts, ModelSpec, describe
 from pipelines.scan_directory.columns import END_OF_SHARD
 from pipelines.scans.workers.decode import DecodeShards
@@ -36,7 +36,7 @@ def facts() -> ModelFacts:
 @pytest.fixture(scope="module")
 def decoded(dataset: Path, facts: ModelFacts) -> pa.Table:
     """The folder's thirty pictures, three of them bad, and the row that ends the shard."""
-    shard = plan([str(dataset / "folder")], Read(), {}).shards[0]
+    shard = plan_images([str(dataset / "folder")], Read(), {}).shards[0]
     return pa.concat_tables(DecodeShards(Read(), facts.preprocessing, {}).tables(shard))
 
 
@@ -122,7 +122,7 @@ def test_gl_mcm_is_given_the_places_of_each_image(dataset: Path, transformer: Mo
     facts = describe(transformer)
     assert isinstance(facts, ModelFacts)
     assert facts.local_features is None
-    shard = plan([str(dataset / "folder")], Read(), {}).shards[0]
+    shard = plan_images([str(dataset / "folder")], Read(), {}).shards[0]
     decoded = pa.concat_tables(DecodeShards(Read(), facts.preprocessing, {}).tables(shard))
     texts = ["cat", "dog", "hammer"]
     bank = LabelBank(texts, ["noun"] * 3, 2, encoder.encode_texts(texts).numpy(), np.full(3, np.nan), [None] * 3)

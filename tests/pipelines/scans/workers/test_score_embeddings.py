@@ -12,7 +12,7 @@ from ood_core.scores import score_dataset
 from pipelines.config.methods import method_parameters
 from pipelines.config.rescore import ReadEmbeddings
 from pipelines.inputs.embedding_plan import plan_embeddings
-from pipelines.inputs.plan import SCHEMA, Plan
+from pipelines.inputs.plan import Plan, blocks_of
 from pipelines.inputs.readers import row_groups
 from pipelines.inputs.stored_embeddings import StoredEmbeddings
 from pipelines.memory.files import candidates_of, memory_table
@@ -65,7 +65,7 @@ def learning(bank: LabelBank, **given: object) -> LearnSpec:
 
 
 def shards_of(planned: Plan) -> pa.Table:
-    return pa.Table.from_pylist([vars(shard) for shard in planned.shards], SCHEMA)
+    return blocks_of([planned.shards])[0]
 
 
 def test_shards_become_tables_that_end_with_their_count(bank: LabelBank, planned: Plan, images: np.ndarray) -> None:
