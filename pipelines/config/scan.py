@@ -15,8 +15,9 @@ from pipelines.config.pools import EncodePool, Pool
 class Read(Configuration):
     """How images are read.
 
-    `image_column`, `key_column`: of Parquet tables; None: the first of the usual names. `images_per_shard`: cuts
-    folders and lists of images into shards. Images above `max_image_bytes` or `max_image_pixels` are not decoded.
+    `image_column`, `key_column`: of Parquet tables; None: the first of the usual names. `images_per_shard`: the
+    most images of a shard, for folders, lists and Parquet tables; a table is cut where its row groups end, unless one
+    is larger. Images above `max_image_bytes` or `max_image_pixels` are not decoded.
     """
 
     image_column: str | None = None

@@ -4,15 +4,15 @@ import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-import pyarrow.parquet as pq
 from fsspec.core import split_protocol
 
 from pipelines.config.scan import Read
 from pipelines.errors import CallerError, ReadError
-from pipelines.inputs.listing import File, Kind, expand, kind_of, not_seen, suffix_of
+from pipelines.inputs.listing import File, Kind, concurrently, expand, kind_of, not_seen, suffix_of
 from pipelines.inputs.plan import Plan, Shard, content_hash, shard_id, told_apart
-from pipelines.inputs.readers.parquet import DAMAGE, ImageColumns
-from pipelines.inputs.readers.range_file import open_range
+from pipelines.inputs.readers.parquet import ImageColumns
+from pipelines.inputs.readers.range_file import RangeFile
+from pipelines.inputs.readers.row_groups import DAMAGE, RowRange, group_rows, open_table, row_ranges
 from pipelines.storage import file_system
 
 
@@ -30,54 +30,80 @@ def plan_images(inputs: Sequence[str], read: Read, options: Mapping[str, Any]) -
             if not kind_of(file.url):
                 suffix = suffix_of(file.url) or "no suffix"
                 passed_over[suffix] = passed_over.get(suffix, 0) + 1
-        for kind, files in _sharded(fresh, read.images_per_shard):
-            shards.append(_shard(kind, files))
-    _check_parquet(shards, read, options)
+        shards.extend(_archives(fresh, read, options))
+        shards.extend(_slices(fresh, read.images_per_shard))
+    _check_columns(shards, read, options)
     return Plan(told_apart(shards), passed_over)
 
 
-def _sharded(files: Sequence[File], images_per_shard: int) -> Iterator[tuple[Kind, list[File]]]:
-    """Every tar and Parquet file by itself, then the images in slices, none over two file systems."""
-    images = [file for file in files if kind_of(file.url) == "images"]
+def _archives(files: Sequence[File], read: Read, options: Mapping[str, Any]) -> Iterator[Shard]:
+    """A shard for every tar, and for every range of the rows of a table.
+
+    A table whose footer is damaged is one shard, which will say so.
+    """
+    tables = (file for file in files if kind_of(file.url) == "parquet")
+    groups = concurrently(lambda file: _group_rows(file, options), tables)
     for file in files:
         kind = kind_of(file.url)
-        if kind and kind != "images":
-            yield kind, [file]
+        if kind == "tar":
+            yield _shard(kind, [file])
+        elif kind == "parquet" and (counts := next(groups)) is not None:
+            ranges = list(row_ranges(counts, read.images_per_shard)) or [RowRange(0, 0)]
+            yield from (_shard(kind, [file], found, cut=len(ranges) > 1) for found in ranges)
+        elif kind == "parquet":
+            yield _shard(kind, [file])
+
+
+def _group_rows(file: File, options: Mapping[str, Any]) -> list[int] | None:
+    """The rows of each row group; None if the footer is damaged. Raises CallerError for a file that cannot be read."""
+    files, path = file_system(file.url, options)
+    try:
+        return group_rows(open_table(RangeFile(files, path, file.size)))
+    except ReadError as error:
+        raise CallerError(f"--input {file.url!r} cannot be read: {error}") from error
+    except DAMAGE:
+        return None
+
+
+def _slices(files: Sequence[File], images_per_shard: int) -> Iterator[Shard]:
+    """The image files in slices, none over two file systems."""
+    images = (file for file in files if kind_of(file.url) == "images")
     for _, group in itertools.groupby(images, key=lambda file: split_protocol(file.url)[0]):
-        together = list(group)
-        for start in range(0, len(together), images_per_shard):
-            yield "images", together[start : start + images_per_shard]
+        while together := list(itertools.islice(group, images_per_shard)):
+            yield _shard("images", together)
 
 
-def _shard(kind: Kind, files: Sequence[File]) -> Shard:
-    """A whole file, or a slice of image files, which is called after their folder."""
+def _shard(kind: Kind, files: Sequence[File], rows: RowRange | None = None, cut: bool = False) -> Shard:
+    """A tar, a range of a table's rows, or a slice of image files, which is called after their folder.
+
+    `cut`: the table has other ranges too.
+    """
     parts = files[0].url.split("/")
+    name = parts[-2] if kind == "images" else parts[-1].rpartition(".")[0]
     return Shard(
-        id=shard_id(parts[-1].rpartition(".")[0] if kind != "images" else parts[-2], files[0].url),
+        id=shard_id(name, files[0].url, rows.start if rows and cut else None),
         kind=kind,
         urls=[file.url for file in files],
         keys=[file.key for file in files],
         sizes=[file.size for file in files],
-        fingerprint=content_hash([[file.url, file.size, file.version] for file in files]),
+        fingerprint=content_hash([*([file.url, file.size, file.version] for file in files), *(rows or ())]),
+        start=rows.start if rows else 0,
+        rows=rows.rows if rows else None,
     )
 
 
-def _check_parquet(shards: Sequence[Shard], read: Read, options: Mapping[str, Any]) -> None:
-    """Raises CallerError if the first readable Parquet file lacks a column; damaged files are left to the scan."""
-    for shard in shards:
-        if shard.kind != "parquet":
-            continue
-        files, path = file_system(shard.urls[0], options)
-        try:
-            schema = pq.read_schema(open_range(files, path, shard.size))
-        except ReadError as error:
-            raise CallerError(f"--input {shard.urls[0]!r} cannot be read: {error}") from error
-        except DAMAGE:
-            continue
-        try:
-            ImageColumns(read.image_column, read.key_column).find(schema)
-        except ValueError as error:
-            raise CallerError(
-                f"--input {shard.urls[0]!r}: {error}; name them with --image-column and --key-column"
-            ) from error
+def _check_columns(shards: Sequence[Shard], read: Read, options: Mapping[str, Any]) -> None:
+    """Raises CallerError if the first readable table lacks a column; damaged ones are left to the scan."""
+    first = next((shard for shard in shards if shard.kind == "parquet" and shard.rows is not None), None)
+    if first is None:
         return
+    files, path = file_system(first.urls[0], options)
+    try:
+        schema = open_table(RangeFile(files, path, first.size)).schema_arrow
+        ImageColumns(read.image_column, read.key_column).find(schema)
+    except ReadError as error:
+        raise CallerError(f"--input {first.urls[0]!r} cannot be read: {error}") from error
+    except ValueError as error:
+        raise CallerError(
+            f"--input {first.urls[0]!r}: {error}; name them with --image-column and --key-column"
+        ) from error

@@ -1,11 +1,12 @@
 """Lists the files that an input names (a file, folder, pattern or list), in a fixed order."""
 
 import contextlib
+import itertools
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from fsspec import AbstractFileSystem
 from fsspec.core import has_magic
@@ -15,6 +16,8 @@ from pipelines.inputs.readers.record import IMAGE_SUFFIXES
 from pipelines.storage import file_system, storage_errors
 
 Kind = Literal["tar", "parquet", "images", "embeddings", "npy"]
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 LIST_SUFFIX = ".txt"
 REQUESTS_AT_ONCE = 32
 VERSIONS = ("ETag", "etag", "md5", "mtime", "LastModified", "created")
@@ -86,6 +89,14 @@ def expand(given: str, options: Mapping[str, Any], accepted: Accepted = IMAGES) 
     return [_file(files, entry, entry["name"][len(root) :].lstrip("/"), option) for entry in entries]
 
 
+def concurrently(function: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
+    """What the function gives for each item, in order, with many requests under way but never all of a million."""
+    left = iter(items)
+    with ThreadPoolExecutor(REQUESTS_AT_ONCE) as pool:
+        while together := list(itertools.islice(left, 8 * REQUESTS_AT_ONCE)):
+            yield from pool.map(function, together)
+
+
 def not_seen(files: Iterable[File], seen: set[str]) -> list[File]:
     """The files whose URLs are not in `seen`, each URL once; `seen` gains them."""
     fresh = []
@@ -122,9 +133,8 @@ def _listed(
         raise CallerError(
             f"{accepted.option} {given!r} is not UTF-8 text: {error.reason} at byte {error.start}"
         ) from error
-    with ThreadPoolExecutor(REQUESTS_AT_ONCE) as pool:
-        numbered = [(number, line) for number, line in enumerate(lines, start=1) if line]
-        yield from pool.map(lambda item: _listed_file(given, item[0], item[1], options, accepted), numbered)
+    numbered = ((number, line) for number, line in enumerate(lines, start=1) if line)
+    yield from concurrently(lambda item: _listed_file(given, item[0], item[1], options, accepted), numbered)
 
 
 def _listed_file(given: str, number: int, line: str, options: Mapping[str, Any], accepted: Accepted) -> File:

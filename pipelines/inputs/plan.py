@@ -66,6 +66,12 @@ class Plan:
     passed_over: Mapping[str, int]
 
     @property
+    def size(self) -> int:
+        """Bytes of all files, each counted once, however many shards it is cut into."""
+        sizes = {url: size for shard in self.shards for url, size in zip(shard.urls, shard.sizes, strict=True)}
+        return sum(sizes.values())
+
+    @property
     def fingerprint(self) -> str:
         """A digest that changes with any shard's files, and with their order."""
         digest = hashlib.sha256()

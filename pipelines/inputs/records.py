@@ -7,7 +7,7 @@ from pipelines.config.scan import Read
 from pipelines.inputs.plan import Shard
 from pipelines.inputs.readers.images import read_images
 from pipelines.inputs.readers.parquet import ImageColumns, read_parquet
-from pipelines.inputs.readers.range_file import open_range
+from pipelines.inputs.readers.range_file import RangeFile, open_range
 from pipelines.inputs.readers.record import Record
 from pipelines.inputs.readers.tar import read_tar
 from pipelines.storage import file_system
@@ -23,4 +23,5 @@ def records(shard: Shard, read: Read, options: Mapping[str, Any]) -> Iterator[Re
         yield from read_tar(open_range(files, path, shard.size), shard.size, read.max_image_bytes)
     else:
         columns = ImageColumns(read.image_column, read.key_column)
-        yield from read_parquet(open_range(files, path, shard.size), columns, read.max_image_bytes)
+        file = RangeFile(files, path, shard.size)
+        yield from read_parquet(file, columns, read.max_image_bytes, shard.start, shard.rows)

@@ -1,19 +1,17 @@
 """Reads Parquet files with a column of image bytes, or of Hugging Face's struct of bytes and path."""
 
-import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, BinaryIO
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from pipelines.errors import first_line
+from pipelines.inputs.readers.range_file import RangeFile
 from pipelines.inputs.readers.record import Record
+from pipelines.inputs.readers.row_groups import DAMAGE, Gap, RowRange, open_table, row_batches
 
 IMAGES_PER_BATCH = 64
-DAMAGE = (pa.ArrowException, OSError, UnicodeDecodeError)
-"""The exceptions that pyarrow raises on damaged files."""
 IMAGE_COLUMNS = ("image", "img", "jpg", "png", "webp", "image_bytes", "bytes", "content")
 KEY_COLUMNS = ("key", "__key__", "id", "image_id", "filename", "path")
 
@@ -39,42 +37,37 @@ class ImageColumns:
         return image, key
 
 
-def read_parquet(file: BinaryIO, columns: ImageColumns, max_bytes: int) -> Iterator[Record]:
-    """The images of a Parquet file in row order. Rows of a damaged row group become error records."""
+def read_parquet(
+    file: BinaryIO | RangeFile, columns: ImageColumns, max_bytes: int, start: int = 0, rows: int | None = None
+) -> Iterator[Record]:
+    """The images of a Parquet file in row order: `rows` of them from `start` on; None: all.
+
+    Rows of a damaged row group become error records. The default key is the row's number in the file.
+    """
     try:
-        table = pq.ParquetFile(file, page_checksum_verification=True)
-        schema, ends = table.schema_arrow, _row_group_ends(table.metadata)
+        table = open_table(file)
+        schema = table.schema_arrow
     except DAMAGE as error:
-        yield Record("", status="damaged-archive", error=f"not a readable Parquet file: {first_line(error)}")
+        reason = f"not a readable Parquet file: {first_line(error)}"
+        keys = [""] if rows is None else map(str, range(start, start + rows))
+        yield from (Record(key, status="damaged-archive", error=reason) for key in keys)
         return
+    wanted = RowRange(start, table.metadata.num_rows - start if rows is None else rows)
     try:
         image, key = columns.find(schema)
     except ValueError as error:
-        for number in range(ends[-1] if ends else 0):
-            yield Record(str(number), status="missing-image", error=str(error))
+        for row in range(start, start + wanted.rows):
+            yield Record(str(row), status="missing-image", error=str(error))
         return
-    wanted = list(dict.fromkeys([image, *([key] if key else [])]))
-    row = 0
-    for group, end in enumerate(ends):
-        reason = "it holds fewer rows than the file's footer says"
-        try:
-            for batch in table.iter_batches(IMAGES_PER_BATCH, [group], wanted, use_threads=False):
-                for record in _records(batch, image, key, row, max_bytes):
-                    yield record
-                    row += 1
-        except DAMAGE as error:
-            reason = first_line(error)
-        for number in range(row, end):
-            yield Record(str(number), status="damaged-archive", error=f"row group {group}: {reason}")
-        row = end
-
-
-def _row_group_ends(footer: pq.FileMetaData) -> list[int]:
-    """The row number at which each row group ends (exclusive). Raises ArrowInvalid if the footer contradicts itself."""
-    counts = [footer.row_group(group).num_rows for group in range(footer.num_row_groups)]
-    if sum(counts) != footer.num_rows or min(counts, default=0) < 0:
-        raise pa.ArrowInvalid(f"the footer says {footer.num_rows} rows, and row groups of {counts} rows")
-    return list(itertools.accumulate(counts))
+    row = start
+    for batch in row_batches(table, list(dict.fromkeys([image, *([key] if key else [])])), wanted, IMAGES_PER_BATCH):
+        if isinstance(batch, Gap):
+            for number in range(row, row + batch.rows):
+                yield Record(str(number), status="damaged-archive", error=batch.reason)
+            row += batch.rows
+        else:
+            yield from _records(batch, image, key, row, max_bytes)
+            row += len(batch)
 
 
 def _records(batch: pa.RecordBatch, image: str, key: str | None, first: int, max_bytes: int) -> Iterator[Record]:

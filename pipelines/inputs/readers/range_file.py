@@ -38,13 +38,18 @@ class RangeFile(io.RawIOBase):
         self.position = max(0, base + offset)
         return self.position
 
+    def read(self, size: int = -1, /) -> bytes:
+        left = max(0, self.size - self.position)
+        wanted = left if size < 0 else min(size, left)
+        content = fetch(self.files, self.path, self.position, wanted, self.first_wait_s) if wanted else b""
+        self.position += wanted
+        return content
+
     def readinto(self, buffer) -> int:
         view = memoryview(buffer).cast("B")
-        wanted = max(0, min(len(view), self.size - self.position))
-        if wanted:
-            view[:wanted] = fetch(self.files, self.path, self.position, wanted, self.first_wait_s)
-            self.position += wanted
-        return wanted
+        content = self.read(len(view))
+        view[: len(content)] = content
+        return len(content)
 
 
 def open_range(

@@ -14,6 +14,7 @@ from pipelines.errors import CallerError
 from pipelines.inputs.embedding_plan import plan_embeddings, read_rows
 from pipelines.inputs.plan import Plan
 from tests.conftest import Storage
+from tests.pipelines.inputs.lying_footer import claiming
 
 DIM = 4
 
@@ -61,6 +62,24 @@ def test_a_large_table_is_cut_and_a_small_one_is_not(tmp_path: Path) -> None:
     assert slices(planned(tmp_path, rows_per_shard=2)) == [
         ("a-00000000", 0, 2), ("a-00000002", 2, 2), ("a-00000004", 4, 1), ("b", 0, 2),
     ]  # fmt: skip
+
+
+def test_a_table_is_cut_where_row_groups_end(tmp_path: Path) -> None:
+    pq.write_table(table(25), tmp_path / "a.parquet", row_group_size=4)
+    pq.write_table(table(7), tmp_path / "b.parquet", row_group_size=4)
+    found = planned(tmp_path, rows_per_shard=10)
+    assert [(start, rows) for _, start, rows in slices(found)] == [(0, 8), (8, 8), (16, 9), (0, 7)]
+    read = [part for shard in found.shards for part in read_rows(shard, ReadEmbeddings(), DIM, {})]
+    assert [key for part in read for key in part.keys] == [f"k{row}" for row in [*range(25), *range(7)]]
+
+
+def test_a_footer_that_lies_is_damage_and_costs_nothing(tmp_path: Path) -> None:
+    content = write(tmp_path / "a.parquet", table(1000)).read_bytes()
+    (tmp_path / "a.parquet").write_bytes(claiming(content, 1000, 2**60))
+    found = planned(tmp_path)
+    assert slices(found) == [("a", 0, 1)]
+    (rows,) = read_rows(found.shards[0], ReadEmbeddings(), DIM, {})
+    assert rows.statuses.tolist() == ["damaged-archive"]
 
 
 def test_a_table_without_rows_is_a_shard_without_rows(tmp_path: Path) -> None:

@@ -14,7 +14,9 @@ from pipelines.errors import CallerError
 from pipelines.inputs.image_plan import plan_images
 from pipelines.inputs.listing import kind_of
 from pipelines.inputs.plan import Plan, Shard, read_plan, shard_id, told_apart
+from pipelines.inputs.records import records
 from pipelines.storage import file_system
+from tests.pipelines.inputs.lying_footer import claiming
 
 
 def files(root: Path, *names: str) -> Path:
@@ -276,3 +278,85 @@ def test_a_table_without_the_image_column_is_refused_and_the_options_named(tmp_p
 def test_a_metadata_file_of_macos_is_passed_over() -> None:
     assert kind_of("folder/._photo.jpg") is None
     assert kind_of("folder/photo.jpg") == "images"
+
+
+def image_table(path: Path, rows: int, rows_per_group: int = 1000) -> None:
+    pq.write_table(pa.table({"image": [f"{row}".encode() for row in range(rows)]}), path, row_group_size=rows_per_group)
+
+
+def ranges(found: Plan) -> list[tuple[int, int | None]]:
+    return [(shard.start, shard.rows) for shard in found.shards]
+
+
+def test_a_table_is_cut_where_row_groups_end(tmp_path: Path) -> None:
+    image_table(tmp_path / "a.parquet", 25, 4)
+    image_table(tmp_path / "b.parquet", 25, 25)
+    image_table(tmp_path / "c.parquet", 9)
+    image_table(tmp_path / "d.parquet", 0)
+    files(tmp_path, "b.tar")
+    found = planned(tmp_path, images_per_shard=10)
+    assert [shard.keys for shard in found.shards] == [
+        [f"{name}"] for name in ["a.parquet"] * 3 + ["b.parquet"] * 3 + ["b.tar", "c.parquet", "d.parquet"]
+    ]
+    assert ranges(found) == [
+        (0, 8), (8, 8), (16, 9),
+        (0, 10), (10, 10), (20, 5),
+        (0, None), (0, 9), (0, 0),
+    ]  # fmt: skip
+    tails = [re.sub("^.-[0-9a-f]{8}", "", name) for name in ids(found)]
+    assert tails == ["-00000000", "-00000008", "-00000016", *tails[3:6], "", "", ""]
+    assert tails[3:6] == ["-00000000", "-00000010", "-00000020"]
+    assert len({shard.fingerprint for shard in found.shards}) == len(found.shards)
+
+
+@pytest.mark.parametrize("images_per_shard", [1, 2, 3, 7, 10, 24, 25, 1000])
+@pytest.mark.parametrize("rows_per_group", [1, 3, 10, 25])
+def test_every_record_of_a_table_is_read_once_however_it_is_cut(
+    tmp_path: Path, images_per_shard: int, rows_per_group: int
+) -> None:
+    image_table(tmp_path / "a.parquet", 25, rows_per_group)
+    read = Read(images_per_shard=images_per_shard)
+    shards = plan_images([str(tmp_path)], read, {}).shards
+    assert len(set(ids(Plan(shards, {})))) == len(shards)
+    found = [list(records(shard, read, {})) for shard in shards]
+    assert [len(of_shard) for of_shard in found] == [shard.rows for shard in shards]
+    assert [(record.key, record.content) for of_shard in found for record in of_shard] == [
+        (str(row), f"{row}".encode()) for row in range(25)
+    ]
+
+
+@pytest.mark.parametrize("images_per_shard", [3, 4, 5, 10])
+def test_a_damaged_row_group_costs_its_own_rows_in_every_shard(tmp_path: Path, images_per_shard: int) -> None:
+    image_table(tmp_path / "a.parquet", 20, 5)
+    content = bytearray((tmp_path / "a.parquet").read_bytes())
+    chunk = pq.ParquetFile(io.BytesIO(content)).metadata.row_group(1).column(0)
+    start = chunk.dictionary_page_offset or chunk.data_page_offset
+    content[start : start + chunk.total_compressed_size] = b"\xff" * chunk.total_compressed_size
+    (tmp_path / "a.parquet").write_bytes(content)
+    read = Read(images_per_shard=images_per_shard)
+    shards = plan_images([str(tmp_path)], read, {}).shards
+    found = [record for shard in shards for record in records(shard, read, {})]
+    assert [record.key for record in found] == [str(row) for row in range(20)]
+    assert [row for row, record in enumerate(found) if record.status == "damaged-archive"] == list(range(5, 10))
+
+
+def test_a_table_whose_footer_is_damaged_or_lies_is_one_shard_that_says_so(tmp_path: Path) -> None:
+    image_table(tmp_path / "a.parquet", 1000)
+    content = (tmp_path / "a.parquet").read_bytes()
+    (tmp_path / "b.parquet").write_bytes(claiming(content, 1000, 2**60))
+    (tmp_path / "c.parquet").write_bytes(content[:-9])
+    found = planned(tmp_path, images_per_shard=500)
+    assert ranges(found) == [(0, 500), (500, 500), (0, None), (0, None)]
+    for shard in found.shards[2:]:
+        (record,) = records(shard, Read(), {})
+        assert (record.key, record.status) == ("", "damaged-archive")
+
+
+def test_a_table_that_is_cut_short_after_it_was_planned_loses_no_row_in_silence(tmp_path: Path) -> None:
+    image_table(tmp_path / "a.parquet", 25, 5)
+    shards = planned(tmp_path, images_per_shard=10).shards
+    (tmp_path / "a.parquet").write_bytes(
+        (tmp_path / "a.parquet").read_bytes()[: shards[0].size // 2].ljust(shards[0].size)
+    )
+    found = [record for shard in shards for record in records(shard, Read(), {})]
+    assert [(record.key, record.status) for record in found] == [(str(row), "damaged-archive") for row in range(25)]

@@ -5,12 +5,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from ood_core.preprocessing import Preprocessing
 from pipelines.errors import CallerError
 from pipelines.inputs.image_plan import plan_images
-from pipelines.scan_directory.identity import asked_for, check_unchanged, fingerprint, model_identity
+from pipelines.scan_directory.identity import asked_for, begin, check_unchanged, fingerprint, model_identity
 from pipelines.storage import Directory
 from tests.pipelines.made_scan import FACTS, SPEC, configured, make_scan
 
@@ -121,3 +123,19 @@ def test_what_is_recorded_has_the_fingerprint_of_its_identity(root: Path) -> Non
     assert recorded["fingerprint"] == fingerprint(recorded["identity"])
     assert recorded["config"]["method"] == ["mcm"]
     assert recorded["versions"]["pyarrow"]
+
+
+@pytest.mark.parametrize("rows", [7, 2000])
+def test_a_table_in_several_shards_that_has_changed_is_named(tmp_path: Path, rows: int) -> None:
+    config = configured(tmp_path)
+    (tmp_path / "data").mkdir()
+    pq.write_table(pa.table({"image": [b"x"] * 7}), tmp_path / "data/a.parquet")
+    planned = plan_images(config.input, config.read, {})
+    assert len(planned.shards) == 3
+    identity = asked_for(config, config.methods(), "bank hash", planned) | model_identity(SPEC, FACTS)
+    begin(Directory(config.output), config, identity, planned)
+    assert rerun(tmp_path)
+    pq.write_table(pa.table({"image": [b"y"] * rows}), tmp_path / "data/a.parquet")
+    os.utime(tmp_path / "data/a.parquet", (1, 1))
+    with pytest.raises(CallerError, match=r"data/a.parquet' has changed; use"):
+        rerun(tmp_path)
