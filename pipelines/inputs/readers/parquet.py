@@ -1,7 +1,7 @@
 """Reads Parquet files with a column of image bytes, or of Hugging Face's struct of bytes and path."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, BinaryIO
 
 import pyarrow as pa
@@ -38,9 +38,14 @@ class ImageColumns:
 
 
 def read_parquet(
-    file: BinaryIO | RangeFile, columns: ImageColumns, max_bytes: int, start: int = 0, rows: int | None = None
+    file: BinaryIO | RangeFile,
+    columns: ImageColumns,
+    max_bytes: int,
+    start: int = 0,
+    rows: int | None = None,
+    url: str = "",
 ) -> Iterator[Record]:
-    """The images of a Parquet file in row order: `rows` of them from `start` on; None: all.
+    """The images of the Parquet file at `url` in row order: `rows` of them from `start` on; None: all.
 
     Rows of a damaged row group become error records. The default key is the row's number in the file.
     """
@@ -49,29 +54,36 @@ def read_parquet(
         schema = table.schema_arrow
     except DAMAGE as error:
         reason = f"not a readable Parquet file: {first_line(error)}"
-        keys = [""] if rows is None else map(str, range(start, start + rows))
-        yield from (Record(key, status="damaged-archive", error=reason) for key in keys)
+        if rows is None:
+            yield Record("", status="damaged-archive", error=reason, url=url)
+        else:
+            yield from _bad(RowRange(start, rows), "damaged-archive", reason, url)
         return
     wanted = RowRange(start, table.metadata.num_rows - start if rows is None else rows)
     try:
         image, key = columns.find(schema)
     except ValueError as error:
-        for row in range(start, start + wanted.rows):
-            yield Record(str(row), status="missing-image", error=str(error))
+        yield from _bad(wanted, "missing-image", str(error), url)
         return
     row = start
     for batch in row_batches(table, list(dict.fromkeys([image, *([key] if key else [])])), wanted, IMAGES_PER_BATCH):
         if isinstance(batch, Gap):
-            for number in range(row, row + batch.rows):
-                yield Record(str(number), status="damaged-archive", error=batch.reason)
+            yield from _bad(RowRange(row, batch.rows), "damaged-archive", batch.reason, url)
             row += batch.rows
         else:
-            yield from _records(batch, image, key, row, max_bytes)
-            row += len(batch)
+            for record in _records(batch, image, key, row, max_bytes):
+                yield replace(record, url=url, row=row)
+                row += 1
+
+
+def _bad(rows: RowRange, status: str, error: str, url: str) -> Iterator[Record]:
+    """Error records of these rows, all for one reason."""
+    for row in range(rows.start, rows.start + rows.rows):
+        yield Record(str(row), status=status, error=error, url=url, row=row)
 
 
 def _records(batch: pa.RecordBatch, image: str, key: str | None, first: int, max_bytes: int) -> Iterator[Record]:
-    """The records of a batch; `first`: the file's row number of its first, the key of a row that has none."""
+    """The records of a batch, without their place; `first`: its first row's number, the key of one that has none."""
     cells = batch.column(image)
     if pa.types.is_struct(cells.type):
         cells = cells.field("bytes") if not cells.null_count else pa.array(_struct_bytes(cells), pa.large_binary())

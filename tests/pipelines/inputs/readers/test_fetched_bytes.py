@@ -27,7 +27,7 @@ class Counting(LocalFileSystem):
     fetched = 0
 
     def cat_file(self, path, start=None, end=None, **given) -> bytes:
-        content = super().cat_file(path, start=start, end=end, **given)
+        content = bytes(super().cat_file(path, start=start, end=end, **given))  # pyright: ignore[reportArgumentType]
         self.fetched += len(content)
         return content
 
