@@ -7,7 +7,7 @@ from typing import Any
 from pipelines.config.rescore import ReadEmbeddings
 from pipelines.errors import CallerError, ReadError, first_line
 from pipelines.inputs.listing import Accepted, File, Kind, concurrently, expand, not_seen, suffix_of
-from pipelines.inputs.plan import Plan, Shard, content_hash, shard_id, told_apart
+from pipelines.inputs.plan import Plan, Shard, files_fingerprint, shard_id, told_apart
 from pipelines.inputs.readers import npy
 from pipelines.inputs.readers.embeddings import (
     UNIT_TOLERANCE,
@@ -123,10 +123,10 @@ def _sliced(table: EmbeddingTable, rows_per_shard: int) -> Iterator[Shard]:
         yield Shard(
             id=shard_id(name, table.file.url, start if len(ranges) > 1 else None),
             kind=table.kind,
-            urls=[file.url for file in files],
-            keys=[],
-            sizes=[file.size for file in files],
-            fingerprint=content_hash([[file.url, file.size, file.version] for file in files] + [start, rows]),
+            urls=tuple(file.url for file in files),
+            keys=(),
+            sizes=tuple(file.size for file in files),
+            fingerprint=files_fingerprint(files, start, rows),
             start=start,
             rows=rows,
         )

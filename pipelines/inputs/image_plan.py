@@ -9,7 +9,7 @@ from fsspec.core import split_protocol
 from pipelines.config.scan import Read
 from pipelines.errors import CallerError, ReadError
 from pipelines.inputs.listing import File, Kind, concurrently, expand, kind_of, not_seen, suffix_of
-from pipelines.inputs.plan import Plan, Shard, content_hash, shard_id, told_apart
+from pipelines.inputs.plan import Plan, Shard, files_fingerprint, shard_id, told_apart
 from pipelines.inputs.readers.parquet import ImageColumns
 from pipelines.inputs.readers.range_file import RangeFile
 from pipelines.inputs.readers.row_groups import DAMAGE, RowRange, group_rows, open_table, row_ranges
@@ -25,13 +25,17 @@ def plan_images(inputs: Sequence[str], read: Read, options: Mapping[str, Any]) -
         found = expand(given, options)
         if not any(kind_of(file.url) for file in found):
             raise CallerError(f"--input {given!r} holds no tar, Parquet or image file")
-        fresh = not_seen(found, seen)
-        for file in fresh:
-            if not kind_of(file.url):
+        archives: list[File] = []
+        images: list[File] = []
+        for file in not_seen(found, seen):
+            kind = kind_of(file.url)
+            if kind is None:
                 suffix = suffix_of(file.url) or "no suffix"
                 passed_over[suffix] = passed_over.get(suffix, 0) + 1
-        shards.extend(_archives(fresh, read, options))
-        shards.extend(_slices(fresh, read.images_per_shard))
+            else:
+                (images if kind == "images" else archives).append(file)
+        shards.extend(_archives(archives, read, options))
+        shards.extend(_slices(images, read.images_per_shard))
     _check_columns(shards, read, options)
     return Plan(told_apart(shards), passed_over)
 
@@ -67,8 +71,7 @@ def _group_rows(file: File, options: Mapping[str, Any]) -> list[int] | None:
 
 def _slices(files: Sequence[File], images_per_shard: int) -> Iterator[Shard]:
     """The image files in slices, none over two file systems."""
-    images = (file for file in files if kind_of(file.url) == "images")
-    for _, group in itertools.groupby(images, key=lambda file: split_protocol(file.url)[0]):
+    for _, group in itertools.groupby(files, key=lambda file: split_protocol(file.url)[0]):
         while together := list(itertools.islice(group, images_per_shard)):
             yield _shard("images", together)
 
@@ -83,10 +86,10 @@ def _shard(kind: Kind, files: Sequence[File], rows: RowRange | None = None, cut:
     return Shard(
         id=shard_id(name, files[0].url, rows.start if rows and cut else None),
         kind=kind,
-        urls=[file.url for file in files],
-        keys=[file.key for file in files],
-        sizes=[file.size for file in files],
-        fingerprint=content_hash([*([file.url, file.size, file.version] for file in files), *(rows or ())]),
+        urls=tuple([file.url for file in files]),
+        keys=tuple([file.key for file in files]) if kind == "images" else (),
+        sizes=tuple([file.size for file in files]),
+        fingerprint=files_fingerprint(files, *(rows or ())),
         start=rows.start if rows else 0,
         rows=rows.rows if rows else None,
     )

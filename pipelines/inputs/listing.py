@@ -24,7 +24,7 @@ VERSIONS = ("ETag", "etag", "md5", "mtime", "LastModified", "created")
 """The names by which file systems tell of a file's version, the most reliable first."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class File:
     """One input file: where it is, its name in the dataset, its size in bytes, and a version that changes with it."""
 
@@ -83,10 +83,14 @@ def expand(given: str, options: Mapping[str, Any], accepted: Accepted = IMAGES) 
             found, root = {path: files.info(path)}, path.rpartition("/")[0]
     if not found:
         raise CallerError(f"{option} {given!r} does not exist or holds no files")
-    entries = [found[name] for name in sorted(found) if found[name]["type"] == "file"]
-    if len(entries) == 1 and entries[0]["name"] == path and not accepted.kind_of(path):
+    if found.keys() == {path} and not accepted.kind_of(path):
         raise CallerError(f"{option} {given!r} is not a {accepted.described}")
-    return [_file(files, entry, entry["name"][len(root) :].lstrip("/"), option) for entry in entries]
+    expanded = []
+    for name in sorted(found):
+        entry = found.pop(name)  # of a million files, no more than need be is held twice
+        if entry["type"] == "file":
+            expanded.append(_file(files, entry, entry["name"][len(root) :].lstrip("/"), option))
+    return expanded
 
 
 def concurrently(function: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:

@@ -2,10 +2,10 @@
 
 import hashlib
 import io
-import json
+import itertools
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -13,8 +13,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ood_core.vectors import parquet_options
-from pipelines.inputs.listing import Kind
+from pipelines.inputs.listing import File, Kind
 
+NOT_PLAIN = re.compile(r"[^A-Za-z0-9_.-]+")
 SLUG_LENGTH = 60
 HASH_DIGITS = 8
 SHARDS_AT_ONCE = 2**16
@@ -25,14 +26,15 @@ class Shard:
     """The unit of commit and resume: a tar, a range of a table's rows, or a slice of a folder or list of images.
 
     `id`: see `shard_id`. Of a table, `rows` rows from `start` on; None: as many as there are. In a `.npy` shard the
-    second URL is that of the table of keys. `keys`: names of image files in the dataset. `sizes`: bytes of each file.
+    second URL is that of the table of keys. `keys`: names of image files in the dataset, none of other files. `sizes`:
+    bytes of each file.
     """
 
     id: str
     kind: Kind
-    urls: list[str]
-    keys: list[str]
-    sizes: list[int]
+    urls: Sequence[str]
+    keys: Sequence[str]
+    sizes: Sequence[int]
     fingerprint: str
     start: int = 0
     rows: int | None = None
@@ -98,14 +100,30 @@ def read_plan(content: bytes) -> list[Shard]:
 
 
 def blocks_of(groups: Sequence[Sequence[Shard]]) -> list[pa.Table]:
-    """A table for each group of shards."""
-    return [_block(group) for group in groups]
+    """A table for each group of shards: slices of one table of all, of which Ray sends no more than the slice."""
+    whole, start, blocks = _block(list(itertools.chain.from_iterable(groups))), 0, []
+    for group in groups:
+        blocks.append(whole.slice(start, len(group)))
+        start += len(group)
+    return blocks
 
 
 def shards_of(block: pa.Table) -> list[Shard]:
     """The shards in one table that `blocks_of` made."""
-    columns = [block.column(name).to_pylist() for name in SCHEMA.names]
+    columns = (_values(block.column(field.name), field.type) for field in SCHEMA)
     return [Shard(*values) for values in zip(*columns, strict=True)]
+
+
+def _values(column: pa.ChunkedArray, kind: pa.DataType) -> Sequence[Any]:
+    """The values of a column; lists as tuples, of which the empty ones take no memory."""
+    if not pa.types.is_list(kind):
+        return column.to_pylist()
+    found: list[tuple[Any, ...]] = []
+    for chunk in column.chunks:
+        bounds = chunk.offsets.to_pylist()
+        flat = chunk.values.slice(bounds[0], bounds[-1] - bounds[0]).to_pylist()
+        found += [tuple(flat[start - bounds[0] : end - bounds[0]]) for start, end in itertools.pairwise(bounds)]
+    return found
 
 
 def _block(shards: Sequence[Shard]) -> pa.Table:
@@ -120,9 +138,23 @@ def shard_id(name: str, url: str, start: int | None = None) -> str:
     `name`, made plain, eight hexadecimal digits of the hash of `url` (that of the first file), and `start`, which tells
     apart the ranges that a table is cut into; None: it is not cut.
     """
-    plain = re.sub(r"[^A-Za-z0-9_.-]+", "_", name)[:SLUG_LENGTH]
-    digits = hashlib.sha256(url.encode()).hexdigest()[:HASH_DIGITS]
+    plain = NOT_PLAIN.sub("_", name)[:SLUG_LENGTH]
+    digits = _digits(url, HASH_DIGITS)
     return f"{plain}-{digits}" if start is None else f"{plain}-{digits}-{start:08d}"
+
+
+def _digits(text: str, count: int) -> str:
+    """The first hexadecimal digits of a text's SHA-256."""
+    return hashlib.sha256(text.encode()).hexdigest()[:count]
+
+
+def files_fingerprint(files: Iterable[File], *numbers: int) -> str:
+    """Sixteen hexadecimal digits that change with any of the files, their order, or the numbers."""
+    digest = hashlib.sha256()
+    for file in files:  # the lengths keep apart what might be read in two ways
+        digest.update(f"{len(file.url)} {file.url} {file.size} {len(file.version)} {file.version}\n".encode())
+    digest.update(repr(numbers).encode())
+    return digest.hexdigest()[:16]
 
 
 def told_apart(shards: list[Shard]) -> list[Shard]:
@@ -130,12 +162,9 @@ def told_apart(shards: list[Shard]) -> list[Shard]:
     if len({shard.id for shard in shards}) == len(shards):
         return shards
     times = Counter(shard.id for shard in shards)
-    return [
-        replace(shard, id=f"{shard.id}-{content_hash([shard.urls[0], shard.start])}") if times[shard.id] > 1 else shard
-        for shard in shards
-    ]
+    return [shard if times[shard.id] == 1 else _with_longer_id(shard) for shard in shards]
 
 
-def content_hash(value: Any) -> str:
-    """Sixteen hexadecimal digits of the SHA-256 of a value as JSON."""
-    return hashlib.sha256(json.dumps(value, ensure_ascii=False).encode()).hexdigest()[:16]
+def _with_longer_id(shard: Shard) -> Shard:
+    more = _digits(f"{shard.start} {shard.urls[0]}", 16)
+    return replace(shard, id=f"{shard.id}-{more}")

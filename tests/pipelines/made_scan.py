@@ -43,7 +43,7 @@ def rows(shard: str, keys: list[str], bad: tuple[int, ...] = ()) -> pa.Table:
 
 
 def rows_of(shard: Shard) -> pa.Table:
-    return rows(shard.id, [] if shard.kind == "tar" else shard.keys, bad=(1,))
+    return rows(shard.id, list(shard.keys), bad=(1,))
 
 
 def configured(root: Path) -> Scan:

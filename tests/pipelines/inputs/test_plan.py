@@ -2,18 +2,21 @@ import hashlib
 import io
 import os
 import re
+import tracemalloc
 from pathlib import Path
+from typing import Any
 
 import fsspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from fsspec import AbstractFileSystem
 
 from pipelines.config.scan import Read
 from pipelines.errors import CallerError
 from pipelines.inputs.image_plan import plan_images
 from pipelines.inputs.listing import kind_of
-from pipelines.inputs.plan import Plan, Shard, read_plan, shard_id, told_apart
+from pipelines.inputs.plan import SHARDS_AT_ONCE, Plan, Shard, blocks_of, read_plan, shard_id, shards_of, told_apart
 from pipelines.inputs.records import records
 from pipelines.storage import file_system
 from tests.pipelines.inputs.lying_footer import claiming
@@ -31,7 +34,8 @@ def planned(*inputs: str | Path, **read) -> Plan:
 
 
 def keys(found: Plan) -> list[list[str]]:
-    return [shard.keys for shard in found.shards]
+    """The keys of image files, and the names of others."""
+    return [list(shard.keys) or [shard.urls[0].rpartition("/")[2]] for shard in found.shards]
 
 
 @pytest.mark.parametrize(
@@ -57,7 +61,7 @@ def test_a_folder_gives_tars_and_tables_each_by_itself_and_images_in_slices(tmp_
     found = planned(tmp_path, images_per_shard=2)
     assert [shard.kind for shard in found.shards] == ["tar", "tar", "images", "images"]
     assert keys(found) == [["a.tar"], ["b.tar"], ["2.png", "deep/3.webp"], ["deep/er/1.jpg"]]
-    assert found.shards[2].sizes == [5, 11]
+    assert found.shards[2].sizes == (5, 11)
     assert found.shards[2].size == 16
 
 
@@ -93,7 +97,7 @@ def test_a_strange_name_is_planned_and_readable_again(tmp_path: Path, name: str)
     root = files(tmp_path / "some [x] #folder", name)
     for given in (root, root / name):
         (shard,) = planned(given).shards
-        assert shard.keys == [name]
+        assert shard.keys == (name,)
         opened, path = file_system(shard.urls[0], {})
         assert opened.cat_file(path) == name.encode()
 
@@ -110,7 +114,7 @@ def test_a_list_in_the_working_directory_names_files_beside_it(tmp_path: Path, m
     files(tmp_path, "a.jpg")
     (tmp_path / "list.txt").write_text("a.jpg\n")
     monkeypatch.chdir(tmp_path)
-    assert planned("list.txt").shards[0].urls == [f"file://{tmp_path}/a.jpg"]
+    assert planned("list.txt").shards[0].urls == (f"file://{tmp_path}/a.jpg",)
 
 
 def test_a_list_over_two_file_systems_gives_slices_of_one_each(tmp_path: Path) -> None:
@@ -249,13 +253,78 @@ def test_a_plan_survives_its_parquet_file(tmp_path: Path) -> None:
     assert Plan(read_plan(found.to_parquet()), {}).fingerprint == found.fingerprint
 
 
+def a_plan_of_every_kind(root: Path) -> Plan:
+    image_table(root / "t.parquet", 30, 4)
+    return planned(files(root, "ü b.jpg", "a.tar", "c.png", "b.tar"), images_per_shard=10)
+
+
+def test_a_plan_of_cut_tables_survives_its_parquet_file(tmp_path: Path) -> None:
+    found = a_plan_of_every_kind(tmp_path)
+    assert read_plan(found.to_parquet()) == found.shards
+    assert found.size == sum(path.stat().st_size for path in tmp_path.iterdir())
+
+
+def test_a_flipped_bit_in_a_plan_is_noticed(tmp_path: Path) -> None:
+    content = bytearray(a_plan_of_every_kind(tmp_path).to_parquet())
+    chunk = pq.ParquetFile(io.BytesIO(content)).metadata.row_group(0).column(5)
+    content[(chunk.dictionary_page_offset or chunk.data_page_offset) + chunk.total_compressed_size // 2] ^= 1
+    with pytest.raises((pa.ArrowException, OSError)):
+        read_plan(bytes(content))
+
+
+def test_shards_come_back_from_the_blocks_of_their_groups(tmp_path: Path) -> None:
+    shards = a_plan_of_every_kind(tmp_path).shards
+    groups = [shards[:1], [], shards[1:4], shards[4:][::-1]]
+    assert [shards_of(block) for block in blocks_of(groups)] == groups
+    assert blocks_of([]) == []
+
+
+def test_a_plan_longer_than_a_batch_survives_its_parquet_file() -> None:
+    shards = [Shard(f"s-{row}", "tar", (f"m://{row}",), (), (row,), "f", row) for row in range(SHARDS_AT_ONCE + 3)]
+    assert read_plan(Plan(shards, {}).to_parquet()) == shards
+
+
+class Many(AbstractFileSystem):
+    """A listing of many tars; there is nothing in them."""
+
+    protocol = "many"
+    count = 5000
+
+    def isdir(self, path) -> bool:
+        return bool(path)
+
+    def find(self, path, maxdepth=None, withdirs=False, **_) -> dict[str, dict[str, Any]]:
+        assert (maxdepth, withdirs) == (None, False)
+        names = [f"{path}/some-dataset/{number % 7}/shard-{number:08d}.tar" for number in range(self.count)]
+        return {name: {"name": name, "type": "file", "size": len(name), "ETag": f'"{name[-30:]}"'} for name in names}
+
+
+def test_a_shard_of_a_large_plan_takes_little_memory() -> None:
+    fsspec.register_implementation("many", Many, clobber=True)
+    tracemalloc.start()
+    try:
+        found = plan_images(["many://bucket"], Read(), {})
+        planned_bytes, most_bytes = tracemalloc.get_traced_memory()
+        content = found.to_parquet()
+        again = read_plan(content)
+        both_bytes = tracemalloc.get_traced_memory()[0]
+    finally:
+        tracemalloc.stop()
+    assert again == found.shards
+    assert len(set(ids(found))) == Many.count
+    assert planned_bytes < 700 * Many.count
+    assert both_bytes - len(content) < 1400 * Many.count
+    assert most_bytes < 1400 * Many.count
+    assert len(content) < 60 * Many.count
+
+
 def test_files_in_memory_are_planned_like_files_on_disk() -> None:
     memory = fsspec.filesystem("memory")
     for name in ("t.tar", "sub/a.jpg", "b.jpg"):
         memory.pipe_file(f"/planned/{name}", b"x")
     found = plan_images(["memory://planned"], Read(), {})
     assert keys(found) == [["t.tar"], ["b.jpg", "sub/a.jpg"]]
-    assert found.shards[0].urls == ["memory:///planned/t.tar"]
+    assert found.shards[0].urls == ("memory:///planned/t.tar",)
     assert keys(plan_images(["memory://planned/*.jpg"], Read(), {})) == [["b.jpg"]]
 
 
@@ -295,7 +364,7 @@ def test_a_table_is_cut_where_row_groups_end(tmp_path: Path) -> None:
     image_table(tmp_path / "d.parquet", 0)
     files(tmp_path, "b.tar")
     found = planned(tmp_path, images_per_shard=10)
-    assert [shard.keys for shard in found.shards] == [
+    assert keys(found) == [
         [f"{name}"] for name in ["a.parquet"] * 3 + ["b.parquet"] * 3 + ["b.tar", "c.parquet", "d.parquet"]
     ]
     assert ranges(found) == [
