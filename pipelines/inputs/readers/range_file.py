@@ -14,7 +14,7 @@ FIRST_WAIT_S = 0.2
 
 
 class RangeFile(io.RawIOBase):
-    """A file of `size` bytes; every piece read is a request of its own, repeated with growing waits when it fails.
+    """A file of `size` bytes; every piece read, of `CHUNK_BYTES` at most, is a request, repeated when it fails.
 
     There is no connection to lose between pieces, so nothing can be skipped or read twice. A piece shorter than asked
     for counts as a failure. Raises ReadError when the attempts are used up.
@@ -40,10 +40,13 @@ class RangeFile(io.RawIOBase):
 
     def read(self, size: int = -1, /) -> bytes:
         left = max(0, self.size - self.position)
-        wanted = left if size < 0 else min(size, left)
-        content = fetch(self.files, self.path, self.position, wanted, self.first_wait_s) if wanted else b""
-        self.position += wanted
-        return content
+        stop = self.position + (left if size < 0 else min(size, left))
+        pieces = [
+            fetch(self.files, self.path, start, min(CHUNK_BYTES, stop - start), self.first_wait_s)
+            for start in range(self.position, stop, CHUNK_BYTES)
+        ]
+        self.position = stop
+        return b"".join(pieces)
 
     def readinto(self, buffer) -> int:
         view = memoryview(buffer).cast("B")

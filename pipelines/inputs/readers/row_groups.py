@@ -10,12 +10,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipelines.errors import first_line
-from pipelines.inputs.readers.range_file import RangeFile
+from pipelines.inputs.readers.range_file import CHUNK_BYTES, RangeFile
 
 DAMAGE = (pa.ArrowException, OSError, UnicodeDecodeError)
 """The exceptions that pyarrow raises on damaged files."""
 ROWS_PER_BATCH = 4096
-BUFFER_BYTES = 8 * 2**20
 ROWS_PER_BYTE = 8
 """A row takes a bit at least, or else the footer lies: it costs nothing to claim rows, and every row is a record."""
 
@@ -46,11 +45,11 @@ def row_ranges(groups: Iterable[int], most: int) -> Iterator[RowRange]:
 
 
 def open_table(file: BinaryIO | RangeFile) -> pq.ParquetFile:
-    """Opens a Parquet file, of which no more is read at once than a page, or `BUFFER_BYTES` of small ones.
+    """Opens a Parquet file, of which no more is read at once than a page, or `CHUNK_BYTES` of small ones.
 
     Raises ArrowInvalid if the footer cannot be true, or another exception of DAMAGE.
     """
-    table = pq.ParquetFile(file, buffer_size=BUFFER_BYTES, pre_buffer=False, page_checksum_verification=True)
+    table = pq.ParquetFile(file, buffer_size=CHUNK_BYTES, pre_buffer=False, page_checksum_verification=True)
     rows, counts, size = table.metadata.num_rows, group_rows(table), file.seek(0, io.SEEK_END)
     if sum(counts) != rows or min(counts, default=0) < 0:
         raise pa.ArrowInvalid(f"the footer says {rows} rows, and row groups of {counts[:100]} rows")

@@ -11,9 +11,8 @@ import pytest
 from fsspec.implementations.local import LocalFileSystem
 
 from pipelines.inputs.readers.parquet import ImageColumns, read_parquet
-from pipelines.inputs.readers.range_file import RangeFile
+from pipelines.inputs.readers.range_file import CHUNK_BYTES, RangeFile
 from pipelines.inputs.readers.record import Record
-from pipelines.inputs.readers.row_groups import BUFFER_BYTES
 
 ROWS, IMAGE_BYTES = 1500, 40_000
 IN_ALL = ROWS * IMAGE_BYTES
@@ -55,7 +54,7 @@ def opened(path: Path, start: int = 0, rows: int | None = None) -> tuple[Countin
 def test_the_first_record_takes_a_bufferful_and_not_a_column_chunk(table: tuple[Path, int]) -> None:
     files, found = opened(table[0])
     assert next(found).key == "k0"
-    assert files.fetched <= BUFFER_BYTES + SMALL
+    assert files.fetched <= CHUNK_BYTES + SMALL
 
 
 def test_every_byte_of_a_column_is_fetched_once_and_others_are_not(table: tuple[Path, int]) -> None:
@@ -72,10 +71,10 @@ def test_a_range_fetches_what_it_holds_and_what_lies_before_it_in_its_row_group(
     files, found = opened(path, start, rows)
     assert [record.key for record in found] == [f"k{row}" for row in range(start, start + rows)]
     needed = (start + rows - start // per_group * per_group) * IMAGE_BYTES
-    assert needed <= files.fetched <= needed + BUFFER_BYTES + SMALL
+    assert needed <= files.fetched <= needed + CHUNK_BYTES + SMALL
 
 
 def test_a_reader_that_stops_has_fetched_little_more(table: tuple[Path, int]) -> None:
     files, found = opened(table[0])
     assert len(list(itertools.islice(found, 500))) == 500
-    assert files.fetched <= 600 * IMAGE_BYTES + BUFFER_BYTES + SMALL
+    assert files.fetched <= 600 * IMAGE_BYTES + CHUNK_BYTES + SMALL
