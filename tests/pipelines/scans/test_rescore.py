@@ -23,10 +23,9 @@ from pipelines.config.rescore import ReadEmbeddings, Rescore
 from pipelines.errors import CallerError
 from pipelines.runtime.cluster import cluster
 from pipelines.scans.rescore import rescore
-from pipelines.storage import Directory
 from pipelines.verify.verify import verify
 from tests.conftest import DEMO, Storage
-from tests.pipelines.in_plan_order import parts, shard_ids
+from tests.pipelines.in_plan_order import parts, score_tables, shard_ids
 
 ONE_WORKER = ScorePool(workers=1)
 IMAGES, DIM, SNAPSHOT = 300, 128, "snapshot-6.parquet"
@@ -358,23 +357,23 @@ def test_bad_rows_are_rows_and_other_columns_come_along(tmp_path: Path) -> None:
     summary = rescored(chosen)
     assert not summary["within_error_budget"]
     assert not (output / "_SUCCESS").exists()
-    parts = {name[-9]: pq.read_table(io.BytesIO(content)) for name, content in files_of(output).items()}
-    assert [len(parts[name]) for name in "abcdef"] == [9, 5, 1, 0, 1, 30]
-    assert parts["a"]["status"].to_pylist() == STATUSES
-    assert parts["a"]["key"].to_pylist() == KEYS
+    tables = dict(zip("abcdef", score_tables(output), strict=True))
+    assert [len(table) for table in tables.values()] == [9, 5, 1, 0, 1, 30]
+    assert tables["a"]["status"].to_pylist() == STATUSES
+    assert tables["a"]["key"].to_pylist() == KEYS
     ok = [status == "ok" for status in STATUSES]
     for column in ("id_label", "id_probability", "negative_label", "score_mcm", "score_neglabel", "score_adaneg"):
-        assert parts["a"][column].is_valid().to_pylist() == ok
-        assert not any(parts["b"][column].is_valid().to_pylist())
-    assert parts["a"]["input_shard"].to_pylist() == ["old"] * 9
-    assert parts["a"]["input_score_old"].to_pylist() == ["high"] * 9
-    assert parts["a"]["size"].to_pylist() == list(range(9))
-    assert parts["a"].schema.field("tensor").type == tensors
-    assert parts["a"]["kind"].to_pylist() == ["x", "y", None] * 3
-    assert set(parts["a"].column_names) > {"tags", "input_read_s", "nothing"}
-    assert parts["e"]["status"].to_pylist() == ["damaged-archive"]
-    assert parts["f"]["status"].to_pylist() == ["ok"] * 10 + ["damaged-archive"] * 10 + ["ok"] * 10
-    assert parts["f"]["size"].to_pylist() == ["many"] * 10 + [None] * 10 + ["many"] * 10
+        assert tables["a"][column].is_valid().to_pylist() == ok
+        assert not any(tables["b"][column].is_valid().to_pylist())
+    assert tables["a"]["input_shard"].to_pylist() == ["old"] * 9
+    assert tables["a"]["input_score_old"].to_pylist() == ["high"] * 9
+    assert tables["a"]["size"].to_pylist() == list(range(9))
+    assert tables["a"].schema.field("tensor").type == tensors
+    assert tables["a"]["kind"].to_pylist() == ["x", "y", None] * 3
+    assert set(tables["a"].column_names) > {"tags", "input_read_s", "nothing"}
+    assert tables["e"]["status"].to_pylist() == ["damaged-archive"]
+    assert tables["f"]["status"].to_pylist() == ["ok"] * 10 + ["damaged-archive"] * 10 + ["ok"] * 10
+    assert tables["f"]["size"].to_pylist() == ["many"] * 10 + [None] * 10 + ["many"] * 10
     assert verify(str(output), {}, reread=True).problems == []
 
 
@@ -430,11 +429,10 @@ def test_foreign_tables_and_a_bank_without_a_description_on_every_storage(storag
     inputs: list[Path | str] = [f"{storage.upload(data, 'input')}/{name}" for name in ("tables", "retrieval")]
     output = f"{storage.root}/out"
     rescored(config(inputs, storage.upload(bank, "bank"), output, method=("mcm",)), storage.options)
-    directory = Directory(output, storage.options)
-    found = {name: pq.read_table(io.BytesIO(directory.read(f"scores/{name}"))) for name in directory.names("scores")}
-    assert [len(table) for table in found.values()] == [6] * 5
-    assert {status for table in found.values() for status in table["status"].to_pylist()} == {"ok"}
-    fifty, nemo, numbers, own, npy = found.values()
+    found = score_tables(output, storage.options)
+    assert [len(table) for table in found] == [6] * 5
+    assert {status for table in found for status in table["status"].to_pylist()} == {"ok"}
+    fifty, nemo, numbers, own, npy = found
     assert numbers["key"].to_pylist() == [str(row) for row in range(6)]
     assert nemo["caption"].to_pylist() == ["c"] * 6
     assert own["input_index"].to_pylist() == list(range(6))
