@@ -24,7 +24,7 @@ from infra.benchmarks.workloads import machine, parser, say
 from ood_core.consensus.agreement import Sums
 from pipelines.config.pools import ScorePool
 from pipelines.consensus.files import sums_of, sums_table
-from pipelines.inputs.plan import Plan, Shard, blocks_of, content_hash, read_plan
+from pipelines.inputs.plan import Plan, Shard, blocks_of, read_plan, shard_id
 from pipelines.runtime.cells import as_cell, from_cells
 from pipelines.runtime.cluster import cluster
 from pipelines.runtime.progress import quiet
@@ -57,10 +57,7 @@ def planned(count: int) -> Plan:
     """A plan of tars that nobody looks for."""
     names = (f"s3://bucket/dataset/shard-{number:07d}.tar" for number in range(count))
     return Plan(
-        [
-            Shard(f"{number:07d}", "tar", [name], [], [10**8], content_hash([name, 10**8]))
-            for number, name in enumerate(names)
-        ],
+        [Shard(shard_id(name.rpartition("/")[2], name), "tar", (name,), (), (10**8,), name[-16:]) for name in names],
         {},
     )
 

@@ -12,7 +12,7 @@ from pipelines.config.load import load, parse_storage_options
 def plan(
     input: Annotated[list[str], typer.Option(help="As for scan.")],  # noqa: A002
     output: Annotated[str | None, typer.Option(help="A scan's directory: says what is already committed.")] = None,
-    images_per_shard: Annotated[int, typer.Option(help="How folders and lists are cut.")] = 1000,
+    images_per_shard: Annotated[int, typer.Option(help="How folders, lists and Parquet tables are cut.")] = 1000,
     image_column: Annotated[str | None, typer.Option(help="Parquet column of image bytes.")] = None,
     key_column: Annotated[str | None, typer.Option(help="Parquet column of keys.")] = None,
     storage_options: StorageOptions = [],  # noqa: B006
@@ -20,7 +20,7 @@ def plan(
 ) -> None:
     """Show what a scan would read, and what of it is done."""
     from pipelines.config.scan import Read
-    from pipelines.inputs.plan import plan as make_plan
+    from pipelines.inputs.image_plan import plan_images
     from pipelines.scan_directory.layout import committed
     from pipelines.storage import Directory
 
@@ -28,10 +28,17 @@ def plan(
     read = load(
         Read, None, given_of(images_per_shard=images_per_shard, image_column=image_column, key_column=key_column)
     )
-    planned = make_plan(input, read, options)
+    planned = plan_images(input, read, options)
     done = committed(Directory(output, options)) if output else set()
     rows = [
-        {"shard": shard.id, "kind": shard.kind, "bytes": shard.size, "committed": shard.id in done}
+        {
+            "shard": shard.id,
+            "kind": shard.kind,
+            "bytes": shard.size,
+            "start": shard.start,
+            "rows": shard.rows,
+            "committed": shard.id in done,
+        }
         for shard in planned.shards
     ]
     if as_json:
@@ -39,6 +46,6 @@ def plan(
         return
     for row in rows:
         typer.echo(f"{row['shard']:<50} {row['kind']:<8} {row['bytes']:>14,} {'committed' if row['committed'] else ''}")
-    typer.echo(f"{len(rows)} shards, {sum(row['bytes'] for row in rows):,} bytes, {len(done)} committed")
+    typer.echo(f"{len(rows)} shards, {planned.size:,} bytes, {len(done)} committed")
     for suffix, count in planned.passed_over.items():
         typer.echo(f"passed over: {count} files with {suffix}")

@@ -47,7 +47,9 @@ def scan(
     mixed_processors: MixedProcessors = None,
     image_column: Annotated[str | None, typer.Option(help="Parquet column of image bytes.")] = None,
     key_column: Annotated[str | None, typer.Option(help="Parquet column of keys.")] = None,
-    images_per_shard: Annotated[int | None, typer.Option(help="How folders and lists are cut; default 1000.")] = None,
+    images_per_shard: Annotated[
+        int | None, typer.Option(help="How folders, lists and Parquet tables are cut; default 1000.")
+    ] = None,
     max_image_bytes: Annotated[int | None, typer.Option(help="Larger images are not read; default 256 MiB.")] = None,
     max_image_pixels: Annotated[int | None, typer.Option(help="Larger images are not decoded; default 100 M.")] = None,
     decode: Annotated[str | None, typer.Option(help="fast (default), or exact: OpenCLIP's own pixels.")] = None,

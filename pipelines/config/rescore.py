@@ -16,7 +16,8 @@ class ReadEmbeddings(Configuration):
     """How tables of embeddings are read.
 
     `key_column`, `embedding_column`: None: the first of the usual names. `normalize`: brings every embedding to unit
-    length, which otherwise it must have. `rows_per_shard`: cuts large tables into shards.
+    length, which otherwise it must have. `rows_per_shard`: the most rows of a shard; a table is cut where its
+    row groups end, unless one is larger.
     """
 
     key_column: str | None = None

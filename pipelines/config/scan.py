@@ -15,10 +15,11 @@ from pipelines.config.pools import EncodePool
 class Read(Configuration):
     """How images are read.
 
-    `image_column`, `key_column`: of Parquet tables; None: the first of the usual names. `images_per_shard`: cuts
-    folders and lists of images into shards. Images above `max_image_bytes` or `max_image_pixels` are not decoded.
-    `decode`: "exact" gives OpenCLIP's own pixels, "fast" plain JPEGs and PNGs by torchvision, whose resize differs a
-    little, and large JPEGs decoded at a fraction of their size.
+    `image_column`, `key_column`: of Parquet tables; None: the first of the usual names. `images_per_shard`: the
+    most images of a shard, for folders, lists and Parquet tables; a table is cut where its row groups end, unless one
+    is larger. Images above `max_image_bytes` or `max_image_pixels` are not decoded. `decode`: "exact" gives OpenCLIP's
+    own pixels, "fast" plain JPEGs and PNGs by torchvision, whose resize differs a little, and large JPEGs decoded at a
+    fraction of their size.
     """
 
     image_column: str | None = None

@@ -1,14 +1,13 @@
 """Plans a rescoring: tables of embeddings to shards; finds what is wrong with a whole table before any work."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
 from pipelines.config.rescore import ReadEmbeddings
 from pipelines.errors import CallerError, ReadError, first_line
-from pipelines.inputs.listing import REQUESTS_AT_ONCE, Accepted, File, Kind, expand, not_seen, suffix_of
-from pipelines.inputs.plan import Plan, Shard, content_hash, shard_id
+from pipelines.inputs.listing import Accepted, File, Kind, concurrently, expand, not_seen, suffix_of
+from pipelines.inputs.plan import Plan, Shard, files_fingerprint, shard_id, told_apart
 from pipelines.inputs.readers import npy
 from pipelines.inputs.readers.embeddings import (
     UNIT_TOLERANCE,
@@ -18,9 +17,8 @@ from pipelines.inputs.readers.embeddings import (
     read_embedding_table,
     validated,
 )
-from pipelines.inputs.readers.parquet import DAMAGE
-from pipelines.inputs.readers.range_file import open_range
-from pipelines.inputs.readers.row_groups import open_table
+from pipelines.inputs.readers.range_file import RangeFile, open_range
+from pipelines.inputs.readers.row_groups import DAMAGE, RowRange, group_rows, open_table, row_ranges
 from pipelines.storage import file_system
 
 EMBEDDINGS_OPTION = "--embeddings"
@@ -38,11 +36,11 @@ EMBEDDINGS = Accepted(EMBEDDINGS_OPTION, ".parquet, .npy or .txt (a list) file",
 
 @dataclass(frozen=True)
 class EmbeddingTable:
-    """A file of embeddings and how many rows it has. `keys`: the file of its rows' keys, for a `.npy` file."""
+    """A file of embeddings and the rows of its row groups. `keys`: the file of its rows' keys, for a `.npy` file."""
 
     file: File
     kind: Kind
-    rows: int
+    groups: Sequence[int]
     keys: File | None = None
 
 
@@ -59,11 +57,10 @@ def plan_embeddings(inputs: Sequence[str], read: ReadEmbeddings, dim: int, optio
         for file in others:
             suffix = suffix_of(file.url) or "no suffix"
             passed_over[suffix] = passed_over.get(suffix, 0) + 1
-        with ThreadPoolExecutor(REQUESTS_AT_ONCE) as pool:
-            for table in pool.map(lambda file: _embedding_table(file, read, dim, options), fresh):
-                shards.extend(_sliced(len(shards), table, read.rows_per_shard))
+        for table in concurrently(lambda file: _embedding_table(file, read, dim, options), fresh):
+            shards.extend(_sliced(table, read.rows_per_shard))
     _check_lengths(shards, read, dim, options)
-    return Plan(shards, passed_over)
+    return Plan(told_apart(shards), passed_over)
 
 
 def _chosen(files: list[File]) -> tuple[list[File], list[File]]:
@@ -84,14 +81,14 @@ def _embedding_table(file: File, read: ReadEmbeddings, dim: int, options: Mappin
             return _npy_table(file, read, dim, options)
         files, path = file_system(file.url, options)
         try:
-            opened = open_table(open_range(files, path, file.size))
+            opened = open_table(RangeFile(files, path, file.size))
         except DAMAGE:
-            return EmbeddingTable(file, "embeddings", 1)
+            return EmbeddingTable(file, "embeddings", [1])
         _, embedding = EmbeddingColumns(read.key_column, read.embedding_column).find(opened.schema_arrow)
         found = list_type(opened.schema_arrow.field(embedding).type)
         if found not in (-1, dim):
             raise ValueError(f"its embeddings have dimension {found}, those of the label bank {dim}")
-        return EmbeddingTable(file, "embeddings", opened.metadata.num_rows)
+        return EmbeddingTable(file, "embeddings", group_rows(opened))
     except (ValueError, ReadError, *DAMAGE) as error:
         raise CallerError(f"{EMBEDDINGS_OPTION} {file.url!r}: {first_line(error)}") from error
 
@@ -110,26 +107,26 @@ def _npy_table(file: File, read: ReadEmbeddings, dim: int, options: Mapping[str,
     except CallerError as error:
         raise ValueError(f"there is no {url!r} with the keys of its rows") from error
     files, path = file_system(url, options)
-    table = open_table(open_range(files, path, keys.size))
+    table = open_table(RangeFile(files, path, keys.size))
     EmbeddingColumns(read.key_column).find_key(table.schema_arrow)
     if table.metadata.num_rows != layout.rows:
         raise ValueError(f"it has {layout.rows} rows, and {url!r} has {table.metadata.num_rows}")
-    return EmbeddingTable(file, "npy", layout.rows, keys)
+    return EmbeddingTable(file, "npy", [layout.rows], keys)
 
 
-def _sliced(first: int, table: EmbeddingTable, rows_per_shard: int) -> Iterator[Shard]:
-    """A table cut into shards of at most `rows_per_shard` rows; `first`: the number of the first of them."""
+def _sliced(table: EmbeddingTable, rows_per_shard: int) -> Iterator[Shard]:
+    """A table cut into shards of at most `rows_per_shard` rows, where row groups end if it can be."""
     files = [table.file, *([table.keys] if table.keys else [])]
     name = table.file.url.rsplit("/", 1)[-1].rpartition(".")[0]
-    for number, start in enumerate(range(0, max(1, table.rows), rows_per_shard)):
-        rows = min(rows_per_shard, table.rows - start)
+    ranges = list(row_ranges(table.groups, rows_per_shard)) or [RowRange(0, 0)]
+    for start, rows in ranges:
         yield Shard(
-            id=shard_id(first + number, name),
+            id=shard_id(name, table.file.url, start if len(ranges) > 1 else None),
             kind=table.kind,
-            urls=[file.url for file in files],
-            keys=[],
-            sizes=[file.size for file in files],
-            fingerprint=content_hash([[file.url, file.size, file.version] for file in files] + [start, rows]),
+            urls=tuple(file.url for file in files),
+            keys=(),
+            sizes=tuple(file.size for file in files),
+            fingerprint=files_fingerprint(files, start, rows),
             start=start,
             rows=rows,
         )
@@ -139,14 +136,14 @@ def read_rows(shard: Shard, read: ReadEmbeddings, dim: int, options: Mapping[str
     """A shard's rows in order, some thousands at once, validated. Raises ReadError if the storage fails for good."""
     columns = EmbeddingColumns(read.key_column, read.embedding_column)
     files, path = file_system(shard.urls[0], options)
-    file, rows = open_range(files, path, shard.sizes[0]), shard.rows or 0
+    rows = shard.rows or 0
     if shard.kind == "npy":
         key_files, key_path = file_system(shard.urls[1], options)
-        keys = npy.read_keys(open_range(key_files, key_path, shard.sizes[1]), columns, shard.start, rows)
-        layout = npy.Layout.of(file, shard.sizes[0])
+        keys = npy.read_keys(RangeFile(key_files, key_path, shard.sizes[1]), columns, shard.start, rows)
+        layout = npy.Layout.of(open_range(files, path, shard.sizes[0]), shard.sizes[0])
         found = npy.read_npy(npy.read_vectors(files, path, layout, shard.start, rows), keys)
     else:
-        found = read_embedding_table(file, columns, dim, shard.start, rows)
+        found = read_embedding_table(RangeFile(files, path, shard.sizes[0]), columns, dim, shard.start, rows)
     seen: set[str] = set()
     for part in found:
         yield validated(part, read.normalize, seen)

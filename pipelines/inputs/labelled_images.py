@@ -6,14 +6,13 @@ import io
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
-import pyarrow.parquet as pq
-
 from pipelines.config.labels import LabelsBuild
 from pipelines.errors import CallerError, ReadError, first_line
 from pipelines.inputs.label_bank import open_words
 from pipelines.inputs.listing import File, expand, kind_of
-from pipelines.inputs.readers.parquet import DAMAGE, ImageColumns
-from pipelines.inputs.readers.range_file import open_range
+from pipelines.inputs.readers.parquet import ImageColumns
+from pipelines.inputs.readers.range_file import RangeFile
+from pipelines.inputs.readers.row_groups import DAMAGE, open_table
 from pipelines.storage import file_system
 
 PATH_COLUMN, LABEL_COLUMN = "path", "label"
@@ -62,7 +61,7 @@ def _of_parquet(file: File, config: LabelsBuild, options: Mapping[str, Any]) -> 
     """The images of a Parquet table: of its column of images, or else those that its column of paths names."""
     files, path = file_system(file.url, options)
     try:
-        table = pq.ParquetFile(open_range(files, path, file.size))
+        table = open_table(RangeFile(files, path, file.size))
         schema = table.schema_arrow
         column = config.label_column or LABEL_COLUMN
         if column not in schema.names:

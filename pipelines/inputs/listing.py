@@ -1,11 +1,12 @@
 """Lists the files that an input names (a file, folder, pattern or list), in a fixed order."""
 
 import contextlib
+import itertools
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from fsspec import AbstractFileSystem
 from fsspec.core import has_magic
@@ -15,13 +16,15 @@ from pipelines.inputs.readers.record import IMAGE_SUFFIXES
 from pipelines.storage import file_system, storage_errors
 
 Kind = Literal["tar", "parquet", "images", "embeddings", "npy"]
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 LIST_SUFFIX = ".txt"
 REQUESTS_AT_ONCE = 32
 VERSIONS = ("ETag", "etag", "md5", "mtime", "LastModified", "created")
 """The names by which file systems tell of a file's version, the most reliable first."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class File:
     """One input file: where it is, its name in the dataset, its size in bytes, and a version that changes with it."""
 
@@ -80,10 +83,22 @@ def expand(given: str, options: Mapping[str, Any], accepted: Accepted = IMAGES) 
             found, root = {path: files.info(path)}, path.rpartition("/")[0]
     if not found:
         raise CallerError(f"{option} {given!r} does not exist or holds no files")
-    entries = [found[name] for name in sorted(found) if found[name]["type"] == "file"]
-    if len(entries) == 1 and entries[0]["name"] == path and not accepted.kind_of(path):
+    if found.keys() == {path} and not accepted.kind_of(path):
         raise CallerError(f"{option} {given!r} is not a {accepted.described}")
-    return [_file(files, entry, entry["name"][len(root) :].lstrip("/"), option) for entry in entries]
+    expanded = []
+    for name in sorted(found):
+        entry = found.pop(name)  # of a million files, no more than need be is held twice
+        if entry["type"] == "file":
+            expanded.append(_file(files, entry, entry["name"][len(root) :].lstrip("/"), option))
+    return expanded
+
+
+def concurrently(function: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
+    """What the function gives for each item, in order, with many requests under way but never all of a million."""
+    left = iter(items)
+    with ThreadPoolExecutor(REQUESTS_AT_ONCE) as pool:
+        while together := list(itertools.islice(left, 8 * REQUESTS_AT_ONCE)):
+            yield from pool.map(function, together)
 
 
 def not_seen(files: Iterable[File], seen: set[str]) -> list[File]:
@@ -122,9 +137,8 @@ def _listed(
         raise CallerError(
             f"{accepted.option} {given!r} is not UTF-8 text: {error.reason} at byte {error.start}"
         ) from error
-    with ThreadPoolExecutor(REQUESTS_AT_ONCE) as pool:
-        numbered = [(number, line) for number, line in enumerate(lines, start=1) if line]
-        yield from pool.map(lambda item: _listed_file(given, item[0], item[1], options, accepted), numbered)
+    numbered = ((number, line) for number, line in enumerate(lines, start=1) if line)
+    yield from concurrently(lambda item: _listed_file(given, item[0], item[1], options, accepted), numbered)
 
 
 def _listed_file(given: str, number: int, line: str, options: Mapping[str, Any], accepted: Accepted) -> File:

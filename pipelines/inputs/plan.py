@@ -1,39 +1,40 @@
-"""Plans a scan of images: inputs to shards, with sizes and fingerprints, before any image is opened."""
+"""The plan of a scan or rescoring: its shards in order, as `plan.parquet` holds them."""
 
 import hashlib
 import io
 import itertools
-import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from fsspec.core import split_protocol
 
-from pipelines.config.scan import Read
-from pipelines.errors import CallerError, ReadError
-from pipelines.inputs.listing import File, Kind, expand, kind_of, not_seen, suffix_of
-from pipelines.inputs.readers.parquet import DAMAGE, ImageColumns
-from pipelines.inputs.readers.range_file import open_range
-from pipelines.storage import file_system
+from ood_core.vectors import parquet_options
+from pipelines.inputs.listing import File, Kind
+
+NOT_PLAIN = re.compile(r"[^A-Za-z0-9_.-]+")
+SLUG_LENGTH = 60
+HASH_DIGITS = 8
+SHARDS_AT_ONCE = 2**16
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Shard:
-    """The unit of commit and resume: a tar, a Parquet file, or a slice of a folder or list of images.
+    """The unit of commit and resume: a tar, a range of a table's rows, or a slice of a folder or list of images.
 
-    A shard of embeddings is a slice of a table: `rows` rows from `start` on. In a `.npy` shard the second URL is that
-    of the table of keys. `keys`: names of image files in the dataset. `sizes`: bytes of each file.
+    `id`: see `shard_id`. Of a table, `rows` rows from `start` on; None: as many as there are. In a `.npy` shard the
+    second URL is that of the table of keys. `keys`: names of image files in the dataset, none of other files. `sizes`:
+    bytes of each file.
     """
 
     id: str
     kind: Kind
-    urls: list[str]
-    keys: list[str]
-    sizes: list[int]
+    urls: Sequence[str]
+    keys: Sequence[str]
+    sizes: Sequence[int]
     fingerprint: str
     start: int = 0
     rows: int | None = None
@@ -42,25 +43,6 @@ class Shard:
     def size(self) -> int:
         """Bytes of all files."""
         return sum(self.sizes)
-
-
-@dataclass(frozen=True)
-class Plan:
-    """Shards in order, and how many files of a folder were passed over, by suffix."""
-
-    shards: list[Shard]
-    passed_over: Mapping[str, int]
-
-    @property
-    def fingerprint(self) -> str:
-        """A digest that changes with any shard's files."""
-        return content_hash([[shard.id, shard.fingerprint] for shard in self.shards])
-
-    def to_parquet(self) -> bytes:
-        """The contents of `plan.parquet`."""
-        buffer = io.BytesIO()
-        pq.write_table(pa.Table.from_pylist([asdict(shard) for shard in self.shards], SCHEMA), buffer)
-        return buffer.getvalue()
 
 
 SCHEMA = pa.schema(
@@ -75,96 +57,114 @@ SCHEMA = pa.schema(
         "rows": pa.int64(),
     }
 )
+"""The columns of `plan.parquet`: the fields of a shard, in their order."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Shards in order, and how many files of a folder were passed over, by suffix."""
+
+    shards: list[Shard]
+    passed_over: Mapping[str, int]
+
+    @property
+    def size(self) -> int:
+        """Bytes of all files, each counted once, however many shards it is cut into."""
+        sizes = {url: size for shard in self.shards for url, size in zip(shard.urls, shard.sizes, strict=True)}
+        return sum(sizes.values())
+
+    @property
+    def fingerprint(self) -> str:
+        """A digest that changes with any shard's files, and with their order."""
+        digest = hashlib.sha256()
+        for shard in self.shards:
+            digest.update(f"{shard.id} {shard.fingerprint}\n".encode())
+        return digest.hexdigest()[:16]
+
+    def to_parquet(self) -> bytes:
+        """The contents of `plan.parquet`, whose pages are checked when it is read."""
+        buffer = io.BytesIO()
+        with pq.ParquetWriter(buffer, SCHEMA, **parquet_options(SCHEMA)) as writer:
+            for start in range(0, len(self.shards), SHARDS_AT_ONCE):
+                writer.write_table(_block(self.shards[start : start + SHARDS_AT_ONCE]))
+        return buffer.getvalue()
 
 
 def read_plan(content: bytes) -> list[Shard]:
-    """The shards in the contents of a `plan.parquet`."""
-    rows = pq.read_table(io.BytesIO(content)).to_pylist()
-    return [Shard(**{field.name: row[field.name] for field in fields(Shard)}) for row in rows]
-
-
-def plan(inputs: Sequence[str], read: Read, options: Mapping[str, Any]) -> Plan:
-    """The shards of all inputs. Raises CallerError for an input that is missing, empty or of no known kind."""
+    """The shards in the contents of a `plan.parquet`. Raises ArrowException or OSError if it is damaged."""
+    file = pq.ParquetFile(pa.BufferReader(content), page_checksum_verification=True)
     shards: list[Shard] = []
-    passed_over: dict[str, int] = {}
-    seen: set[str] = set()
-    for given in inputs:
-        found = expand(given, options)
-        if not any(kind_of(file.url) for file in found):
-            raise CallerError(f"--input {given!r} holds no tar, Parquet or image file")
-        fresh = not_seen(found, seen)
-        for file in fresh:
-            if not kind_of(file.url):
-                suffix = suffix_of(file.url) or "no suffix"
-                passed_over[suffix] = passed_over.get(suffix, 0) + 1
-        for kind, files in _sharded(fresh, read.images_per_shard):
-            shards.append(_shard(len(shards), kind, files))
-    _check_parquet(shards, read, options)
-    return Plan(shards, passed_over)
-
-
-def _sharded(files: Sequence[File], images_per_shard: int) -> Iterator[tuple[Kind, list[File]]]:
-    """Every tar and Parquet file by itself, then the images in slices, none over two file systems."""
-    images = [file for file in files if kind_of(file.url) == "images"]
-    for file in files:
-        kind = kind_of(file.url)
-        if kind and kind != "images":
-            yield kind, [file]
-    for _, group in itertools.groupby(images, key=lambda file: split_protocol(file.url)[0]):
-        together = list(group)
-        for start in range(0, len(together), images_per_shard):
-            yield "images", together[start : start + images_per_shard]
-
-
-def _shard(number: int, kind: Kind, files: Sequence[File]) -> Shard:
-    """A shard's id is its place in the plan and what it is called, so that `ls` can tell shards apart."""
-    parts = files[0].url.split("/")
-    return Shard(
-        id=shard_id(number, parts[-1].rpartition(".")[0] if kind != "images" else parts[-2]),
-        kind=kind,
-        urls=[file.url for file in files],
-        keys=[file.key for file in files],
-        sizes=[file.size for file in files],
-        fingerprint=content_hash([[file.url, file.size, file.version] for file in files]),
-    )
-
-
-def shard_id(number: int, name: str) -> str:
-    """The id of the shard with this number in the plan, readable as part of a file name."""
-    return f"{number:06d}-{re.sub(r'[^A-Za-z0-9_.-]+', '_', name)[:60]}"
-
-
-def _check_parquet(shards: Sequence[Shard], read: Read, options: Mapping[str, Any]) -> None:
-    """Raises CallerError if the first readable Parquet file lacks a column; damaged files are left to the scan."""
-    for shard in shards:
-        if shard.kind != "parquet":
-            continue
-        files, path = file_system(shard.urls[0], options)
-        try:
-            schema = pq.read_schema(open_range(files, path, shard.size))
-        except ReadError as error:
-            raise CallerError(f"--input {shard.urls[0]!r} cannot be read: {error}") from error
-        except DAMAGE:
-            continue
-        try:
-            ImageColumns(read.image_column, read.key_column).find(schema)
-        except ValueError as error:
-            raise CallerError(
-                f"--input {shard.urls[0]!r}: {error}; name them with --image-column and --key-column"
-            ) from error
-        return
-
-
-def content_hash(value: Any) -> str:
-    """Sixteen hexadecimal digits of the SHA-256 of a value as JSON."""
-    return hashlib.sha256(json.dumps(value, ensure_ascii=False).encode()).hexdigest()[:16]
+    for batch in file.iter_batches(SHARDS_AT_ONCE, columns=SCHEMA.names):
+        shards += shards_of(pa.table(batch))
+    return shards
 
 
 def blocks_of(groups: Sequence[Sequence[Shard]]) -> list[pa.Table]:
-    """A table for each group of shards."""
-    return [pa.Table.from_pylist([asdict(shard) for shard in group], SCHEMA) for group in groups]
+    """A table for each group of shards: slices of one table of all, of which Ray sends no more than the slice."""
+    whole, start, blocks = _block(list(itertools.chain.from_iterable(groups))), 0, []
+    for group in groups:
+        blocks.append(whole.slice(start, len(group)))
+        start += len(group)
+    return blocks
 
 
 def shards_of(block: pa.Table) -> list[Shard]:
     """The shards in one table that `blocks_of` made."""
-    return [Shard(**row) for row in block.to_pylist()]
+    columns = (_values(block.column(field.name), field.type) for field in SCHEMA)
+    return [Shard(*values) for values in zip(*columns, strict=True)]
+
+
+def _values(column: pa.ChunkedArray, kind: pa.DataType) -> Sequence[Any]:
+    """The values of a column; lists as tuples, of which the empty ones take no memory."""
+    if not pa.types.is_list(kind):
+        return column.to_pylist()
+    found: list[tuple[Any, ...]] = []
+    for chunk in column.chunks:
+        bounds = chunk.offsets.to_pylist()
+        flat = chunk.values.slice(bounds[0], bounds[-1] - bounds[0]).to_pylist()
+        found += [tuple(flat[start - bounds[0] : end - bounds[0]]) for start, end in itertools.pairwise(bounds)]
+    return found
+
+
+def _block(shards: Sequence[Shard]) -> pa.Table:
+    """A table of `SCHEMA`."""
+    columns = [pa.array([getattr(shard, field.name) for shard in shards], field.type) for field in SCHEMA]
+    return pa.Table.from_arrays(columns, schema=SCHEMA)
+
+
+def shard_id(name: str, url: str, start: int | None = None) -> str:
+    """A readable name, fit for a file's, that stays the same when other files come and go.
+
+    `name`, made plain, eight hexadecimal digits of the hash of `url` (that of the first file), and `start`, which tells
+    apart the ranges that a table is cut into; None: it is not cut.
+    """
+    plain = NOT_PLAIN.sub("_", name)[:SLUG_LENGTH]
+    digits = _digits(url, HASH_DIGITS)
+    return f"{plain}-{digits}" if start is None else f"{plain}-{digits}-{start:08d}"
+
+
+def _digits(text: str, count: int) -> str:
+    """The first hexadecimal digits of a text's SHA-256."""
+    return hashlib.sha256(text.encode()).hexdigest()[:count]
+
+
+def files_fingerprint(files: Iterable[File], *numbers: int) -> str:
+    """Sixteen hexadecimal digits that change with any of the files, their order, or the numbers."""
+    digest = hashlib.sha256()
+    for file in files:  # the lengths keep apart what might be read in two ways
+        digest.update(f"{len(file.url)} {file.url} {file.size} {len(file.version)} {file.version}\n".encode())
+    digest.update(repr(numbers).encode())
+    return digest.hexdigest()[:16]
+
+
+def told_apart(shards: list[Shard]) -> list[Shard]:
+    """The shards; those that have the same id, which happens among millions of one name, get a longer hash as well."""
+    if len({shard.id for shard in shards}) == len(shards):
+        return shards
+    times = Counter(shard.id for shard in shards)
+    return [shard if times[shard.id] == 1 else _with_longer_id(shard) for shard in shards]
+
+
+def _with_longer_id(shard: Shard) -> Shard:
+    more = _digits(f"{shard.start} {shard.urls[0]}", 16)
+    return replace(shard, id=f"{shard.id}-{more}")

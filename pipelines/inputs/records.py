@@ -5,9 +5,9 @@ from typing import Any
 
 from pipelines.config.scan import Read
 from pipelines.inputs.plan import Shard
-from pipelines.inputs.readers.images import read_images
+from pipelines.inputs.readers.images import ImageFile, read_images
 from pipelines.inputs.readers.parquet import ImageColumns, read_parquet
-from pipelines.inputs.readers.range_file import open_range
+from pipelines.inputs.readers.range_file import RangeFile, open_range
 from pipelines.inputs.readers.record import Record
 from pipelines.inputs.readers.tar import read_tar
 from pipelines.storage import file_system
@@ -17,10 +17,14 @@ def records(shard: Shard, read: Read, options: Mapping[str, Any]) -> Iterator[Re
     """A shard's records in order. Raises ReadError if the storage fails for good."""
     files, path = file_system(shard.urls[0], options)
     if shard.kind == "images":
-        paths = [file_system(url, options)[1] for url in shard.urls]
-        yield from read_images(files, paths, shard.keys, shard.sizes, read.max_image_bytes)
+        chosen = [
+            ImageFile(url, file_system(url, options)[1], key, size)
+            for url, key, size in zip(shard.urls, shard.keys, shard.sizes, strict=True)
+        ]
+        yield from read_images(files, chosen, read.max_image_bytes)
     elif shard.kind == "tar":
-        yield from read_tar(open_range(files, path, shard.size), shard.size, read.max_image_bytes)
+        yield from read_tar(open_range(files, path, shard.size), shard.size, read.max_image_bytes, shard.urls[0])
     else:
         columns = ImageColumns(read.image_column, read.key_column)
-        yield from read_parquet(open_range(files, path, shard.size), columns, read.max_image_bytes)
+        file = RangeFile(files, path, shard.size)
+        yield from read_parquet(file, columns, read.max_image_bytes, shard.start, shard.rows, shard.urls[0])

@@ -18,6 +18,9 @@ EMBEDDING, VERSION = "embedding", "memory_version"
 ANCHOR, WEIGHT, SHIFT = "anchor", "consensus_weight", "consensus_shift"
 """Beside a score by consensus: the nearest anchor, how much the neighbours counted, how far they moved the score."""
 
+LOCATOR = {"url": pa.string(), "offset": pa.int64(), "length": pa.int64(), "row": pa.int64()}
+"""Where an image's bytes are: in which file; from which byte on and how many in a tar; in which row of a table."""
+
 RESERVED, RESERVED_PREFIXES = (OFFERS, EMBEDDING, VERSION, ANCHOR, WEIGHT, SHIFT), ("score_", "is_ood_")
 """Names and beginnings of names that no column of the input may have in a score table."""
 

@@ -119,15 +119,18 @@ def _recorded_plan(output: Directory) -> list[Shard]:
 
 
 def _changed_input(before: list[Shard], now: list[Shard]) -> str:
-    sizes = {url: size for shard in before for url, size in zip(shard.urls, shard.sizes, strict=True)}
-    for shard in now:
-        for url, size in zip(shard.urls, shard.sizes, strict=True):
-            if url not in sizes:
-                return f"input {url!r} is new"
-            if sizes.pop(url) != size:
-                return f"input {url!r} has changed"
-    if sizes:
-        return f"input {next(iter(sizes))!r} is gone"
+    earlier, later = (
+        {url: size for shard in plan for url, size in zip(shard.urls, shard.sizes, strict=True)}
+        for plan in (before, now)
+    )
+    for url, size in later.items():
+        if url not in earlier:
+            return f"input {url!r} is new"
+        if earlier[url] != size:
+            return f"input {url!r} has changed"
+    gone = next((url for url in earlier if url not in later), None)
+    if gone is not None:
+        return f"input {gone!r} is gone"
     fingerprints = {shard.id: shard.fingerprint for shard in before}
     for shard in now:
         if shard.id in fingerprints and fingerprints[shard.id] != shard.fingerprint:

@@ -8,8 +8,8 @@ from ood_core.labels import LabelBank
 from ood_core.methods import Method
 from pipelines.config.scan import Scan
 from pipelines.errors import CallerError
+from pipelines.inputs.image_plan import plan_images
 from pipelines.inputs.label_bank import model_of
-from pipelines.inputs.plan import plan
 from pipelines.memory.orders import has_sequential
 from pipelines.runtime.progress import Say, quiet
 from pipelines.scan_directory.layout import EMBEDDINGS
@@ -47,7 +47,7 @@ def _planned(config: Scan, methods: Mapping[str, Method], bank: LabelBank, optio
     model = model_of(config.model, bank)
     if model.name is None:
         raise CallerError(f"--model is missing, and --labels {config.labels!r} does not say which it was made with")
-    return Planned(config.model_copy(update={"model": model}), plan(config.input, config.read, options))
+    return Planned(config.model_copy(update={"model": model}), plan_images(config.input, config.read, options))
 
 
 def _placed(request: Request, found: "Cluster", say: Say) -> "Placement":

@@ -126,7 +126,7 @@ def _table_problems(table: pa.Table, shard: Shard, methods: Sequence[str]) -> It
         yield "there are rows of another shard"
     if shard.rows is not None and len(table) != shard.rows:
         yield f"there are {len(table)} rows, and {shard.rows} are planned"
-    if shard.kind == "images" and table["key"].to_pylist() != shard.keys:
+    if shard.kind == "images" and table["key"].to_pylist() != list(shard.keys):
         yield "the keys are not those of the planned files"
     unknown = set(table["status"].to_pylist()) - set(STATUSES)
     if unknown:

@@ -43,7 +43,7 @@ def test_the_readme_shows_how_to_read_the_result(
 ) -> None:
     rows = {"key": ["cat", "screenshot"], "score_neglabel": [0.9, 0.1], "negative_label": ["dog", "screen"]}
     (tmp_path / "scans/first/scores").mkdir(parents=True)
-    pq.write_table(pa.table(rows), tmp_path / "scans/first/scores/part-000000-animals.parquet")
+    pq.write_table(pa.table(rows), tmp_path / "scans/first/scores/part-animals-0a1b2c3d.parquet")
     monkeypatch.chdir(tmp_path)
     exec(blocks(README, "python")[0], {})  # noqa: S102
     shown = capsys.readouterr().out

@@ -24,8 +24,11 @@ PARAMETERS = {
     "interneg.steps": 3,
     "consensus.base": "adaneg",
 }
-SHARDS = 33
-"""Two tars and a table first, then an image each: with `SLOWLY`, the encode step takes a while from shard to shard."""
+SHARDS = 52
+"""Two tars and the rows of a table first, then an image each.
+
+With `SLOWLY`, the encode step takes a while from shard to shard.
+"""
 BLOCK = 256
 LOOKING_S = 0.05
 """Between two looks at all processes, which take a while themselves."""

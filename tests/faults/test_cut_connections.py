@@ -13,9 +13,10 @@ import pytest
 import s3fs
 
 from pipelines.config.scan import Read
-from pipelines.inputs.plan import plan
+from pipelines.inputs.image_plan import plan_images
 from pipelines.inputs.records import records
 from tests.pipelines.cutting_proxy import cutting
+from tests.pipelines.inputs.placeless import placeless
 
 IMAGES = {f"{number:03d}": random.Random(number).randbytes(20_000) for number in range(60)}
 
@@ -48,13 +49,13 @@ def test_records_read_over_cut_connections_equal_those_read_from_disk(
     direct = s3fs.S3FileSystem(endpoint_url=moto_endpoint, **options)
     direct.call_s3("create_bucket", Bucket=bucket)
     direct.put(str(tmp_path), f"{bucket}/data", recursive=True)
-    (local,) = plan([str(tmp_path)], Read(), {}).shards
-    expected = list(records(local, Read(), {}))
+    (local,) = plan_images([str(tmp_path)], Read(), {}).shards
+    expected = placeless(records(local, Read(), {}))
     assert [record.content for record in expected] == list(IMAGES.values())
 
     server = urlsplit(moto_endpoint)
     with cutting((str(server.hostname), int(server.port or 0)), every=2, after_bytes=10_000) as (proxy, url):
         through = {**options, "endpoint_url": url, "config_kwargs": {"retries": {"max_attempts": 1}}}
-        (shard,) = plan([f"s3://{bucket}/data"], Read(), through).shards
-        assert list(records(shard, Read(), through)) == expected
+        (shard,) = plan_images([f"s3://{bucket}/data"], Read(), through).shards
+        assert placeless(records(shard, Read(), through)) == expected
     assert proxy.cuts >= 1

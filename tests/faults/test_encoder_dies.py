@@ -13,7 +13,8 @@ from ood_core.labels import LabelBank
 from ood_core.methods import MCM, ImageMethod, NegLabel
 from pipelines.config.pools import EncodePool
 from pipelines.config.scan import Read
-from pipelines.inputs.plan import Shard, blocks_of, plan
+from pipelines.inputs.image_plan import plan_images
+from pipelines.inputs.plan import Shard, blocks_of
 from pipelines.inputs.readers.record import Record
 from pipelines.runtime.model import ModelFacts, ModelSpec, describe
 from pipelines.runtime.spread import over_actors
@@ -48,7 +49,7 @@ class Dying(EncodeShards):
 
     def _read_records(self, shard: OpenShard) -> None:
         super()._read_records(shard)
-        self._die("reading", [key for key, _ in shard._records])
+        self._die("reading", [record.key for record in shard._records])
 
     def _decode(self, record: Record) -> tuple[Decoded, float]:
         self._die("decoding", [record.key])
@@ -59,11 +60,11 @@ class Dying(EncodeShards):
         return super()._encoded_block(shards, keys)
 
     def _write(self, shard: OpenShard) -> None:
-        self._die("before the put", [key for key, _ in shard._records])
+        self._die("before the put", [record.key for record in shard._records])
         super()._write(shard)
 
     def _done(self, shard: OpenShard, receipt: Receipt) -> None:
-        self._die("between put and receipt", [key for key, _ in shard._records])
+        self._die("between put and receipt", [record.key for record in shard._records])
         super()._done(shard, receipt)
 
 
@@ -77,7 +78,7 @@ def spec(bank_directory: Path) -> EncodeSpec:
 
 @pytest.fixture(scope="module")
 def shards(dataset: Path) -> list[Shard]:
-    return plan([str(dataset)], Read(images_per_shard=4), {}).shards
+    return plan_images([str(dataset)], Read(images_per_shard=4), {}).shards
 
 
 def files(output: Directory) -> dict[str, bytes]:

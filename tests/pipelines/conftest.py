@@ -7,7 +7,7 @@ import torch
 from ood_core.decoding import Decoder
 from ood_core.encoders import ClipEncoder
 from pipelines.config.scan import Read
-from pipelines.inputs.plan import plan
+from pipelines.inputs.image_plan import plan_images
 from pipelines.inputs.records import records
 from pipelines.scans.workers.decode import decode
 from tests.conftest import DEMO, settled_dtype
@@ -22,7 +22,7 @@ def encoded_dataset(dataset: Path) -> tuple[list[str], torch.Tensor]:
     encoder = ClipEncoder.load(f"local-dir:{DEMO / 'model'}", dtype=settled_dtype("bundled"))
     read = Read(images_per_shard=12)
     keys, pictures = [], []
-    for shard in plan([str(dataset)], read, {}).shards:
+    for shard in plan_images([str(dataset)], read, {}).shards:
         for record in records(shard, read, {}):
             pixels = decode(record, Decoder(encoder.preprocessing)).pixels
             if pixels is not None:

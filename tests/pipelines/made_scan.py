@@ -1,6 +1,8 @@
 """A small scan made by hand with the real committer: three shards, of which one is empty."""
 
 import json
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +11,8 @@ import pyarrow as pa
 from ood_core.preprocessing import Preprocessing
 from pipelines.config.model import Model
 from pipelines.config.scan import Scan
-from pipelines.inputs.plan import Shard, plan
+from pipelines.inputs.image_plan import plan_images
+from pipelines.inputs.plan import Plan, Shard
 from pipelines.runtime.machine import Machine
 from pipelines.runtime.model import ModelFacts, ModelSpec
 from pipelines.scan_directory.commit import Committer
@@ -42,7 +45,7 @@ def rows(shard: str, keys: list[str], bad: tuple[int, ...] = ()) -> pa.Table:
 
 
 def rows_of(shard: Shard) -> pa.Table:
-    return rows(shard.id, [] if shard.kind == "tar" else shard.keys, bad=(1,))
+    return rows(shard.id, list(shard.keys), bad=(1,))
 
 
 def configured(root: Path) -> Scan:
@@ -57,14 +60,21 @@ def configured(root: Path) -> Scan:
     )
 
 
-def make_scan(root: Path) -> Directory:
-    """Five images in two slices and an empty tar, scored; `root/out`."""
+def renamed(planned: Plan, ids: Sequence[str]) -> Plan:
+    """The plan with shards of these ids, which tests can know before there are files."""
+    shards = [replace(shard, id=name) for shard, name in zip(planned.shards, ids, strict=True)]
+    return Plan(shards, planned.passed_over)
+
+
+def make_scan(root: Path, ids: Sequence[str] = ()) -> Directory:
+    """Five images in two slices and an empty tar, scored; `root/out`. `ids`: of its shards, instead of their own."""
     (root / "data").mkdir()
     (root / "data/empty.tar").write_bytes(bytes(10240))
     for number in range(5):
         (root / f"data/{number}.jpg").write_bytes(b"image")
     config = configured(root)
-    planned, output, tally = plan(config.input, config.read, {}), Directory(config.output), Tally()
+    planned, output, tally = plan_images(config.input, config.read, {}), Directory(config.output), Tally()
+    planned = renamed(planned, ids) if ids else planned
     identity = asked_for(config, config.methods(), "bank hash", planned) | model_identity(SPEC, FACTS)
     begin(output, config, identity, planned)
     committer = Committer(output, fingerprint(identity))

@@ -1,6 +1,6 @@
 """Reads tables of embeddings, ours or foreign, to validated rows: each a unit vector, or a status that says why not."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, BinaryIO
 
@@ -8,8 +8,9 @@ import numpy as np
 import pyarrow as pa
 
 from pipelines.errors import first_line
-from pipelines.inputs.readers.parquet import DAMAGE, KEY_COLUMNS
-from pipelines.inputs.readers.row_groups import Gap, open_table, row_batches
+from pipelines.inputs.readers.parquet import KEY_COLUMNS
+from pipelines.inputs.readers.range_file import RangeFile
+from pipelines.inputs.readers.row_groups import DAMAGE, ROWS_PER_BATCH, Gap, RowRange, open_table, row_batches
 
 UNIT_TOLERANCE = 2e-3
 """How far a length may be from 1: rounding to float16 takes less."""
@@ -100,21 +101,27 @@ def list_type(kind: pa.DataType) -> int | None:
 
 
 def read_embedding_table(
-    file: BinaryIO, columns: EmbeddingColumns, dim: int, start: int, count: int
+    file: BinaryIO | RangeFile, columns: EmbeddingColumns, dim: int, start: int, count: int
 ) -> Iterator[EmbeddingRows]:
     """`count` rows from `start` on, not yet validated. A damaged row group gives broken rows; none is lost."""
     try:
         table = open_table(file)
         key, embedding = columns.find(table.schema_arrow)
     except (*DAMAGE, ValueError) as error:
-        yield EmbeddingRows.broken(count, dim, "damaged-archive", f"not a readable Parquet file: {first_line(error)}")
+        yield from _gap(Gap(count, f"not a readable Parquet file: {first_line(error)}"), dim)
         return
     extra = [column for column in table.schema_arrow if column.name not in (key, embedding)]
-    for batch in row_batches(table, None, start, count):
+    for batch in row_batches(table, None, RowRange(start, count)):
         if isinstance(batch, Gap):
-            yield EmbeddingRows.broken(batch.rows, dim, "damaged-archive", batch.reason, extra)
+            yield from _gap(batch, dim, extra)
         else:
             yield _rows_of_batch(batch, key, embedding, dim)
+
+
+def _gap(gap: Gap, dim: int, extra: Sequence[pa.Field] = ()) -> Iterator[EmbeddingRows]:
+    """The rows that cannot be read, no more at once than of those that can."""
+    for start in range(0, gap.rows, ROWS_PER_BATCH):
+        yield EmbeddingRows.broken(min(ROWS_PER_BATCH, gap.rows - start), dim, "damaged-archive", gap.reason, extra)
 
 
 def _rows_of_batch(batch: pa.RecordBatch, key: str, embedding: str, dim: int) -> EmbeddingRows:

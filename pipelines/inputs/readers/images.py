@@ -1,7 +1,7 @@
 """Reads image files, one record each; several at once where the file system can."""
 
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from fsspec import AbstractFileSystem
 from fsspec.core import has_magic
@@ -13,31 +13,37 @@ from pipelines.inputs.readers.record import Record
 FILES_AT_ONCE = 32
 
 
-def read_images(
-    files: AbstractFileSystem, paths: Sequence[str], keys: Sequence[str], sizes: Sequence[int], max_bytes: int
-) -> Iterator[Record]:
+class ImageFile(NamedTuple):
+    """An image file: its URL, its path in the file system, its name in the dataset and its size in bytes."""
+
+    url: str
+    path: str
+    key: str
+    size: int
+
+
+def read_images(files: AbstractFileSystem, chosen: Sequence[ImageFile], max_bytes: int) -> Iterator[Record]:
     """One record per file, in order. A file that cannot be read, after every retry, becomes an error record."""
-    for start in range(0, len(paths), FILES_AT_ONCE):
-        chunk = slice(start, start + FILES_AT_ONCE)
+    for start in range(0, len(chosen), FILES_AT_ONCE):
+        together = chosen[start : start + FILES_AT_ONCE]
         at_once = [
-            path
-            for path, size in zip(paths[chunk], sizes[chunk], strict=True)
-            if 0 < size <= max_bytes and not has_magic(path)  # `cat` takes such a name for a pattern
+            file.path
+            for file in together
+            if 0 < file.size <= max_bytes and not has_magic(file.path)  # `cat` takes such a name for a pattern
         ]
         contents: Any = files.cat(at_once, on_error="return") if at_once else {}
-        for path, key, size in zip(paths[chunk], keys[chunk], sizes[chunk], strict=True):
-            yield _record(files, path, key, size, contents.get(path), max_bytes)
+        for file in together:
+            yield _record(files, file, contents.get(file.path), max_bytes)
 
 
-def _record(
-    files: AbstractFileSystem, path: str, key: str, size: int, content: bytes | Exception | None, max_bytes: int
-) -> Record:
+def _record(files: AbstractFileSystem, file: ImageFile, content: bytes | Exception | None, max_bytes: int) -> Record:
     """The record of one file. It is read again if `content` is not the whole of it."""
-    if size > max_bytes:
-        return Record(key, status="too-large", error=f"{size} bytes, more than {max_bytes}")
-    if isinstance(content, bytes) and len(content) == size:
-        return Record(key, content)
+    if file.size > max_bytes:
+        error = f"{file.size} bytes, more than {max_bytes}"
+        return Record(file.key, status="too-large", error=error, url=file.url)
+    if isinstance(content, bytes) and len(content) == file.size:
+        return Record(file.key, content, url=file.url)
     try:
-        return Record(key, fetch(files, path, 0, size) if size else b"")
+        return Record(file.key, fetch(files, file.path, 0, file.size) if file.size else b"", url=file.url)
     except ReadError as error:
-        return Record(key, status="unreadable-file", error=str(error))
+        return Record(file.key, status="unreadable-file", error=str(error), url=file.url)

@@ -8,8 +8,8 @@ import numpy as np
 from fsspec import AbstractFileSystem
 
 from pipelines.inputs.readers.embeddings import EmbeddingColumns, EmbeddingRows, text_keys
-from pipelines.inputs.readers.range_file import fetch
-from pipelines.inputs.readers.row_groups import ROWS_PER_BATCH, Gap, open_table, row_batches
+from pipelines.inputs.readers.range_file import RangeFile, fetch
+from pipelines.inputs.readers.row_groups import ROWS_PER_BATCH, Gap, RowRange, open_table, row_batches
 
 FOLDER, STEM, KEYS_FOLDER, KEYS_STEM = "img_emb", "img_emb_", "metadata", "metadata_"
 HEADERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
@@ -74,10 +74,11 @@ def read_vectors(files: AbstractFileSystem, path: str, layout: Layout, start: in
         yield part.astype(np.float32)
 
 
-def read_keys(file: BinaryIO, columns: EmbeddingColumns, start: int, count: int) -> Iterator[str | None]:
+def read_keys(file: BinaryIO | RangeFile, columns: EmbeddingColumns, start: int, count: int) -> Iterator[str | None]:
     """The keys of `count` rows from `start` on; None for those that cannot be read."""
     table = open_table(file)
-    for batch in row_batches(table, [columns.find_key(table.schema_arrow)], start, count):
+    key = columns.find_key(table.schema_arrow)
+    for batch in row_batches(table, [key], RowRange(start, count)):
         yield from [None] * batch.rows if isinstance(batch, Gap) else text_keys(batch.column(0))
 
 

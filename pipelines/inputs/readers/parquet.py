@@ -1,19 +1,17 @@
 """Reads Parquet files with a column of image bytes, or of Hugging Face's struct of bytes and path."""
 
-import itertools
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, BinaryIO
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from pipelines.errors import first_line
+from pipelines.inputs.readers.range_file import RangeFile
 from pipelines.inputs.readers.record import Record
+from pipelines.inputs.readers.row_groups import DAMAGE, Gap, RowRange, open_table, row_batches
 
 IMAGES_PER_BATCH = 64
-DAMAGE = (pa.ArrowException, OSError, UnicodeDecodeError)
-"""The exceptions that pyarrow raises on damaged files."""
 IMAGE_COLUMNS = ("image", "img", "jpg", "png", "webp", "image_bytes", "bytes", "content")
 KEY_COLUMNS = ("key", "__key__", "id", "image_id", "filename", "path")
 
@@ -39,46 +37,53 @@ class ImageColumns:
         return image, key
 
 
-def read_parquet(file: BinaryIO, columns: ImageColumns, max_bytes: int) -> Iterator[Record]:
-    """The images of a Parquet file in row order. Rows of a damaged row group become error records."""
+def read_parquet(
+    file: BinaryIO | RangeFile,
+    columns: ImageColumns,
+    max_bytes: int,
+    start: int = 0,
+    rows: int | None = None,
+    url: str = "",
+) -> Iterator[Record]:
+    """The images of the Parquet file at `url` in row order: `rows` of them from `start` on; None: all.
+
+    Rows of a damaged row group become error records. The default key is the row's number in the file.
+    """
     try:
-        table = pq.ParquetFile(file, page_checksum_verification=True)
-        schema, ends = table.schema_arrow, _row_group_ends(table.metadata)
+        table = open_table(file)
+        schema = table.schema_arrow
     except DAMAGE as error:
-        yield Record("", status="damaged-archive", error=f"not a readable Parquet file: {first_line(error)}")
+        reason = f"not a readable Parquet file: {first_line(error)}"
+        if rows is None:
+            yield Record("", status="damaged-archive", error=reason, url=url)
+        else:
+            yield from _bad(RowRange(start, rows), "damaged-archive", reason, url)
         return
+    wanted = RowRange(start, table.metadata.num_rows - start if rows is None else rows)
     try:
         image, key = columns.find(schema)
     except ValueError as error:
-        for number in range(ends[-1] if ends else 0):
-            yield Record(str(number), status="missing-image", error=str(error))
+        yield from _bad(wanted, "missing-image", str(error), url)
         return
-    wanted = list(dict.fromkeys([image, *([key] if key else [])]))
-    row = 0
-    for group, end in enumerate(ends):
-        reason = "it holds fewer rows than the file's footer says"
-        try:
-            for batch in table.iter_batches(IMAGES_PER_BATCH, [group], wanted, use_threads=False):
-                for record in _records(batch, image, key, row, max_bytes):
-                    yield record
-                    row += 1
-        except DAMAGE as error:
-            reason = first_line(error)
-        for number in range(row, end):
-            yield Record(str(number), status="damaged-archive", error=f"row group {group}: {reason}")
-        row = end
+    row = start
+    for batch in row_batches(table, list(dict.fromkeys([image, *([key] if key else [])])), wanted, IMAGES_PER_BATCH):
+        if isinstance(batch, Gap):
+            yield from _bad(RowRange(row, batch.rows), "damaged-archive", batch.reason, url)
+            row += batch.rows
+        else:
+            for record in _records(batch, image, key, row, max_bytes):
+                yield replace(record, url=url, row=row)
+                row += 1
 
 
-def _row_group_ends(footer: pq.FileMetaData) -> list[int]:
-    """The row number at which each row group ends (exclusive). Raises ArrowInvalid if the footer contradicts itself."""
-    counts = [footer.row_group(group).num_rows for group in range(footer.num_row_groups)]
-    if sum(counts) != footer.num_rows or min(counts, default=0) < 0:
-        raise pa.ArrowInvalid(f"the footer says {footer.num_rows} rows, and row groups of {counts} rows")
-    return list(itertools.accumulate(counts))
+def _bad(rows: RowRange, status: str, error: str, url: str) -> Iterator[Record]:
+    """Error records of these rows, all for one reason."""
+    for row in range(rows.start, rows.start + rows.rows):
+        yield Record(str(row), status=status, error=error, url=url, row=row)
 
 
 def _records(batch: pa.RecordBatch, image: str, key: str | None, first: int, max_bytes: int) -> Iterator[Record]:
-    """The records of a batch; `first`: the file's row number of its first, the key of a row that has none."""
+    """The records of a batch, without their place; `first`: its first row's number, the key of one that has none."""
     cells = batch.column(image)
     if pa.types.is_struct(cells.type):
         cells = cells.field("bytes") if not cells.null_count else pa.array(_struct_bytes(cells), pa.large_binary())

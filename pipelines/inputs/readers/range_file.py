@@ -14,7 +14,7 @@ FIRST_WAIT_S = 0.2
 
 
 class RangeFile(io.RawIOBase):
-    """A file of `size` bytes; every piece read is a request of its own, repeated with growing waits when it fails.
+    """A file of `size` bytes; every piece read, of `CHUNK_BYTES` at most, is a request, repeated when it fails.
 
     There is no connection to lose between pieces, so nothing can be skipped or read twice. A piece shorter than asked
     for counts as a failure. Raises ReadError when the attempts are used up.
@@ -38,13 +38,21 @@ class RangeFile(io.RawIOBase):
         self.position = max(0, base + offset)
         return self.position
 
+    def read(self, size: int = -1, /) -> bytes:
+        left = max(0, self.size - self.position)
+        stop = self.position + (left if size < 0 else min(size, left))
+        pieces = [
+            fetch(self.files, self.path, start, min(CHUNK_BYTES, stop - start), self.first_wait_s)
+            for start in range(self.position, stop, CHUNK_BYTES)
+        ]
+        self.position = stop
+        return b"".join(pieces)
+
     def readinto(self, buffer) -> int:
         view = memoryview(buffer).cast("B")
-        wanted = max(0, min(len(view), self.size - self.position))
-        if wanted:
-            view[:wanted] = fetch(self.files, self.path, self.position, wanted, self.first_wait_s)
-            self.position += wanted
-        return wanted
+        content = self.read(len(view))
+        view[: len(content)] = content
+        return len(content)
 
 
 def open_range(

@@ -27,11 +27,19 @@ STATUSES = {
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Record:
-    """One image of a shard: its name in the dataset and its bytes, or why there are none."""
+    """One image of a shard: its name in the dataset and its bytes, or why there are none; and where the bytes are.
+
+    `url`: of the file. `offset`, `length`: of the bytes in a tar, None elsewhere; of a damaged stretch, where that is
+    known. `row`: the row's number in the file of a table, None elsewhere.
+    """
 
     key: str
     content: bytes = b""
     status: str = "ok"
     error: str | None = None
+    url: str = ""
+    offset: int | None = None
+    length: int | None = None
+    row: int | None = None

@@ -7,6 +7,7 @@ must end with its end-of-archive blocks.
 
 import tarfile
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import BinaryIO
 
 from pipelines.errors import ReadError
@@ -20,11 +21,17 @@ NAMES_NEXT = (tarfile.XHDTYPE, tarfile.SOLARIS_XHDTYPE, tarfile.GNUTYPE_LONGNAME
 OWN_SIZE = (*NAMES_NEXT, tarfile.XGLTYPE, tarfile.GNUTYPE_LONGLINK)
 
 
-def read_tar(file: BinaryIO, size: int, max_bytes: int) -> Iterator[Record]:
-    """The images of a tar of `size` bytes, in order; members that are not images are passed over.
+def read_tar(file: BinaryIO, size: int, max_bytes: int, url: str = "") -> Iterator[Record]:
+    """The images of a tar of `size` bytes at `url`, in order; members that are not images are passed over.
 
     A record's key is the member's name without its image suffix, which is WebDataset's key for `000123.jpg`.
     """
+    for record in _records(file, size, max_bytes):
+        yield replace(record, url=url)
+
+
+def _records(file: BinaryIO, size: int, max_bytes: int) -> Iterator[Record]:
+    """The records without their URL."""
     damage_start: int | None = None
     zero_blocks = 0
     extended: dict[str, str] = {}
@@ -47,7 +54,7 @@ def read_tar(file: BinaryIO, size: int, max_bytes: int) -> Iterator[Record]:
             damage_start = None
         end = _data_end(file, size, block, member, extended)
         if end > size:
-            yield _cut(member, extended, size)
+            yield _cut(member, extended, file.tell(), size)
             return
         if member.type in NAMES_NEXT:
             try:
@@ -131,9 +138,11 @@ def _image(file: BinaryIO, member: tarfile.TarInfo, extended: dict[str, str], ma
     if sparse or not member.isreg():
         yield Record(key, status="unsupported-member", error=f"a tar member of type {member.type.decode('latin-1')!r}")
     elif size > max_bytes:
-        yield Record(key, status="too-large", error=f"{size} bytes, more than {max_bytes}")
+        error = f"{size} bytes, more than {max_bytes}"
+        yield Record(key, status="too-large", error=error, offset=file.tell(), length=size)
     else:
-        yield Record(key, _read_exactly(file, size))
+        offset = file.tell()
+        yield Record(key, _read_exactly(file, size), offset=offset, length=size)
 
 
 def _image_key(member: tarfile.TarInfo, extended: dict[str, str]) -> str | None:
@@ -156,10 +165,10 @@ def _read_exactly(file: BinaryIO, size: int) -> bytes:
 def _damage(start: int, end: int) -> Record:
     """The record that stands for a damaged stretch of the tar."""
     error = f"no valid header from byte {start} to {end}; records may be lost here"
-    return Record("", status="damaged-archive", error=error)
+    return Record("", status="damaged-archive", error=error, offset=start, length=end - start)
 
 
-def _cut(member: tarfile.TarInfo, extended: dict[str, str], size: int) -> Record:
-    """The record of the member within which the tar ends."""
-    key = _image_key(member, extended) or ""
-    return Record(key, status="truncated-archive", error=f"the tar ends at byte {size}, within {member.name!r}")
+def _cut(member: tarfile.TarInfo, extended: dict[str, str], offset: int, size: int) -> Record:
+    """The record of the member within which the tar ends; `offset`: where its data begins."""
+    key, error = _image_key(member, extended) or "", f"the tar ends at byte {size}, within {member.name!r}"
+    return Record(key, status="truncated-archive", error=error, offset=offset, length=size - offset)

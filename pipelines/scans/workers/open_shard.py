@@ -2,13 +2,14 @@
 
 from collections.abc import Sequence
 from concurrent.futures import Future
+from dataclasses import replace
 
 import numpy as np
 import pyarrow as pa
 
 from pipelines.inputs.plan import Shard
 from pipelines.inputs.readers.record import Record
-from pipelines.scan_directory.columns import scattered
+from pipelines.scan_directory.columns import LOCATOR, scattered
 from pipelines.scan_directory.receipts import TIMES, Receipt
 from pipelines.scans.workers.decode import Decoded
 
@@ -21,7 +22,8 @@ class OpenShard:
         self.receipt: Future[Receipt] = Future()
         self.times: dict[str, float] = dict.fromkeys(TIMES, 0.0)
         self.ended = False
-        self._records: list[tuple[str, Decoded]] = []
+        self._records: list[Record] = []
+        self._decoded: list[Decoded] = []
         self._pictures: list[int] = []
         self._scores: list[pa.Table] = []
 
@@ -31,11 +33,11 @@ class OpenShard:
         return self.ended and len(self._pictures) == sum(map(len, self._scores))
 
     def add(self, record: Record, decoded: Decoded) -> None:
-        """Takes the next record; its pixels are not kept."""
+        """Takes the next record; its bytes and pixels are not kept."""
         if decoded.pixels is not None:
             self._pictures.append(len(self._records))
-        without_pixels = Decoded(decoded.status, decoded.error, decoded.width, decoded.height)
-        self._records.append((record.key, without_pixels))
+        self._records.append(replace(record, content=b""))
+        self._decoded.append(replace(decoded, pixels=None))
 
     def add_scores(self, scores: pa.Table) -> None:
         """Takes the columns of scores of the next pictures."""
@@ -43,11 +45,11 @@ class OpenShard:
 
     def table(self, nothing: pa.Table) -> pa.Table:
         """All rows of the shard. `nothing`: the columns of scores of no picture."""
-        count, found = len(self._records), [decoded for _, decoded in self._records]
+        count, records, found = len(self._records), self._records, self._decoded
         columns = {
             "shard": pa.array([self.shard.id] * count, pa.string()),
             "index": pa.array(np.arange(count), pa.int64()),
-            "key": pa.array([key for key, _ in self._records], pa.string()),
+            "key": pa.array([record.key for record in records], pa.string()),
             "status": pa.array([decoded.status for decoded in found], pa.string()),
             "error": pa.array([decoded.error for decoded in found], pa.string()),
             "width": pa.array([decoded.width for decoded in found], pa.int32()),
@@ -57,11 +59,13 @@ class OpenShard:
         places = np.array(self._pictures, np.int64)
         for name in scores.column_names:
             columns[name] = scattered(scores[name], places, count)
+        for name, kind in LOCATOR.items():
+            known = (getattr(record, name) for record in records)
+            columns[name] = pa.array([None if value == "" else value for value in known], kind)
         return pa.table(columns)
 
 
 def error_rows(shard: Shard, status: str, error: str) -> Sequence[Record]:
     """Records that say why nothing is known of a shard: one for each that is planned, else one for all."""
-    return [Record(key, status=status, error=error) for key in shard.keys if shard.kind == "images"] or [
-        Record("", status=status, error=error)
-    ]
+    keys = shard.keys or [str(shard.start + row) for row in range(shard.rows or 0)] or [""]
+    return [Record(key, status=status, error=error) for key in keys]

@@ -1,5 +1,6 @@
 """What is to be rescored: every layout of files to shards, and whatever is wrong with a whole table before work."""
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from pipelines.errors import CallerError
 from pipelines.inputs.embedding_plan import plan_embeddings, read_rows
 from pipelines.inputs.plan import Plan
 from tests.conftest import Storage
+from tests.pipelines.inputs.lying_footer import claiming
 
 DIM = 4
 
@@ -51,28 +53,46 @@ def planned(*inputs: Path | str, options: dict | None = None, dim: int = DIM, **
 
 
 def slices(found: Plan) -> list[tuple[str, int, int | None]]:
-    return [(shard.id, shard.start, shard.rows) for shard in found.shards]
+    return [(re.sub("-[0-9a-f]{8}", "", shard.id, count=1), shard.start, shard.rows) for shard in found.shards]
 
 
 def test_a_large_table_is_cut_and_a_small_one_is_not(tmp_path: Path) -> None:
     write(tmp_path / "a.parquet", table(5))
     write(tmp_path / "b.parquet", table(2))
     assert slices(planned(tmp_path, rows_per_shard=2)) == [
-        ("000000-a", 0, 2), ("000001-a", 2, 2), ("000002-a", 4, 1), ("000003-b", 0, 2),
+        ("a-00000000", 0, 2), ("a-00000002", 2, 2), ("a-00000004", 4, 1), ("b", 0, 2),
     ]  # fmt: skip
+
+
+def test_a_table_is_cut_where_row_groups_end(tmp_path: Path) -> None:
+    pq.write_table(table(25), tmp_path / "a.parquet", row_group_size=4)
+    pq.write_table(table(7), tmp_path / "b.parquet", row_group_size=4)
+    found = planned(tmp_path, rows_per_shard=10)
+    assert [(start, rows) for _, start, rows in slices(found)] == [(0, 8), (8, 8), (16, 9), (0, 7)]
+    read = [part for shard in found.shards for part in read_rows(shard, ReadEmbeddings(), DIM, {})]
+    assert [key for part in read for key in part.keys] == [f"k{row}" for row in [*range(25), *range(7)]]
+
+
+def test_a_footer_that_lies_is_damage_and_costs_nothing(tmp_path: Path) -> None:
+    content = write(tmp_path / "a.parquet", table(1000)).read_bytes()
+    (tmp_path / "a.parquet").write_bytes(claiming(content, 1000, 2**60))
+    found = planned(tmp_path)
+    assert slices(found) == [("a", 0, 1)]
+    (rows,) = read_rows(found.shards[0], ReadEmbeddings(), DIM, {})
+    assert rows.statuses.tolist() == ["damaged-archive"]
 
 
 def test_a_table_without_rows_is_a_shard_without_rows(tmp_path: Path) -> None:
     write(tmp_path / "a.parquet", table(0))
     found = planned(tmp_path)
-    assert slices(found) == [("000000-a", 0, 0)]
+    assert slices(found) == [("a", 0, 0)]
     assert [len(rows) for rows in read_rows(found.shards[0], ReadEmbeddings(), DIM, {})] == []
 
 
 def test_every_file_is_planned_once_however_often_it_is_given(tmp_path: Path) -> None:
     path = write(tmp_path / "a.parquet", table(2))
     (tmp_path / "list.txt").write_text("a.parquet\na.parquet\n")
-    assert slices(planned(path, tmp_path, tmp_path / "list.txt", f"{tmp_path}/*.parquet")) == [("000000-a", 0, 2)]
+    assert slices(planned(path, tmp_path, tmp_path / "list.txt", f"{tmp_path}/*.parquet")) == [("a", 0, 2)]
 
 
 def test_what_is_no_table_is_passed_over_and_counted(tmp_path: Path) -> None:
@@ -90,7 +110,7 @@ def test_a_damaged_file_is_one_row_that_says_so(tmp_path: Path) -> None:
     cut = write(tmp_path / "b.parquet", table(20)).read_bytes()[:-20]
     (tmp_path / "b.parquet").write_bytes(cut)
     found = planned(tmp_path)
-    assert slices(found)[1] == ("000001-b", 0, 1)
+    assert slices(found)[1] == ("b", 0, 1)
     (rows,) = read_rows(found.shards[1], ReadEmbeddings(), DIM, {})
     assert rows.statuses.tolist() == ["damaged-archive"]
 
@@ -101,7 +121,9 @@ def test_clip_retrievals_folder_gives_its_images_and_leaves_its_texts(storage: S
     write_npy(folder, 1, unit(3, 1))
     url = storage.upload(folder, "uploaded")
     found = planned(url, rows_per_shard=4, options=storage.options)
-    assert slices(found) == [("000000-img_emb_0", 0, 4), ("000001-img_emb_0", 4, 1), ("000002-img_emb_1", 0, 3)]
+    assert slices(found) == [
+        ("img_emb_0-00000000", 0, 4), ("img_emb_0-00000004", 4, 1), ("img_emb_1", 0, 3),
+    ]  # fmt: skip
     rows = [list(read_rows(shard, ReadEmbeddings(), DIM, storage.options)) for shard in found.shards]
     assert [key for (part,) in rows for key in part.keys] == [*(f"0-{n}" for n in range(5)), "1-0", "1-1", "1-2"]
     assert {status for (part,) in rows for status in part.statuses} == {"ok"}

@@ -1,17 +1,25 @@
+import hashlib
 import io
 import os
 import re
+import tracemalloc
 from pathlib import Path
+from typing import Any
 
 import fsspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from fsspec import AbstractFileSystem
 
 from pipelines.config.scan import Read
 from pipelines.errors import CallerError
-from pipelines.inputs.plan import Plan, kind_of, plan, read_plan
+from pipelines.inputs.image_plan import plan_images
+from pipelines.inputs.listing import kind_of
+from pipelines.inputs.plan import SHARDS_AT_ONCE, Plan, Shard, blocks_of, read_plan, shard_id, shards_of, told_apart
+from pipelines.inputs.records import records
 from pipelines.storage import file_system
+from tests.pipelines.inputs.lying_footer import claiming
 
 
 def files(root: Path, *names: str) -> Path:
@@ -22,11 +30,12 @@ def files(root: Path, *names: str) -> Path:
 
 
 def planned(*inputs: str | Path, **read) -> Plan:
-    return plan([str(given) for given in inputs], Read(**read), {})
+    return plan_images([str(given) for given in inputs], Read(**read), {})
 
 
 def keys(found: Plan) -> list[list[str]]:
-    return [shard.keys for shard in found.shards]
+    """The keys of image files, and the names of others."""
+    return [list(shard.keys) or [shard.urls[0].rpartition("/")[2]] for shard in found.shards]
 
 
 @pytest.mark.parametrize(
@@ -52,7 +61,7 @@ def test_a_folder_gives_tars_and_tables_each_by_itself_and_images_in_slices(tmp_
     found = planned(tmp_path, images_per_shard=2)
     assert [shard.kind for shard in found.shards] == ["tar", "tar", "images", "images"]
     assert keys(found) == [["a.tar"], ["b.tar"], ["2.png", "deep/3.webp"], ["deep/er/1.jpg"]]
-    assert found.shards[2].sizes == [5, 11]
+    assert found.shards[2].sizes == (5, 11)
     assert found.shards[2].size == 16
 
 
@@ -88,7 +97,7 @@ def test_a_strange_name_is_planned_and_readable_again(tmp_path: Path, name: str)
     root = files(tmp_path / "some [x] #folder", name)
     for given in (root, root / name):
         (shard,) = planned(given).shards
-        assert shard.keys == [name]
+        assert shard.keys == (name,)
         opened, path = file_system(shard.urls[0], {})
         assert opened.cat_file(path) == name.encode()
 
@@ -105,7 +114,7 @@ def test_a_list_in_the_working_directory_names_files_beside_it(tmp_path: Path, m
     files(tmp_path, "a.jpg")
     (tmp_path / "list.txt").write_text("a.jpg\n")
     monkeypatch.chdir(tmp_path)
-    assert planned("list.txt").shards[0].urls == [f"file://{tmp_path}/a.jpg"]
+    assert planned("list.txt").shards[0].urls == (f"file://{tmp_path}/a.jpg",)
 
 
 def test_a_list_over_two_file_systems_gives_slices_of_one_each(tmp_path: Path) -> None:
@@ -174,18 +183,42 @@ def test_a_file_named_by_several_inputs_is_planned_once(tmp_path: Path) -> None:
     assert found.passed_over == {".md": 1}
 
 
-def test_shard_ids_tell_what_they_are_and_fit_a_file_name(tmp_path: Path) -> None:
-    files(tmp_path, "x/train 01.tar", "y/train#01.tar", "Katzenbilder ü/a.jpg", "l" * 200 + ".tar", "v1.2.parquet")
-    ids = [shard.id for shard in planned(tmp_path / "x", tmp_path / "y", tmp_path).shards]
-    assert ids == [
-        "000000-train_01",
-        "000001-train_01",
-        "000002-" + "l" * 60,
-        "000003-v1.2",
-        "000004-Katzenbilder_",
+def ids(found: Plan) -> list[str]:
+    return [shard.id for shard in found.shards]
+
+
+def test_a_shards_id_is_its_name_made_plain_and_its_urls_hash() -> None:
+    for name in ("x/train 01.tar", "y/train#01.tar", "ids/Katzenbilder ü/a.jpg", "ids/" + "l" * 200 + ".tar"):
+        fsspec.filesystem("memory").pipe_file(f"/{name}", b"x")
+    assert ids(plan_images(["memory://x", "memory://y", "memory://ids"], Read(), {})) == [
+        "train_01-e28afd09",
+        "train_01-59677556",
+        "l" * 60 + "-9115ebd1",
+        "Katzenbilder_-5e6090e8",
     ]
-    assert ids == [shard.id for shard in planned(tmp_path / "x", tmp_path / "y", tmp_path).shards]
-    assert all(re.fullmatch(r"[A-Za-z0-9_.-]+", shard) for shard in ids)
+    assert hashlib.sha256(b"memory:///x/train 01.tar").hexdigest().startswith("e28afd09")
+
+
+def test_an_id_stays_the_same_when_other_files_come_and_go(tmp_path: Path) -> None:
+    files(tmp_path, "b.tar", "c.tar", "x/1.jpg")
+    before = ids(planned(tmp_path))
+    files(tmp_path, "a.tar", "d.tar")
+    (tmp_path / "c.tar").unlink()
+    after = ids(planned(tmp_path))
+    assert [after[1], after[3]] == [before[0], before[2]]
+    assert len({*before, *after}) == 5
+
+
+def test_ids_that_would_be_equal_are_told_apart_whatever_comes_beside() -> None:
+    """The two URLs were found by trying: their hashes begin alike."""
+    one, other = "memory:///d/158822/a.tar", "memory:///d/35500/a.tar"
+    assert shard_id("a", one) == shard_id("a", other)
+    shards = [Shard(shard_id("a", url), "tar", [url], ["a.tar"], [1], "") for url in (one, other, "memory:///b/a.tar")]
+    first, second, third = told_apart(shards)
+    assert first.id != second.id
+    assert re.fullmatch(r"a-[0-9a-f]{8}-[0-9a-f]{16}", first.id)
+    assert third == shards[2]
+    assert told_apart(shards[::-1]) == [third, second, first]
 
 
 @pytest.mark.parametrize("count", [1, 3, 4, 5, 8])
@@ -209,9 +242,9 @@ def test_the_fingerprint_stays_until_a_file_changes(tmp_path: Path) -> None:
 def test_a_file_of_the_same_size_rewritten_in_memory_changes_the_fingerprint() -> None:
     memory = fsspec.filesystem("memory")
     memory.pipe_file("/changing/a.jpg", b"one")
-    before = plan(["memory://changing"], Read(), {}).fingerprint
+    before = plan_images(["memory://changing"], Read(), {}).fingerprint
     memory.pipe_file("/changing/a.jpg", b"two")
-    assert plan(["memory://changing"], Read(), {}).fingerprint != before
+    assert plan_images(["memory://changing"], Read(), {}).fingerprint != before
 
 
 def test_a_plan_survives_its_parquet_file(tmp_path: Path) -> None:
@@ -220,14 +253,79 @@ def test_a_plan_survives_its_parquet_file(tmp_path: Path) -> None:
     assert Plan(read_plan(found.to_parquet()), {}).fingerprint == found.fingerprint
 
 
+def a_plan_of_every_kind(root: Path) -> Plan:
+    image_table(root / "t.parquet", 30, 4)
+    return planned(files(root, "ü b.jpg", "a.tar", "c.png", "b.tar"), images_per_shard=10)
+
+
+def test_a_plan_of_cut_tables_survives_its_parquet_file(tmp_path: Path) -> None:
+    found = a_plan_of_every_kind(tmp_path)
+    assert read_plan(found.to_parquet()) == found.shards
+    assert found.size == sum(path.stat().st_size for path in tmp_path.iterdir())
+
+
+def test_a_flipped_bit_in_a_plan_is_noticed(tmp_path: Path) -> None:
+    content = bytearray(a_plan_of_every_kind(tmp_path).to_parquet())
+    chunk = pq.ParquetFile(io.BytesIO(content)).metadata.row_group(0).column(5)
+    content[(chunk.dictionary_page_offset or chunk.data_page_offset) + chunk.total_compressed_size // 2] ^= 1
+    with pytest.raises((pa.ArrowException, OSError)):
+        read_plan(bytes(content))
+
+
+def test_shards_come_back_from_the_blocks_of_their_groups(tmp_path: Path) -> None:
+    shards = a_plan_of_every_kind(tmp_path).shards
+    groups = [shards[:1], [], shards[1:4], shards[4:][::-1]]
+    assert [shards_of(block) for block in blocks_of(groups)] == groups
+    assert blocks_of([]) == []
+
+
+def test_a_plan_longer_than_a_batch_survives_its_parquet_file() -> None:
+    shards = [Shard(f"s-{row}", "tar", (f"m://{row}",), (), (row,), "f", row) for row in range(SHARDS_AT_ONCE + 3)]
+    assert read_plan(Plan(shards, {}).to_parquet()) == shards
+
+
+class Many(AbstractFileSystem):
+    """A listing of many tars; there is nothing in them."""
+
+    protocol = "many"
+    count = 5000
+
+    def isdir(self, path) -> bool:
+        return bool(path)
+
+    def find(self, path, maxdepth=None, withdirs=False, **_) -> dict[str, dict[str, Any]]:
+        assert (maxdepth, withdirs) == (None, False)
+        names = [f"{path}/some-dataset/{number % 7}/shard-{number:08d}.tar" for number in range(self.count)]
+        return {name: {"name": name, "type": "file", "size": len(name), "ETag": f'"{name[-30:]}"'} for name in names}
+
+
+def test_a_shard_of_a_large_plan_takes_little_memory() -> None:
+    fsspec.register_implementation("many", Many, clobber=True)
+    tracemalloc.start()
+    try:
+        found = plan_images(["many://bucket"], Read(), {})
+        planned_bytes, most_bytes = tracemalloc.get_traced_memory()
+        content = found.to_parquet()
+        again = read_plan(content)
+        both_bytes = tracemalloc.get_traced_memory()[0]
+    finally:
+        tracemalloc.stop()
+    assert again == found.shards
+    assert len(set(ids(found))) == Many.count
+    assert planned_bytes < 700 * Many.count
+    assert both_bytes - len(content) < 1400 * Many.count
+    assert most_bytes < 1400 * Many.count
+    assert len(content) < 60 * Many.count
+
+
 def test_files_in_memory_are_planned_like_files_on_disk() -> None:
     memory = fsspec.filesystem("memory")
     for name in ("t.tar", "sub/a.jpg", "b.jpg"):
         memory.pipe_file(f"/planned/{name}", b"x")
-    found = plan(["memory://planned"], Read(), {})
+    found = plan_images(["memory://planned"], Read(), {})
     assert keys(found) == [["t.tar"], ["b.jpg", "sub/a.jpg"]]
-    assert found.shards[0].urls == ["memory:///planned/t.tar"]
-    assert keys(plan(["memory://planned/*.jpg"], Read(), {})) == [["b.jpg"]]
+    assert found.shards[0].urls == ("memory:///planned/t.tar",)
+    assert keys(plan_images(["memory://planned/*.jpg"], Read(), {})) == [["b.jpg"]]
 
 
 def table(path: Path, **columns) -> None:
@@ -249,3 +347,85 @@ def test_a_table_without_the_image_column_is_refused_and_the_options_named(tmp_p
 def test_a_metadata_file_of_macos_is_passed_over() -> None:
     assert kind_of("folder/._photo.jpg") is None
     assert kind_of("folder/photo.jpg") == "images"
+
+
+def image_table(path: Path, rows: int, rows_per_group: int = 1000) -> None:
+    pq.write_table(pa.table({"image": [f"{row}".encode() for row in range(rows)]}), path, row_group_size=rows_per_group)
+
+
+def ranges(found: Plan) -> list[tuple[int, int | None]]:
+    return [(shard.start, shard.rows) for shard in found.shards]
+
+
+def test_a_table_is_cut_where_row_groups_end(tmp_path: Path) -> None:
+    image_table(tmp_path / "a.parquet", 25, 4)
+    image_table(tmp_path / "b.parquet", 25, 25)
+    image_table(tmp_path / "c.parquet", 9)
+    image_table(tmp_path / "d.parquet", 0)
+    files(tmp_path, "b.tar")
+    found = planned(tmp_path, images_per_shard=10)
+    assert keys(found) == [
+        [f"{name}"] for name in ["a.parquet"] * 3 + ["b.parquet"] * 3 + ["b.tar", "c.parquet", "d.parquet"]
+    ]
+    assert ranges(found) == [
+        (0, 8), (8, 8), (16, 9),
+        (0, 10), (10, 10), (20, 5),
+        (0, None), (0, 9), (0, 0),
+    ]  # fmt: skip
+    tails = [re.sub("^.-[0-9a-f]{8}", "", name) for name in ids(found)]
+    assert tails == ["-00000000", "-00000008", "-00000016", *tails[3:6], "", "", ""]
+    assert tails[3:6] == ["-00000000", "-00000010", "-00000020"]
+    assert len({shard.fingerprint for shard in found.shards}) == len(found.shards)
+
+
+@pytest.mark.parametrize("images_per_shard", [1, 2, 3, 7, 10, 24, 25, 1000])
+@pytest.mark.parametrize("rows_per_group", [1, 3, 10, 25])
+def test_every_record_of_a_table_is_read_once_however_it_is_cut(
+    tmp_path: Path, images_per_shard: int, rows_per_group: int
+) -> None:
+    image_table(tmp_path / "a.parquet", 25, rows_per_group)
+    read = Read(images_per_shard=images_per_shard)
+    shards = plan_images([str(tmp_path)], read, {}).shards
+    assert len(set(ids(Plan(shards, {})))) == len(shards)
+    found = [list(records(shard, read, {})) for shard in shards]
+    assert [len(of_shard) for of_shard in found] == [shard.rows for shard in shards]
+    assert [(record.key, record.content) for of_shard in found for record in of_shard] == [
+        (str(row), f"{row}".encode()) for row in range(25)
+    ]
+
+
+@pytest.mark.parametrize("images_per_shard", [3, 4, 5, 10])
+def test_a_damaged_row_group_costs_its_own_rows_in_every_shard(tmp_path: Path, images_per_shard: int) -> None:
+    image_table(tmp_path / "a.parquet", 20, 5)
+    content = bytearray((tmp_path / "a.parquet").read_bytes())
+    chunk = pq.ParquetFile(io.BytesIO(content)).metadata.row_group(1).column(0)
+    start = chunk.dictionary_page_offset or chunk.data_page_offset
+    content[start : start + chunk.total_compressed_size] = b"\xff" * chunk.total_compressed_size
+    (tmp_path / "a.parquet").write_bytes(content)
+    read = Read(images_per_shard=images_per_shard)
+    shards = plan_images([str(tmp_path)], read, {}).shards
+    found = [record for shard in shards for record in records(shard, read, {})]
+    assert [record.key for record in found] == [str(row) for row in range(20)]
+    assert [row for row, record in enumerate(found) if record.status == "damaged-archive"] == list(range(5, 10))
+
+
+def test_a_table_whose_footer_is_damaged_or_lies_is_one_shard_that_says_so(tmp_path: Path) -> None:
+    image_table(tmp_path / "a.parquet", 1000)
+    content = (tmp_path / "a.parquet").read_bytes()
+    (tmp_path / "b.parquet").write_bytes(claiming(content, 1000, 2**60))
+    (tmp_path / "c.parquet").write_bytes(content[:-9])
+    found = planned(tmp_path, images_per_shard=500)
+    assert ranges(found) == [(0, 500), (500, 500), (0, None), (0, None)]
+    for shard in found.shards[2:]:
+        (record,) = records(shard, Read(), {})
+        assert (record.key, record.status) == ("", "damaged-archive")
+
+
+def test_a_table_that_is_cut_short_after_it_was_planned_loses_no_row_in_silence(tmp_path: Path) -> None:
+    image_table(tmp_path / "a.parquet", 25, 5)
+    shards = planned(tmp_path, images_per_shard=10).shards
+    (tmp_path / "a.parquet").write_bytes(
+        (tmp_path / "a.parquet").read_bytes()[: shards[0].size // 2].ljust(shards[0].size)
+    )
+    found = [record for shard in shards for record in records(shard, Read(), {})]
+    assert [(record.key, record.status) for record in found] == [(str(row), "damaged-archive") for row in range(25)]

@@ -8,7 +8,7 @@ import pytest
 from ood_core.criteria import ConjugatedPool, Density, Intermodal, NegMining
 from ood_core.vocabulary import CSP, NEGLABEL
 from pipelines.config.scan import Read
-from pipelines.inputs.plan import plan
+from pipelines.inputs.image_plan import plan_images
 from pipelines.label_banks.corpus import Block
 from pipelines.label_banks.id_images import LabelledSlice
 from pipelines.label_banks.worker import LabelWorker
@@ -77,7 +77,7 @@ def test_density_looks_at_all_features_and_not_at_a_block(worker: LabelWorker) -
 
 
 def test_the_chosen_pictures_of_a_shard_are_encoded(worker: LabelWorker, dataset: Path) -> None:
-    shard = plan([str(dataset / "folder")], Read(), {}).shards[0]
+    shard = plan_images([str(dataset / "folder")], Read(), {}).shards[0]
     chosen = LabelledSlice(shard, {0: 1, 3: 0, 9: 0})  # the fourth is empty
     found, embeddings, indices = worker.images(chosen, Read(), {})
     assert found == chosen

@@ -109,6 +109,6 @@ def test_a_file_of_another_scan_or_one_that_is_damaged_is_not_known(tmp_path) ->
 def test_what_is_committed_is_what_scores_are_visible(tmp_path) -> None:
     output = Directory(str(tmp_path))
     assert committed(output) == set()
-    for name in ("scores/part-000001-x.y.parquet", "scores/.part-2.parquet.ab12.tmp", "embeddings/part-3.parquet"):
+    for name in ("scores/part-x.y-0a1b2c3d.parquet", "scores/.part-2.parquet.ab12.tmp", "embeddings/part-3.parquet"):
         output.put(name, b"")
-    assert committed(output) == {"000001-x.y"}
+    assert committed(output) == {"x.y-0a1b2c3d"}

@@ -8,11 +8,11 @@ from pipelines.scan_directory.new_scan import check_not_read, clear
 from pipelines.storage import Directory
 
 OURS = [
-    "scan.json", "plan.parquet", "summary.json", "_SUCCESS", "scores/part-000000-a.parquet",
-    "embeddings/part-000000-a.parquet", "encoded/part-000000-a.parquet", "scored/part-000000-a.parquet",
-    "memory/candidates/part-000000-a.parquet", "memory/verdicts/part-000000-a.parquet", "memory/snapshot-3.parquet",
+    "scan.json", "plan.parquet", "summary.json", "_SUCCESS", "scores/part-a-0a1b2c3d.parquet",
+    "embeddings/part-a-0a1b2c3d.parquet", "encoded/part-a-0a1b2c3d.parquet", "scored/part-a-0a1b2c3d.parquet",
+    "memory/candidates/part-a-0a1b2c3d.parquet", "memory/verdicts/part-a-0a1b2c3d.parquet", "memory/snapshot-3.parquet",
     "memory/initial.parquet", "memory/extra-negatives.parquet", "consensus/anchors.parquet",
-    "consensus/sums-0.parquet", "consensus/votes/part-000000-a.parquet",
+    "consensus/sums-0.parquet", "consensus/votes/part-a-0a1b2c3d.parquet",
 ]  # fmt: skip
 OTHERS = [
     "mine.txt", "report.parquet", "scores/mine.parquet", "embeddings/img_emb_0.npy", "scores/old/part-a.parquet",
@@ -58,7 +58,7 @@ def test_what_is_read_would_not_be_removed(tmp_path: Path, prefix: str) -> None:
     output = made(tmp_path / "scan", OURS)
     (tmp_path / "link").symlink_to(tmp_path / "scan")
     for place in ("scan", "link"):
-        url = f"{prefix}{tmp_path}/{place}/embeddings/part-000000-a.parquet"
+        url = f"{prefix}{tmp_path}/{place}/embeddings/part-a-0a1b2c3d.parquet"
         with pytest.raises(CallerError, match="--new-scan would remove --embeddings '.*', which this scan reads"):
             check_not_read(output, {"--embeddings": [f"{tmp_path}/other.parquet", url]})
     with pytest.raises(CallerError, match="--new-scan would remove --memory"):

@@ -23,9 +23,9 @@ from pipelines.config.rescore import ReadEmbeddings, Rescore
 from pipelines.errors import CallerError
 from pipelines.runtime.cluster import cluster
 from pipelines.scans.rescore import rescore
-from pipelines.storage import Directory
 from pipelines.verify.verify import verify
 from tests.conftest import DEMO, Storage, settled_dtype
+from tests.pipelines.in_plan_order import parts, score_tables, shard_ids
 
 ONE_WORKER = ScorePool(workers=1)
 IMAGES, DIM, SNAPSHOT = 300, 128, "snapshot-6.parquet"
@@ -150,23 +150,23 @@ def test_what_the_reference_learned_is_what_the_plain_function_learns(
 
 
 def lost_scores(output: Path) -> None:
-    for part in sorted((output / "scores").iterdir())[1:4]:
-        part.unlink()
+    for part in parts(output)[1:4]:
+        (output / "scores" / part).unlink()
 
 
 def lost_memory(output: Path) -> None:
     """As if killed while candidates are gathered."""
     shutil.rmtree(output / "scores")
     (output / "memory" / SNAPSHOT).unlink()
-    for part in sorted((output / "memory/candidates").iterdir())[2:]:
-        part.unlink()
+    for part in parts(output)[2:]:
+        (output / "memory/candidates" / part).unlink()
 
 
 def lost_verdicts(output: Path) -> None:
     lost_memory(output)
     shutil.rmtree(output / "memory/candidates")
-    for part in sorted((output / "memory/verdicts").iterdir())[:2]:
-        part.unlink()
+    for part in parts(output)[:2]:
+        (output / "memory/verdicts" / part).unlink()
 
 
 @pytest.mark.parametrize("lose", [lost_scores, lost_memory, lost_verdicts])
@@ -241,7 +241,7 @@ def altered(path: Path, change: Callable[[pa.Table], pa.Table]) -> None:
 
 
 def shortened(output: Path) -> None:
-    path = min((output / "scores").iterdir())
+    path = output / "scores" / parts(output)[0]
     table = pq.read_table(io.BytesIO(path.read_bytes()))
     metadata = {**table.schema.metadata, b"oodscan.records": b"59"}
     pq.write_table(table.slice(0, 59).replace_schema_metadata(metadata), path)
@@ -252,7 +252,6 @@ def sooner(offered: pa.Table) -> pa.Table:
     return offered.set_column(offered.column_names.index("priority"), "priority", pa.array([-1.0] * len(offered)))
 
 
-FIRST = "part-000000-0.parquet"
 DAMAGE = {
     "a memory lost": (
         lambda output: (output / "memory" / SNAPSHOT).unlink(),
@@ -267,18 +266,18 @@ DAMAGE = {
         f"memory/{SNAPSHOT} carries the fingerprint of another scan",
     ),
     "candidates that were not merged": (
-        lambda output: altered(output / "memory/candidates" / FIRST, sooner),
+        lambda output: altered(output / "memory/candidates" / parts(output)[0], sooner),
         f"memory/{SNAPSHOT} is not what the candidates of adaneg come to",
     ),
     "candidates lost": (
-        lambda output: (output / "memory/candidates" / FIRST).unlink(),
-        f"memory/candidates/{FIRST} is missing",
+        lambda output: (output / "memory/candidates" / parts(output)[0]).unlink(),
+        "memory/candidates/part-{first}.parquet is missing",
     ),
     "verdicts lost": (
-        lambda output: (output / "memory/verdicts" / FIRST).unlink(),
-        f"memory/verdicts/{FIRST} is missing",
+        lambda output: (output / "memory/verdicts" / parts(output)[0]).unlink(),
+        "memory/verdicts/part-{first}.parquet is missing",
     ),
-    "the last row of a part lost": (shortened, "000000-0: there are 59 rows, and 60 are planned"),
+    "the last row of a part lost": (shortened, "{first}: there are 59 rows, and 60 are planned"),
 }
 
 
@@ -287,8 +286,8 @@ def test_verification_names_what_a_rescoring_lacks(reference: Path, tmp_path: Pa
     damage, message = DAMAGE[name]
     output = Path(shutil.copytree(reference / "scan", tmp_path / "scan"))
     damage(output)
-    problems = verify(str(output), {}, tables=True).problems
-    assert any(problem.startswith(message) for problem in problems), problems
+    problems, said = verify(str(output), {}, tables=True).problems, message.format(first=shard_ids(output)[0])
+    assert any(problem.startswith(said) for problem in problems), problems
 
 
 def test_rereading_notices_an_input_that_has_changed(reference: Path, bank_directory: Path, tmp_path: Path) -> None:
@@ -302,7 +301,7 @@ def test_rereading_notices_an_input_that_has_changed(reference: Path, bank_direc
     table = table.set_column(2, "urls", pa.array(moved)).set_column(4, "sizes", pa.array(sizes))
     pq.write_table(table, place / "scan/plan.parquet")
     problems = verify(str(place / "scan"), {}, reread=True).problems
-    assert [problem[:9] for problem in problems] == ["000002-1:", "000003-1:"]
+    assert [problem.partition(":")[0] for problem in problems] == shard_ids(place / "scan")[2:4]
     assert problems[0].endswith("the input holds 60 records, the score table 60, or their keys differ")
 
 
@@ -358,23 +357,23 @@ def test_bad_rows_are_rows_and_other_columns_come_along(tmp_path: Path) -> None:
     summary = rescored(chosen)
     assert not summary["within_error_budget"]
     assert not (output / "_SUCCESS").exists()
-    parts = {name[-9]: pq.read_table(io.BytesIO(content)) for name, content in files_of(output).items()}
-    assert [len(parts[name]) for name in "abcdef"] == [9, 5, 1, 0, 1, 30]
-    assert parts["a"]["status"].to_pylist() == STATUSES
-    assert parts["a"]["key"].to_pylist() == KEYS
+    tables = dict(zip("abcdef", score_tables(output), strict=True))
+    assert [len(table) for table in tables.values()] == [9, 5, 1, 0, 1, 30]
+    assert tables["a"]["status"].to_pylist() == STATUSES
+    assert tables["a"]["key"].to_pylist() == KEYS
     ok = [status == "ok" for status in STATUSES]
     for column in ("id_label", "id_probability", "negative_label", "score_mcm", "score_neglabel", "score_adaneg"):
-        assert parts["a"][column].is_valid().to_pylist() == ok
-        assert not any(parts["b"][column].is_valid().to_pylist())
-    assert parts["a"]["input_shard"].to_pylist() == ["old"] * 9
-    assert parts["a"]["input_score_old"].to_pylist() == ["high"] * 9
-    assert parts["a"]["size"].to_pylist() == list(range(9))
-    assert parts["a"].schema.field("tensor").type == tensors
-    assert parts["a"]["kind"].to_pylist() == ["x", "y", None] * 3
-    assert set(parts["a"].column_names) > {"tags", "input_read_s", "nothing"}
-    assert parts["e"]["status"].to_pylist() == ["damaged-archive"]
-    assert parts["f"]["status"].to_pylist() == ["ok"] * 10 + ["damaged-archive"] * 10 + ["ok"] * 10
-    assert parts["f"]["size"].to_pylist() == ["many"] * 10 + [None] * 10 + ["many"] * 10
+        assert tables["a"][column].is_valid().to_pylist() == ok
+        assert not any(tables["b"][column].is_valid().to_pylist())
+    assert tables["a"]["input_shard"].to_pylist() == ["old"] * 9
+    assert tables["a"]["input_score_old"].to_pylist() == ["high"] * 9
+    assert tables["a"]["size"].to_pylist() == list(range(9))
+    assert tables["a"].schema.field("tensor").type == tensors
+    assert tables["a"]["kind"].to_pylist() == ["x", "y", None] * 3
+    assert set(tables["a"].column_names) > {"tags", "input_read_s", "nothing"}
+    assert tables["e"]["status"].to_pylist() == ["damaged-archive"]
+    assert tables["f"]["status"].to_pylist() == ["ok"] * 10 + ["damaged-archive"] * 10 + ["ok"] * 10
+    assert tables["f"]["size"].to_pylist() == ["many"] * 10 + [None] * 10 + ["many"] * 10
     assert verify(str(output), {}, reread=True).problems == []
 
 
@@ -430,11 +429,10 @@ def test_foreign_tables_and_a_bank_without_a_description_on_every_storage(storag
     inputs: list[Path | str] = [f"{storage.upload(data, 'input')}/{name}" for name in ("tables", "retrieval")]
     output = f"{storage.root}/out"
     rescored(config(inputs, storage.upload(bank, "bank"), output, method=("mcm",)), storage.options)
-    directory = Directory(output, storage.options)
-    found = {name: pq.read_table(io.BytesIO(directory.read(f"scores/{name}"))) for name in directory.names("scores")}
-    assert [len(table) for table in found.values()] == [6] * 5
-    assert {status for table in found.values() for status in table["status"].to_pylist()} == {"ok"}
-    fifty, nemo, numbers, own, npy = found.values()
+    found = score_tables(output, storage.options)
+    assert [len(table) for table in found] == [6] * 5
+    assert {status for table in found for status in table["status"].to_pylist()} == {"ok"}
+    fifty, nemo, numbers, own, npy = found
     assert numbers["key"].to_pylist() == [str(row) for row in range(6)]
     assert nemo["caption"].to_pylist() == ["c"] * 6
     assert own["input_index"].to_pylist() == list(range(6))
@@ -456,10 +454,10 @@ def test_sequential_order_resumes_to_the_same_bytes_and_takes_files_of_other_col
         [tmp_path / "data"], small_bank(tmp_path / "bank"), tmp_path / "out", method=("adaneg",), param=parameters
     )
     rescored(chosen)
-    before = files_of(tmp_path / "out")
-    assert pq.read_table(io.BytesIO(before["part-000001-1.parquet"]))["x"].to_pylist() == ["text"] * 30
+    before, second = files_of(tmp_path / "out"), parts(tmp_path / "out")[1]
+    assert pq.read_table(io.BytesIO(before[second]))["x"].to_pylist() == ["text"] * 30
     assert verify(str(tmp_path / "out"), {}, tables=True).problems == []
-    (tmp_path / "out/scores/part-000001-1.parquet").unlink()
+    (tmp_path / "out/scores" / second).unlink()
     assert rescored(chosen)["last_run"]["images"] == 30
     assert files_of(tmp_path / "out") == before
 

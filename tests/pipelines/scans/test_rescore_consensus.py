@@ -29,6 +29,7 @@ from pipelines.scans.rescore import rescore
 from pipelines.storage import Directory
 from pipelines.verify.verify import verify
 from tests.conftest import Storage
+from tests.pipelines.in_plan_order import parts
 
 ROWS, DIM, LABELS, IDS, BAD = 300, 16, 24, 6, (7, 131)
 OURS = ("score_neglabel", "score_consensus", "anchor", "consensus_weight", "consensus_shift")
@@ -177,8 +178,8 @@ def test_order_files_shards_and_workers_do_not_change_a_bit(place: Path) -> None
 @pytest.mark.parametrize(
     "lost",
     [
-        ("scores/part-000001-*",),
-        ("scores/part-000001-*", "consensus/votes/part-000002-*", "consensus/sums-5.parquet"),
+        ("scores/part-*-00000060.*",),
+        ("scores/part-*-00000060.*", "consensus/votes/part-*-00000120.*", "consensus/sums-5.parquet"),
         ("scores/*", "consensus/anchors.parquet"),
     ],
     ids=["scores", "votes and sums", "anchors"],
@@ -281,7 +282,7 @@ def one_more(values: np.ndarray) -> np.ndarray:
     return values
 
 
-PART = "part-000001-all.parquet"
+PART = "{second}"
 
 
 @pytest.mark.parametrize(
@@ -321,6 +322,7 @@ def test_verify_finds_what_is_not_so(
     place: Path, tmp_path: Path, name: str, change: Callable[[pa.Table], pa.Table] | None, problem: str
 ) -> None:
     output = Path(shutil.copytree(place / "whole", tmp_path / "whole"))
+    name, problem = (text.format(second=parts(output)[1]) for text in (name, problem))
     if change is None:
         (output / name).unlink()
     elif "another scan" in problem:
@@ -331,7 +333,7 @@ def test_verify_finds_what_is_not_so(
 
 
 def test_consensus_is_evaluated_within_one_scan_only(place: Path) -> None:
-    one, other = (str(place / f"whole/scores/part-00000{number}-*.parquet") for number in (0, 1))
+    one, other = (str(place / f"whole/scores/part-*-{start:08d}.parquet") for start in (0, 60))
     assert "consensus" in evaluate([one], {"other": [other]}, {}).results
     foreign = Path(shutil.copytree(place / "whole", place / "foreign"))
     for path in (foreign / "scores").iterdir():
@@ -351,7 +353,7 @@ def test_a_rescoring_in_s3_goes_on_where_something_is_lost(place: Path, storage:
     rescore(chosen, storage.options)
     output = Directory(chosen.output, storage.options)
     output.remove("consensus/anchors.parquet")
-    output.remove(f"scores/{PART}")
+    output.remove(f"scores/{parts(place / 'whole')[1]}")
     rescore(chosen, storage.options)
     assert verify(chosen.output, storage.options, tables=True).problems == []
     assert output.names("encoded") == []

@@ -19,13 +19,15 @@ from ood_core.scores import ImageScorer
 from pipelines.config.pools import EncodePool
 from pipelines.config.scan import Read, Scan
 from pipelines.errors import CallerError
-from pipelines.inputs.plan import plan
+from pipelines.inputs.image_plan import plan_images
+from pipelines.inputs.locate import read_again
 from pipelines.inputs.records import records
 from pipelines.scans.scan import scan
 from pipelines.scans.workers.decode import decode
 from pipelines.storage import Directory
 from pipelines.verify.verify import verify
-from tests.conftest import DEMO, Storage, settled_dtype
+from tests.conftest import DEMO, Storage, encoded, picture, settled_dtype
+from tests.pipelines.in_plan_order import parts, score_rows, score_tables
 
 ONE_WORKER = EncodePool(workers=1)
 BAD = {"empty-file": 1, "missing-image": 1, "truncated-image": 1, "unreadable-image": 1}
@@ -59,7 +61,7 @@ def rows_by_plain_functions(chosen: Scan) -> list[dict[str, Any]]:
     bank = LabelBank.load(Path(chosen.labels))
     score = ImageScorer(bank, of_images(chosen.methods()))
     rows = []
-    for shard in plan(chosen.input, chosen.read, {}).shards:
+    for shard in plan_images(chosen.input, chosen.read, {}).shards:
         for index, record in enumerate(records(shard, chosen.read, {})):
             decoded = decode(record, Decoder(encoder.preprocessing))
             row = {"shard": shard.id, "index": index, "key": record.key, "status": decoded.status}
@@ -75,7 +77,7 @@ def rows_by_plain_functions(chosen: Scan) -> list[dict[str, Any]]:
 def test_a_distributed_scan_finds_what_the_plain_functions_find(
     reference: Path, dataset: Path, bank_directory: Path, tmp_path: Path
 ) -> None:
-    found = pq.read_table(reference / "scores").sort_by([("shard", "ascending"), ("index", "ascending")])
+    found = score_rows(reference)
     expected = rows_by_plain_functions(config([str(dataset)], bank_directory, str(tmp_path)))
     columns = list(max(expected, key=len))
     assert found.select(columns).to_pylist() == [{**dict.fromkeys(columns), **row} for row in expected]
@@ -85,7 +87,7 @@ def test_every_record_has_a_row_in_input_order_and_bad_ones_say_why(reference: P
     summary = json.loads((reference / "summary.json").read_text())
     assert summary["records"] == 130
     assert summary["statuses"] == {**BAD, "ok": 126}
-    table = pq.read_table(reference / "scores" / "part-000003-folder.parquet")
+    table = pq.read_table(reference / "scores" / parts(reference)[4])
     assert table["key"].to_pylist() == [f"folder/{index:02d}.webp" for index in range(12)]
     assert table["status"].to_pylist()[3] == "empty-file"
     assert table["score_neglabel"].to_pylist()[3] is None
@@ -93,13 +95,27 @@ def test_every_record_has_a_row_in_input_order_and_bad_ones_say_why(reference: P
 
 
 def test_the_score_table_keeps_its_contract(reference: Path) -> None:
-    schema = pq.read_schema(reference / "scores" / "part-000000-shard-0.parquet")
+    schema = pq.read_schema(reference / "scores" / parts(reference)[0])
     assert schema.names == [
         "shard", "index", "key", "status", "error", "width", "height",
         "id_label", "id_probability", "negative_label", "score_neglabel", "score_mcm",
+        "url", "offset", "length", "row",
     ]  # fmt: skip
     assert schema.field("score_neglabel").type == pa.float64()
     assert len(schema.metadata[b"oodscan.fingerprint"]) == 64
+
+
+def test_an_image_can_be_read_again_from_where_its_row_says(reference: Path, dataset: Path) -> None:
+    rows = [row for table in score_tables(reference) for row in table.to_pylist()]
+
+    def again(row: dict[str, Any]) -> bytes:
+        return read_again(row["url"], row["offset"], row["length"], row["row"], Read(), {})
+
+    found = {row["key"]: again(row) for row in rows if row["status"] == "ok"}
+    assert found["folder/00.webp"] == (dataset / "folder/00.webp").read_bytes()
+    assert found["1-017"] == encoded(picture(117))
+    assert found["row-9"] == encoded(picture(309), "JPEG")
+    assert [row["key"] for row in rows if not row["url"]] == []
 
 
 def test_the_scan_directory_says_how_it_was_made_and_what_it_cost(reference: Path) -> None:
@@ -138,11 +154,11 @@ def test_a_rerun_scans_what_is_missing_and_nothing_else(
 ) -> None:
     output = Path(shutil.copytree(reference, tmp_path / "scan"))
     chosen = config([str(dataset)], bank_directory, str(output), embeddings=True)
-    removed = sorted((output / "scores").iterdir())[1:3]
+    removed = [output / "scores" / part for part in parts(output)[1:3]]
     for part in removed:
         part.unlink()
     summary = scanned(chosen)
-    assert summary["last_run"]["images"] == 40 + 20
+    assert summary["last_run"]["images"] == 40 + 12
     assert summary["statuses"] == {**BAD, "ok": 126}
     assert score_files(str(output)) == score_files(str(reference))
 
@@ -194,10 +210,8 @@ def test_the_same_scan_runs_on_local_disk_and_on_s3(
     summary = scanned(config([source], bank, output, embeddings=True, **pools), storage.options)
     assert summary["statuses"] == {**BAD, "ok": 126}
     assert verify(output, storage.options, reread=True).problems == []
-    found, expected = score_files(output, storage.options), score_files(str(reference))
-    for name, content in expected.items():
-        here = pq.read_table(pa.BufferReader(found[name])).replace_schema_metadata(None)
-        assert here.equals(pq.read_table(pa.BufferReader(content)).replace_schema_metadata(None))
+    for found, expected in zip(score_tables(output, storage.options), score_tables(reference), strict=True):
+        assert found.drop("shard").equals(expected.drop("shard"))
     recorded = Directory(output, storage.options).read("scan.json").decode()
     assert "SKtest" not in recorded
     assert "endpoint" not in recorded

@@ -18,6 +18,7 @@ from pipelines.config.pools import EncodePool
 from pipelines.config.scan import Read, Scan
 from pipelines.scans.scan import scan
 from pipelines.verify.verify import verify
+from tests.pipelines.in_plan_order import score_rows
 
 METHODS = ("consensus", "adaneg", "neglabel")
 PARAMETERS = {"adaneg.gap": 0, "adaneg.memory_length": 4, "neglabel.groups": 5}
@@ -41,8 +42,7 @@ def scanned(chosen: Scan) -> dict[str, Any]:
 
 
 def good_rows(output: Path, columns: Sequence[str]) -> pa.Table:
-    rows = pq.read_table(output / "scores").sort_by([("shard", "ascending"), ("index", "ascending")])
-    return rows.filter(compute.field("status") == "ok").select(columns)
+    return score_rows(output).filter(compute.field("status") == "ok").select(columns)
 
 
 @pytest.fixture(scope="module")

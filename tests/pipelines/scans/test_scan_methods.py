@@ -19,7 +19,7 @@ from pipelines.config.model import Model
 from pipelines.config.pools import EncodePool
 from pipelines.config.scan import Scan
 from pipelines.errors import CallerError
-from pipelines.inputs.plan import plan
+from pipelines.inputs.image_plan import plan_images
 from pipelines.inputs.records import records
 from pipelines.runtime.model import ModelFacts, ModelSpec
 from pipelines.scans.checks import check_local_features
@@ -53,7 +53,7 @@ def test_a_scan_by_places_and_by_pairs_of_labels_equals_the_plain_functions(
     assert scan(chosen)["statuses"]["ok"] == 27
     table = pq.read_table(tmp_path / "scan" / "scores").sort_by("index")
     score = ImageScorer(bank, of_images(chosen.methods()), encode=partial(encoder.encode_ensembles, CSP.noun))
-    (shard,) = plan(chosen.input, chosen.read, {}).shards
+    (shard,) = plan_images(chosen.input, chosen.read, {}).shards
     for row, record in zip(table.to_pylist(), records(shard, chosen.read, {}), strict=True):
         decoded = decode(record, Decoder(encoder.preprocessing))
         found = [row["score_gl_mcm"], row["score_negrefine"]]

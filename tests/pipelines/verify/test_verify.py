@@ -12,14 +12,14 @@ from pipelines.errors import CallerError
 from pipelines.verify.verify import verify
 from tests.pipelines.made_scan import make_scan
 
-FIRST, SECOND = "000001-data", "000002-data"
+EMPTY, FIRST, SECOND = "empty-e0e0e0e0", "data-11111111", "data-22222222"
 PART = f"scores/part-{FIRST}.parquet"
 VECTORS = f"embeddings/part-{FIRST}.parquet"
 
 
 @pytest.fixture
 def out(tmp_path: Path) -> Path:
-    make_scan(tmp_path)
+    make_scan(tmp_path, (EMPTY, FIRST, SECOND))
     return tmp_path / "out"
 
 
@@ -176,13 +176,13 @@ def test_rereading_notices_records_that_the_table_lacks(out: Path) -> None:
     Path(empty).write_bytes(header + bytes(10240 - len(header)))
     assert verify(str(out), {}, tables=True).problems == []
     (problem,) = verify(str(out), {}, reread=True).problems
-    assert problem.startswith("000000-empty: the input holds 1 records, the score table 0")
+    assert problem.startswith(f"{EMPTY}: the input holds 1 records, the score table 0")
 
 
 def test_rereading_an_input_that_is_gone_is_a_problem_and_no_crash(out: Path) -> None:
     (out / "../data/empty.tar").unlink()
     (problem,) = verify(str(out), {}, reread=True).problems
-    assert problem.startswith("000000-empty: ")
+    assert problem.startswith(f"{EMPTY}: ")
     assert "cannot be read" in problem
 
 

@@ -23,7 +23,7 @@ from pipelines.inputs.readers.embeddings import (
     validated,
 )
 from pipelines.inputs.readers.range_file import open_range
-from pipelines.inputs.readers.row_groups import Gap, open_table
+from pipelines.inputs.readers.row_groups import Gap, RowRange, open_table
 from tests.pipelines.flaky_files import break_every_other, holding
 
 DIM = 4
@@ -98,7 +98,6 @@ def test_a_table_that_ray_data_wrote_is_read_with_and_without_ray(tmp_path: Path
 
 
 def test_a_slice_does_not_read_to_the_end_of_a_large_row_group(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(row_groups, "ROWS_PER_BATCH", 5)
     opened, decoded = open_table(io.BytesIO(file_of(table(), 30))), []
     batches = opened.iter_batches
 
@@ -108,7 +107,7 @@ def test_a_slice_does_not_read_to_the_end_of_a_large_row_group(monkeypatch: pyte
             yield batch
 
     monkeypatch.setattr(opened, "iter_batches", noted)
-    found = list(row_groups.row_batches(opened, None, 5, 6))
+    found = list(row_groups.row_batches(opened, None, RowRange(5, 6), 5))
     assert [part.rows if isinstance(part, Gap) else part.num_rows for part in found] == [5, 1]
     assert len(decoded) == 3
 

@@ -4,16 +4,18 @@ from pathlib import Path
 import fsspec
 import pytest
 
-from pipelines.inputs.readers.images import FILES_AT_ONCE, read_images
+from pipelines.inputs.readers.images import FILES_AT_ONCE, ImageFile, read_images
 from pipelines.inputs.readers.record import Record
 from tests.pipelines.flaky_files import FlakyFiles, break_every_other
+from tests.pipelines.inputs.placeless import placeless
 
 LOCAL = fsspec.filesystem("file")
 
 
 def read(paths: Sequence[Path], sizes: Sequence[int] | None = None, max_bytes: int = 10**6) -> list[Record]:
     given = [path.stat().st_size for path in paths] if sizes is None else sizes
-    return list(read_images(LOCAL, [str(path) for path in paths], [path.name for path in paths], given, max_bytes))
+    chosen = [ImageFile("", str(path), path.name, size) for path, size in zip(paths, given, strict=True)]
+    return placeless(read_images(LOCAL, chosen, max_bytes))
 
 
 def written(directory: Path, contents: dict[str, bytes]) -> list[Path]:
@@ -57,7 +59,7 @@ def test_a_file_that_may_not_be_read_is_an_error_record() -> None:
 
     files = FlakyFiles(denied)
     files.pipe_file("/x.jpg", b"x")
-    records = list(read_images(files, ["/x.jpg"], ["x"], [1], 10))
+    records = placeless(read_images(files, [ImageFile("", "/x.jpg", "x", 1)], 10))
     assert records == [Record("x", status="unreadable-file", error="/x.jpg cannot be read: access denied")]
 
 
@@ -66,7 +68,7 @@ def test_files_over_a_flaky_connection_are_all_there() -> None:
     paths = [f"/{number}.jpg" for number in range(8)]
     for path in paths:
         files.pipe_file(path, path.encode() * 9)
-    records = list(read_images(files, paths, paths, [54] * 8, 1000))
+    records = placeless(read_images(files, [ImageFile("", path, path, 54) for path in paths], 1000))
     assert records == [Record(path, path.encode() * 9) for path in paths]
 
 

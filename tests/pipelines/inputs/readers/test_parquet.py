@@ -11,6 +11,7 @@ from pipelines.inputs.readers.parquet import ImageColumns, read_parquet
 from pipelines.inputs.readers.range_file import open_range
 from pipelines.inputs.readers.record import Record
 from tests.pipelines.flaky_files import break_every_other, holding
+from tests.pipelines.inputs.placeless import placeless
 
 IMAGES = [bytes([row]) * 40 for row in range(30)]
 STRUCT = pa.struct({"bytes": pa.binary(), "path": pa.string()})
@@ -23,7 +24,7 @@ def file_of(columns: dict, rows_per_group: int = 10, **options) -> bytes:
 
 
 def read(content: bytes, columns: ImageColumns = ImageColumns(), max_bytes: int = 10**6) -> list[Record]:  # noqa: B008
-    return list(read_parquet(io.BytesIO(content), columns, max_bytes))
+    return placeless(read_parquet(io.BytesIO(content), columns, max_bytes))
 
 
 @pytest.mark.parametrize("kind", [pa.binary(), pa.large_binary(), STRUCT], ids=["binary", "large", "hugging face"])
@@ -146,7 +147,7 @@ def test_a_table_without_rows_has_no_records() -> None:
 def test_parquet_over_a_flaky_connection_gives_the_same_records() -> None:
     files = holding(WHOLE, break_every_other)
     file = open_range(files, "/file", len(WHOLE), first_wait_s=0, chunk_bytes=256)
-    assert list(read_parquet(file, ImageColumns(), 10**6)) == read(WHOLE)
+    assert placeless(read_parquet(file, ImageColumns(), 10**6)) == read(WHOLE)
     assert files.requests > 10
 
 

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipelines.errors import ReadError
-from pipelines.inputs.readers.range_file import ATTEMPTS, fetch, open_range
+from pipelines.inputs.readers.range_file import ATTEMPTS, CHUNK_BYTES, RangeFile, fetch, open_range
 from tests.pipelines.flaky_files import break_every_other, holding
 
 CONTENT = random.Random(0).randbytes(50_000)
@@ -85,3 +85,19 @@ def test_a_file_that_has_become_shorter_than_planned_is_a_read_error() -> None:
     file = open_range(holding(CONTENT, lambda _, answer: answer), "/file", 60_000, 0)
     with pytest.raises(ReadError, match="6 attempts: 848 of 8192 bytes at 49152 came"):
         file.read()
+
+
+def test_of_a_large_piece_only_the_part_that_broke_is_fetched_again() -> None:
+    content = random.Random(1).randbytes(100_000) * (2 * CHUNK_BYTES // 100_000 + 1)
+    came: list[int] = []
+
+    def break_the_second(request: int, answer: bytes) -> bytes:
+        came.append(len(answer))
+        if request == 2:
+            raise ConnectionResetError
+        return answer
+
+    file = RangeFile(holding(content, break_the_second), "/file", len(content), 0)
+    assert file.read(len(content)) == content
+    assert came == [CHUNK_BYTES, CHUNK_BYTES, CHUNK_BYTES, len(content) - 2 * CHUNK_BYTES]
+    assert (file.tell(), file.read(1)) == (len(content), b"")

@@ -13,15 +13,15 @@ from ood_core.consensus.votes import Votes
 from ood_core.labels import LabelBank
 from ood_core.methods import Consensus, NegLabel
 from pipelines.consensus.files import ConsensusFiles, votes_of, votes_table
-from pipelines.inputs.plan import plan
+from pipelines.inputs.image_plan import plan_images
 from pipelines.scan_directory.columns import scattered
 from pipelines.scan_directory.identity import asked_for, begin, fingerprint, model_identity
 from pipelines.scan_directory.layout import FINGERPRINT_KEY, RECORDS_KEY, SCORES, VOTES, shard_file, table_bytes
 from pipelines.storage import Directory
-from tests.pipelines.made_scan import FACTS, SPEC
+from tests.pipelines.made_scan import FACTS, SPEC, renamed
 from tests.pipelines.reports.shown import configured
 
-EMPTY, FIRST, SECOND, THIRD = SHARDS = "000000-empty", "000001-data", "000002-data", "000003-data"
+EMPTY, FIRST, SECOND, THIRD = SHARDS = "empty-e0e0e0e0", "data-11111111", "data-22222222", "data-33333333"
 ANCHORS = np.array(
     [[1, 0, 0, 0, 0, 0], [0, 0.6, 0, 0, 0.8, 0], [0, 0.5, 0.5, 0, 0.5, 0.5], [0, 0, 0, 0, 0, 1]], np.float32
 )
@@ -55,8 +55,8 @@ def begun(root: Path, negatives: int = 4, **chosen: Any) -> ConsensusFiles:
     for number in range(8):
         (root / f"data/{number}.jpg").write_bytes(b"image")
     config = configured(root, **{"method": ("neglabel", "consensus"), "param": {"consensus.nearest": 2}} | chosen)
-    planned, output = plan(config.input, config.read, {}), Directory(config.output)
-    assert tuple(shard.id for shard in planned.shards) == SHARDS
+    planned = renamed(plan_images(config.input, config.read, {}), SHARDS)
+    output = Directory(config.output)
     content_hash = save_bank(root, negatives).content_hash()
     identity = asked_for(config, config.methods(), content_hash, planned) | model_identity(SPEC, FACTS)
     begin(output, config, identity, planned)

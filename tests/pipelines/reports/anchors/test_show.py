@@ -82,14 +82,14 @@ def test_a_consensus_is_shown_with_its_anchors_most_out_of_place(out: Path) -> N
     assert lines == [
         "anchor images mean neglabel mean consensus mean shift nearest ID label its cosine nearest negatives their "
         "cosine images of lowest score shard their score",
-        "1 2 0.437500 -1.00000 0.375000 dog 0.600000 red|hot 0.800000 b2 000002-data -1.25000",
-        "hammer 0.00000 c0 000003-data -0.750000",
+        "1 2 0.437500 -1.00000 0.375000 dog 0.600000 red|hot 0.800000 b2 data-22222222 -1.25000",
+        "hammer 0.00000 c0 data-33333333 -0.750000",
         "flag 0.00000",
-        "2 4 0.375000 -1.00000 -0.125000 dog 0.500000 hammer 0.500000 a2 000001-data -1.50000",
-        r"red|hot 0.500000 b|2\n\x1b[31m 000002-data -1.50000",
-        "cloud 0.500000 b0 000002-data -1.00000",
-        "c1 000003-data 0.00000",
-        "0 1 0.875000 1.00000 0.250000 cat 1.00000 hammer 0.00000 a0 000001-data 1.00000",
+        "2 4 0.375000 -1.00000 -0.125000 dog 0.500000 hammer 0.500000 a2 data-11111111 -1.50000",
+        r"red|hot 0.500000 b|2\n\x1b[31m data-22222222 -1.50000",
+        "cloud 0.500000 b0 data-22222222 -1.00000",
+        "c1 data-33333333 0.00000",
+        "0 1 0.875000 1.00000 0.250000 cat 1.00000 hammer 0.00000 a0 data-11111111 1.00000",
         "flag 0.00000",
         "red|hot 0.00000",
     ]
@@ -99,14 +99,14 @@ def test_nothing_in_a_key_or_a_label_acts_on_markdown(out: Path) -> None:
     told = printed(out, "--format", "markdown", "--top", "2")
     assert told.splitlines()[0] == "# anchors of scan " + str(out).replace("_", r"\_")
     assert told.splitlines()[-7:-1] == [
-        r"| 1 | 2 | 0.437500 | -1.00000 | 0.375000 | dog | 0.600000 | red\|hot | 0.800000 | b2 | 000002-data | "
+        r"| 1 | 2 | 0.437500 | -1.00000 | 0.375000 | dog | 0.600000 | red\|hot | 0.800000 | b2 | data-22222222 | "
         "-1.25000 |",
-        "|  |  |  |  |  |  |  | hammer | 0.00000 | c0 | 000003-data | -0.750000 |",
+        "|  |  |  |  |  |  |  | hammer | 0.00000 | c0 | data-33333333 | -0.750000 |",
         "|  |  |  |  |  |  |  | flag | 0.00000 |  |  |  |",
-        "| 2 | 4 | 0.375000 | -1.00000 | -0.125000 | dog | 0.500000 | hammer | 0.500000 | a2 | 000001-data | "
+        "| 2 | 4 | 0.375000 | -1.00000 | -0.125000 | dog | 0.500000 | hammer | 0.500000 | a2 | data-11111111 | "
         "-1.50000 |",
-        r"|  |  |  |  |  |  |  | red\|hot | 0.500000 | b\|2\\n\\x1b\[31m | 000002-data | -1.50000 |",
-        "|  |  |  |  |  |  |  | cloud | 0.500000 | b0 | 000002-data | -1.00000 |",
+        r"|  |  |  |  |  |  |  | red\|hot | 0.500000 | b\|2\\n\\x1b\[31m | data-22222222 | -1.50000 |",
+        "|  |  |  |  |  |  |  | cloud | 0.500000 | b0 | data-22222222 | -1.00000 |",
     ]
 
 

@@ -15,17 +15,17 @@ import pytest
 from ood_core.labels import LabelBank
 from ood_core.memory import Candidates
 from pipelines.config.memory import Memory
-from pipelines.inputs.plan import plan
+from pipelines.inputs.image_plan import plan_images
 from pipelines.memory.files import MemoryFiles, memory_table
 from pipelines.reports.memory.show import show
 from pipelines.scan_directory.identity import asked_for, begin, fingerprint, model_identity
 from pipelines.scan_directory.layout import EXTRA_NEGATIVES, INITIAL
 from pipelines.storage import Directory
 from tests.conftest import Storage
-from tests.pipelines.made_scan import FACTS, SPEC
+from tests.pipelines.made_scan import FACTS, SPEC, renamed
 from tests.pipelines.reports.shown import Showing, bad_bank, configured, cut, gone_bank, rewritten
 
-EMPTY, FIRST, SECOND = "000000-empty", "000001-data", "000002-data"
+EMPTY, FIRST, SECOND = "empty-e0e0e0e0", "data-11111111", "data-22222222"
 Image = tuple[int, float, str]
 """Row, priority, key."""
 Of = Mapping[str, Sequence[Image]]
@@ -67,8 +67,8 @@ def begun(root: Path, **chosen: Any) -> MemoryFiles:
     for number in range(5):
         (root / f"data/{number}.jpg").write_bytes(b"image")
     config = configured(root, **{"method": ("neglabel", "adaneg"), "param": {"adaneg.memory_length": 3}} | chosen)
-    planned, output = plan(config.input, config.read, {}), Directory(config.output)
-    assert [shard.id for shard in planned.shards] == [EMPTY, FIRST, SECOND]
+    planned = renamed(plan_images(config.input, config.read, {}), [EMPTY, FIRST, SECOND])
+    output = Directory(config.output)
     identity = asked_for(config, config.methods(), bank.content_hash(), planned) | model_identity(SPEC, FACTS)
     begin(output, config, identity, planned)
     return MemoryFiles(output, fingerprint(identity), 4)

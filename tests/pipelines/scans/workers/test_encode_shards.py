@@ -21,7 +21,8 @@ from ood_core.scores import ImageScorer
 from ood_core.vocabulary import CSP, NEGLABEL
 from pipelines.config.scan import Read
 from pipelines.errors import ReadError
-from pipelines.inputs.plan import Shard, blocks_of, plan
+from pipelines.inputs.image_plan import plan_images
+from pipelines.inputs.plan import Shard, blocks_of
 from pipelines.inputs.records import records
 from pipelines.runtime.machine import this_machine
 from pipelines.runtime.model import ModelFacts, ModelSpec, describe, facts_of
@@ -54,7 +55,7 @@ def bank(bank_directory: Path) -> LabelBank:
 
 @pytest.fixture(scope="module")
 def shards(dataset: Path) -> list[Shard]:
-    return plan([str(dataset)], Read(images_per_shard=12), {}).shards
+    return plan_images([str(dataset)], Read(images_per_shard=12), {}).shards
 
 
 @pytest.fixture
@@ -127,7 +128,7 @@ def test_a_shard_of_bad_or_no_records_has_the_columns_of_any_other(
 ) -> None:
     write_tar(tmp_path / "bad.tar", {"a.png": b"", "b.png": b"nothing"})
     write_tar(tmp_path / "none.tar", {})
-    EncodeShards(spec_of(facts, bank), Committer(output, "f")).commit(plan([str(tmp_path)], Read(), {}).shards)
+    EncodeShards(spec_of(facts, bank), Committer(output, "f")).commit(plan_images([str(tmp_path)], Read(), {}).shards)
     schema = read_table(whole, shard_file(SCORES, shards[0].id)).schema
     tables = [read_table(output, f"scores/{name}") for name in output.names("scores")]
     assert [table["status"].to_pylist() for table in tables] == [["empty-file", "unreadable-image"], []]
@@ -251,7 +252,7 @@ def pictures(shard: Shard, preprocessing: Preprocessing) -> torch.Tensor:
 @pytest.fixture(scope="module")
 def folder(dataset: Path) -> Shard:
     """Thirty pictures, three of them bad."""
-    return plan([str(dataset / "folder")], Read(), {}).shards[0]
+    return plan_images([str(dataset / "folder")], Read(), {}).shards[0]
 
 
 def encoded_rows(spec: EncodeSpec, output: Directory, shard: Shard) -> pa.Table:
