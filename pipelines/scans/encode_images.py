@@ -49,4 +49,7 @@ class EncodeImagesStep:
     def _receipts(self, committer: Committer, shards: Sequence[Shard]) -> Iterator[pa.Table]:
         attempts = ray.remote(num_cpus=0, max_restarts=-1, max_task_retries=-1)(Attempts).remote()
         tables = blocks_of(ranges(shards, self.pool.workers or 1))
-        return over_actors(self.pool, tables, EncodeShards, (self.spec, committer, attempts), CALLS_AT_ONCE)
+        try:
+            yield from over_actors(self.pool, tables, EncodeShards, (self.spec, committer, attempts), CALLS_AT_ONCE)
+        finally:
+            ray.kill(attempts)
