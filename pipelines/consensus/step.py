@@ -22,7 +22,7 @@ from pipelines.runtime.cells import from_cells
 from pipelines.runtime.spread import over_tasks, ranges
 from pipelines.scan_directory.layout import ANCHORS, ENCODED, SCORES, VOTES
 from pipelines.scan_directory.run import Run
-from pipelines.scan_directory.shard_worker import commit_shards
+from pipelines.scan_directory.shard_worker import commit_over
 
 GROUPS_A_WORKER = 4
 """Groups of shards for each worker that the sums of a round are cut into."""
@@ -120,9 +120,7 @@ class ConsensusStep:
 
     def _commit(self, folder: str, pool: ScorePool, shards: Sequence[Shard], make: Any, *arguments: Any) -> None:
         """Has tasks commit to the folder what they make of these shards."""
-        tables = blocks_of(ranges(shards, pool.workers or 1))
-        committer = self.this_run.committer(folder)
-        receipts = over_tasks(pool, tables, commit_shards, committer, make, arguments)
+        receipts = commit_over(pool, shards, self.this_run.committer(folder), make, arguments)
         self.this_run.receive(folder, shards, receipts)
 
     @property

@@ -10,17 +10,17 @@ import ray
 from ood_core.memory import Candidates
 from ood_core.methods import LearningMethod
 from pipelines.config.pools import ScorePool
-from pipelines.inputs.plan import Shard, blocks_of
+from pipelines.inputs.plan import Shard
 from pipelines.memory.files import MemoryFiles, memory_table
 from pipelines.memory.keeper import Keeper
 from pipelines.memory.learned import learned_memories
 from pipelines.memory.workers import CountVerdicts, InvertImages, LearnFromEmbeddings, LearnSpec, extra_negatives
 from pipelines.runtime.model import ModelSpec
-from pipelines.runtime.spread import over_actors, ranges
+from pipelines.runtime.spread import over_actors
 from pipelines.scan_directory.commit import Committer
 from pipelines.scan_directory.layout import CANDIDATES, ENCODED, EXTRA_NEGATIVES, VERDICTS, committed, shard_file
 from pipelines.scan_directory.run import OnReceipts, Run
-from pipelines.scan_directory.shard_worker import CommitShards
+from pipelines.scan_directory.shard_worker import commit_over
 
 IMAGES_AT_ONCE = 256
 """Images that a worker turns into words in one call."""
@@ -100,8 +100,7 @@ class LearnStep:
     def _commit(
         self, committer: Committer, shards: Sequence[Shard], make: Any, arguments: tuple[Any, ...], *others: OnReceipts
     ) -> None:
-        tables = blocks_of(ranges(shards, self.pool.workers or 1))
-        receipts = over_actors(self.pool, tables, CommitShards, (committer, make, arguments))
+        receipts = commit_over(self.pool, shards, committer, make, arguments)
         self.this_run.receive(committer.folder, shards, receipts, *others)
 
     def _extra_negatives(self, chosen: LearningMethod, memory: Candidates) -> Candidates:

@@ -47,7 +47,7 @@ class EncodeImagesStep:
         return read_input(self.this_run, self.folder, shards, self.keeper, offers, self._receipts)
 
     def _receipts(self, committer: Committer, shards: Sequence[Shard]) -> Iterator[pa.Table]:
-        attempts = ray.remote(num_cpus=0, max_restarts=-1, max_task_retries=-1)(Attempts).remote()
+        attempts: Any = ray.remote(num_cpus=0, max_restarts=-1, max_task_retries=-1)(Attempts).remote()
         tables = blocks_of(ranges(shards, self.pool.workers or 1))
         try:
             yield from over_actors(self.pool, tables, EncodeShards, (self.spec, committer, attempts), CALLS_AT_ONCE)

@@ -9,13 +9,13 @@ import pyarrow as pa
 from pipelines.config.pools import ScorePool
 from pipelines.inputs.plan import Shard, blocks_of
 from pipelines.memory.keeper import Keeper
-from pipelines.runtime.spread import over_actors, ranges
+from pipelines.runtime.spread import over_actors, over_tasks
 from pipelines.scan_directory.commit import Committer
 from pipelines.scan_directory.run import Run
-from pipelines.scan_directory.shard_worker import CommitShards
+from pipelines.scan_directory.shard_worker import commit_over
 from pipelines.scans.read_input import read_input
 from pipelines.scans.workers.score_embeddings import ScoreEmbeddings, ScoreEmbeddingsSpec
-from pipelines.scans.workers.score_sequential import ScoreInSequence
+from pipelines.scans.workers.score_sequential import ScoreInSequence, score_in_sequence
 
 
 @dataclass(frozen=True)
@@ -49,6 +49,9 @@ class ScoreEmbeddingsStep:
         if self.sequential:
             wanted = frozenset(shard.id for shard in shards)
             tables, actor = blocks_of([self.this_run.shards]), ScoreInSequence
-            return over_actors(self.pool, tables, actor, (committer, self.spec, wanted))
-        tables = blocks_of(ranges(shards, self.pool.workers or 1))
-        return over_actors(self.pool, tables, CommitShards, (committer, ScoreEmbeddings, (self.spec,)))
+            if self.pool.gpus:
+                return over_actors(self.pool, tables, actor, (committer, self.spec, wanted))
+            return over_tasks(self.pool, tables, score_in_sequence, committer, self.spec, wanted)
+        memory = self.spec.memory.memory
+        stateful = memory is not None and bool(memory.streaming)
+        return commit_over(self.pool, shards, committer, ScoreEmbeddings, (self.spec,), stateful)

@@ -7,14 +7,13 @@ from typing import Any
 import ray
 
 from pipelines.config.pools import ScorePool
-from pipelines.inputs.plan import Shard, blocks_of
+from pipelines.inputs.plan import Shard
 from pipelines.memory.files import MemoryFiles
 from pipelines.memory.learned import learned_memories
 from pipelines.memory.scoring import MemoryUse
-from pipelines.runtime.spread import over_actors, ranges
 from pipelines.scan_directory.layout import ENCODED, MEMORY
 from pipelines.scan_directory.run import Run
-from pipelines.scan_directory.shard_worker import CommitShards
+from pipelines.scan_directory.shard_worker import commit_over
 from pipelines.scans.step import missing
 from pipelines.scans.workers.score_learned import ScoreLearned, ScoreLearnedSpec
 
@@ -39,9 +38,9 @@ class ScoreLearnedStep:
         """Commits the shards that are not committed yet."""
         due = self.reads(shards)
         if due:
-            tables = blocks_of(ranges(due, self.pool.workers or 1))
-            arguments = (self.this_run.committer(self.folder), ScoreLearned, (self._spec(),))
-            self.this_run.receive(self.folder, due, over_actors(self.pool, tables, CommitShards, arguments))
+            committer = self.this_run.committer(self.folder)
+            receipts = commit_over(self.pool, due, committer, ScoreLearned, (self._spec(),))
+            self.this_run.receive(self.folder, due, receipts)
         return {}
 
     def _spec(self) -> ScoreLearnedSpec:

@@ -81,3 +81,10 @@ class ScoreInSequence:
                 tables.append(self.columns.table(shard, first, rows, ok, scores.of(start, start + len(ok))))
                 first, start = first + len(rows), start + len(ok)
             yield shard, pa.concat_tables(tables, promote_options="default")
+
+
+def score_in_sequence(
+    committer: Committer, spec: ScoreEmbeddingsSpec, wanted: frozenset[str], shards: pa.Table
+) -> Iterator[pa.Table]:
+    """As `ScoreInSequence`, for a task."""
+    yield from ScoreInSequence(committer, spec, wanted)(shards)

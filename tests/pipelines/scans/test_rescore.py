@@ -370,7 +370,7 @@ def test_bad_rows_are_rows_and_other_columns_come_along(tmp_path: Path) -> None:
     assert tables["a"]["size"].to_pylist() == list(range(9))
     assert tables["a"].schema.field("tensor").type == tensors
     assert tables["a"]["kind"].to_pylist() == ["x", "y", None] * 3
-    assert set(tables["a"].column_names) > {"tags", "input_read_s", "nothing"}
+    assert set(tables["a"].column_names) > {"tags", "read_s", "nothing"}
     assert tables["e"]["status"].to_pylist() == ["damaged-archive"]
     assert tables["f"]["status"].to_pylist() == ["ok"] * 10 + ["damaged-archive"] * 10 + ["ok"] * 10
     assert tables["f"]["size"].to_pylist() == ["many"] * 10 + [None] * 10 + ["many"] * 10
@@ -479,6 +479,6 @@ def test_a_table_of_texts_spares_the_model_and_belongs_to_what_is_asked_for(tmp_
 
 def test_workers_that_do_not_fit_the_cluster_are_refused(reference: Path, bank_directory: Path, tmp_path: Path) -> None:
     chosen = of_reference(tmp_path / "out", reference, bank_directory, score=ScorePool(workers=900))
-    with pytest.raises(CallerError, match="--score-workers 900 with 1 CPUs and 0 GPUs each do not fit a cluster of"):
+    with pytest.raises(CallerError, match="--score-workers 900: the cluster has no room for 900 x 1 CPUs: 1 x "):
         rescored(chosen)
     assert not (tmp_path / "out/scan.json").exists()
