@@ -19,6 +19,9 @@ from pipelines.scans.scan import scan
 HERE = Path(__file__).parent
 SHARDS = HERE / "shards"
 ID_SUBJECT = "animals"
+MODEL = Model(name=BUNDLED, dtype="float32")
+"""In the same dtype on every processor, so that the demo prints what README shows."""
+
 ENCODE = EncodePool(workers=1, threads=2)
 """One worker: so few pictures are scored before a second one has started."""
 
@@ -29,7 +32,9 @@ def demo(output: str, say: Callable[[str], None]) -> str:
     asked = LabelBankRequest.prepare(
         LabelsBuild(id_labels=str(HERE / "id_labels.txt"), output=bank, model=Model(name=BUNDLED)), {}
     )
-    asked_scan = Scan(input=(str(SHARDS),), labels=bank, output=scanned, method=("neglabel", "mcm"), encode=ENCODE)
+    asked_scan = Scan(
+        input=(str(SHARDS),), labels=bank, output=scanned, method=("neglabel", "mcm"), model=MODEL, encode=ENCODE
+    )
     with cluster():
         build(asked, say=say)
         summary = scan(asked_scan, say=say)
@@ -48,7 +53,7 @@ def demo(output: str, say: Callable[[str], None]) -> str:
 def evaluated(scanned: str) -> Evaluation:
     """The metrics of animals against each other subject, after which the shards are named."""
     subjects = sorted({path.name.rsplit("-", 1)[0] for path in SHARDS.iterdir()} - {ID_SUBJECT})
-    tables = {subject: [f"{scanned}/scores/part-*-{subject}-*.parquet"] for subject in [ID_SUBJECT, *subjects]}
+    tables = {subject: [f"{scanned}/scores/part-{subject}-*.parquet"] for subject in [ID_SUBJECT, *subjects]}
     return evaluate(tables.pop(ID_SUBJECT), tables, {})
 
 
@@ -56,7 +61,7 @@ def _lowest(scanned: str, count: int) -> list[str]:
     columns = ["shard", "key", "score_neglabel", "id_label", "negative_label"]
     rows = pq.read_table(f"{scanned}/scores", columns=columns).sort_by("score_neglabel").slice(0, count).to_pylist()
     return [
-        f"  {row['score_neglabel']:.6f}  {row['shard']}/{row['key']}: "
+        f"  {row['score_neglabel']:.6f}  {row['shard'].rpartition('-')[0]}/{row['key']}: "
         f"{row['negative_label']}, rather than {row['id_label']}"
         for row in rows
     ]

@@ -87,6 +87,12 @@ class MemoryScorer:
         columns = {name: pa.concat_arrays([part[name] for _, part in parts]) for name in parts[0][1]}
         return ImageScores.together([scores for scores, _ in parts]), columns
 
+    def nothing(self, embeddings: "Tensor") -> "tuple[ImageScores, dict[str, pa.Array]]":
+        """As for no image, without a word to the memory. `embeddings`: of none."""
+        columns = {} if self.client is None else {OFFERS: _offers_column({}, 0, self.scorer.labels.dim)}
+        versions = self.streaming or self.use.version is not None
+        return self.scorer(embeddings), columns | ({VERSION: _constant(0, 0)} if versions else {})
+
     def _batch(
         self, client: MemoryClient, embeddings: "Tensor", local: "Tensor | None", keys: Sequence[str]
     ) -> "tuple[ImageScores, dict[str, pa.Array]]":

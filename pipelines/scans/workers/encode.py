@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
+    from ood_core.scores import ImageScores
+
 
 @dataclass(frozen=True)
 class ScoreSpec:
@@ -114,9 +116,16 @@ class ScoreImages:
                 torch.cuda.current_stream(self.device).wait_event(block.done)
         embeddings = torch.cat([block.embeddings for block in blocks])
         local = [block.local for block in blocks if block.local is not None]
-        scores, more = self.score(embeddings, torch.cat(local) if local else None, keys)
-        if self.spec.embeddings:
-            more[EMBEDDING] = vector_column(embeddings.float().cpu().numpy().astype(self.spec.embeddings))
+        return self._table(embeddings, *self.score(embeddings, torch.cat(local) if local else None, keys))
+
+    def nothing(self) -> pa.Table:
+        """The table of no picture."""
+        import torch
+
+        none = torch.empty(0, self.spec.bank.dim, device=self.device)
+        return self._table(none, *self.score.nothing(none))
+
+    def _table(self, embeddings: "Tensor", scores: "ImageScores", more: "Mapping[str, pa.Array]") -> pa.Table:
         nearest = pa.array(scores.negative_label, mask=scores.negative_label < 0)
         columns = {
             "id_label": self.id_labels.take(pa.array(scores.id_label)),
@@ -125,11 +134,6 @@ class ScoreImages:
             **{score_column(name): pa.array(values) for name, values in scores.scores.items()},
             **more,
         }
+        if self.spec.embeddings:
+            columns[EMBEDDING] = vector_column(embeddings.float().cpu().numpy().astype(self.spec.embeddings))
         return pa.table(columns)
-
-    def nothing(self) -> pa.Table:
-        """The table of no picture."""
-        import torch
-
-        none = torch.empty(0, self.spec.bank.dim, device=self.device)
-        return self([Encoded(none, None)], [])
