@@ -27,6 +27,11 @@ Found = tuple[Float[Tensor, "images nearest"], Int64[Tensor, "images nearest"]]
 """Cosines, falling, and places of anchors."""
 
 
+def cell_count(anchors: int) -> int:
+    """The number of cells for so many anchors."""
+    return min(round(4 * anchors**0.5), anchors)
+
+
 @dataclass(frozen=True)
 class AnchorCells:
     """Anchors in cells by k-means, about √anchors / 4 in each. Costly to make, and may be sent to workers.
@@ -42,11 +47,11 @@ class AnchorCells:
     @classmethod
     def of(cls, anchors: Float32[np.ndarray, "anchors dim"]) -> "AnchorCells":
         """Cells of unit vectors: the same for the same anchors, whatever the number of threads."""
-        count = min(round(4 * len(anchors) ** 0.5), len(anchors))
+        count = cell_count(len(anchors))
         starts = np.random.default_rng(SEED).choice(len(anchors), count, replace=False)
         centres, rows = anchors[np.sort(starts)], torch.tensor(anchors)
         for _ in range(ROUNDS):
-            centres = _means(anchors, _nearest_centre(rows, centres))
+            centres = mean_directions(anchors, _nearest_centre(rows, centres))
         cells = _nearest_centre(rows, centres)
         used, sizes = np.unique(cells, return_counts=True)
         return cls(anchors, centres[used], np.argsort(cells, kind="stable"), sizes)
@@ -143,7 +148,7 @@ def _nearest_centre(
     return torch.cat(nearest).numpy()
 
 
-def _means(
+def mean_directions(
     vectors: Float32[np.ndarray, "vectors dim"], cells: Int64[np.ndarray, " vectors"]
 ) -> Float32[np.ndarray, "cells dim"]:
     """Unit vectors in the direction of each cell's mean, of those cells that hold anything."""
