@@ -16,7 +16,7 @@ from ood_core.numerics import BLOCK, Columns, blocks
 
 ROUNDS, SEED = 2, 0
 """Of k-means, on the anchors."""
-CANDIDATES = 6144
+CANDIDATES = 5120
 """Anchors that an image is compared with before it looks into no further cell."""
 MOST_CELLS = 128
 """That an image looks into; each has an anchor, so that many are found at least."""
