@@ -17,7 +17,7 @@ MOST_IMAGES, ROOM = 2**17, 1.05
 ITERATIONS, SEED = 8, 0
 """Of k-means for few anchors."""
 MANY_ANCHORS = 8192
-"""More are fitted, and voted on, by looking into the nearest cells alone."""
+"""More are fitted by looking into the nearest cells alone."""
 
 
 def anchor_count(images: int, parameters: Consensus) -> int:

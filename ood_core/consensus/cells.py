@@ -16,9 +16,10 @@ from ood_core.numerics import BLOCK, Columns, blocks
 
 ROUNDS, SEED = 2, 0
 """Of k-means, on the anchors."""
-CANDIDATES = 5120
-"""Anchors that an image is compared with before it looks into no further cell."""
-MOST_CELLS = 128
+CANDIDATES, MARGIN = 5120, 0.12
+"""Anchors that an image is compared with before it looks into no further cell, and how much farther than the nearest
+centre, as a cosine, the centre of a cell may be that it looks into."""
+MOST_CELLS = 64
 """That an image looks into; each has an anchor, so that many are found at least."""
 ROWS, CELL_BLOCK = 4096, 64
 """Images that look at once, and how many of them a product in a cell has."""
@@ -92,13 +93,15 @@ class CellSearch:
         return nearest.values, places.flatten(1).gather(1, nearest.indices)
 
     def _looks(self, rows: Float32[Tensor, "images dim"]) -> "Looks":
-        """Which cells the rows look into: the nearest, until they have `CANDIDATES`."""
+        """Which cells the rows look into: the nearest, within limits, but as many anchors as are asked for."""
         most = min(MOST_CELLS, self.centres.count)
-        near = torch.cat(
-            [self.centres.products(block).topk(most, dim=1).indices[:real] for block, real in blocks(rows, BLOCK)]
-        )
+        found = [(self.centres.products(block).topk(most, dim=1), real) for block, real in blocks(rows, BLOCK)]
+        cosines = torch.cat([near.values[:real] for near, real in found])
+        near = torch.cat([near.indices[:real] for near, real in found])
         sizes = self.sizes[near]
-        return Looks.of(near, sizes.cumsum(dim=1) - sizes < CANDIDATES)
+        before = sizes.cumsum(dim=1) - sizes
+        within = (before < CANDIDATES) & (cosines >= cosines[:, :1] - MARGIN)
+        return Looks.of(near, within | (before < self.nearest))
 
 
 @dataclass(frozen=True)

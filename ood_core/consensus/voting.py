@@ -7,18 +7,20 @@ import torch
 from jaxtyping import Float, Float32, Float64
 from torch import Tensor
 
-from ood_core.consensus.anchors import MANY_ANCHORS
 from ood_core.consensus.cells import MOST_CELLS, AnchorCells, CellSearch, Found
 from ood_core.consensus.votes import Votes
 from ood_core.methods import Consensus
 from ood_core.numerics import BLOCK, Columns, blocks
+
+ALL_COMPARED = 16_384
+"""As many anchors, and fewer, are all compared with each image; of more a CPU looks into the nearest cells."""
 
 
 def searchable(
     anchors: Float32[np.ndarray, "anchors dim"], parameters: Consensus, device: str = "cpu"
 ) -> Float32[np.ndarray, "anchors dim"] | AnchorCells:
     """What `Voting` searches: cells if there are many anchors, costly to make and the same for all workers."""
-    in_cells = len(anchors) > MANY_ANCHORS and parameters.nearest <= MOST_CELLS and torch.device(device).type == "cpu"
+    in_cells = len(anchors) > ALL_COMPARED and parameters.nearest <= MOST_CELLS and torch.device(device).type == "cpu"
     return AnchorCells.of(anchors) if in_cells else anchors
 
 

@@ -3,9 +3,8 @@ import pytest
 import torch
 
 from ood_core.consensus import Votes, cells
-from ood_core.consensus.anchors import MANY_ANCHORS
 from ood_core.consensus.cells import MOST_CELLS, AnchorCells, CellSearch
-from ood_core.consensus.voting import Voting, searchable
+from ood_core.consensus.voting import ALL_COMPARED, Voting, searchable
 from ood_core.methods import Consensus
 from tests.ood_core.conftest import unit_rows
 
@@ -28,7 +27,7 @@ def anchors() -> np.ndarray:
 
 @pytest.fixture(scope="module")
 def voting(anchors) -> Voting:
-    return Voting(anchors, Consensus())
+    return Voting(AnchorCells.of(anchors), Consensus())
 
 
 @pytest.fixture(scope="module")
@@ -70,10 +69,11 @@ def part(votes: Votes, places: np.ndarray | slice) -> Votes:
     return Votes(votes.log_odds[places], votes.anchors[places], votes.weights[places], votes.cosines[places])
 
 
-def test_many_anchors_are_in_cells_and_few_are_all_compared(anchors):
-    assert isinstance(searchable(anchors, Consensus()), AnchorCells)
-    assert isinstance(searchable(anchors[:MANY_ANCHORS], Consensus()), np.ndarray)
-    assert isinstance(searchable(anchors, Consensus(nearest=MOST_CELLS + 1)), np.ndarray)
+def test_many_anchors_are_in_cells_and_few_are_all_compared():
+    many = of_kinds(ALL_COMPARED + 1, seed=5)
+    assert isinstance(searchable(many, Consensus()), AnchorCells)
+    assert isinstance(searchable(many[1:], Consensus()), np.ndarray)
+    assert isinstance(searchable(many, Consensus(nearest=MOST_CELLS + 1)), np.ndarray)
 
 
 def test_every_anchor_is_in_one_cell_and_no_cell_is_empty(anchors):
@@ -87,7 +87,7 @@ def test_every_anchor_is_in_one_cell_and_no_cell_is_empty(anchors):
 @pytest.mark.parametrize("candidates", [1500, 3000])
 def test_nearly_all_of_the_nearest_anchors_are_found_among_some_of_all(anchors, images, monkeypatch, candidates):
     monkeypatch.setattr(cells, "CANDIDATES", candidates)
-    found = vote(Voting(anchors, Consensus()), images)
+    found = vote(Voting(AnchorCells.of(anchors), Consensus()), images)
     expected, _ = exact(anchors, images)
     assert recall(found.anchors, expected) >= 0.98
 
@@ -106,7 +106,10 @@ def test_where_the_nearest_are_found_cosines_and_weights_are_theirs(anchors, vot
 def test_with_candidates_enough_all_of_the_nearest_are_found(anchors, images, monkeypatch):
     monkeypatch.setattr(cells, "CANDIDATES", ANCHORS)
     monkeypatch.setattr(cells, "MOST_CELLS", ANCHORS)
-    np.testing.assert_array_equal(vote(Voting(anchors, Consensus()), images).anchors, exact(anchors, images)[0])
+    monkeypatch.setattr(cells, "MARGIN", 2.0)
+    np.testing.assert_array_equal(
+        vote(Voting(AnchorCells.of(anchors), Consensus()), images).anchors, exact(anchors, images)[0]
+    )
 
 
 @pytest.mark.parametrize(("start", "end"), [(0, 1), (0, 127), (1, 130), (77, 78), (127, 500), (499, 500)])
@@ -133,27 +136,35 @@ def test_votes_are_the_same_however_many_look_at_once(voting, images, monkeypatc
 
 def test_votes_and_cells_are_the_same_whatever_the_number_of_threads(anchors, images, threads):
     threads(1)
-    one = vote(Voting(anchors, Consensus()), images[:130])
+    one = vote(Voting(AnchorCells.of(anchors), Consensus()), images[:130])
     threads(2)
-    assert_same(vote(Voting(anchors, Consensus()), images[:130]), one)
+    assert_same(vote(Voting(AnchorCells.of(anchors), Consensus()), images[:130]), one)
 
 
-def test_cells_made_beforehand_change_nothing(anchors, voting, images):
-    made = searchable(anchors, Consensus())
-    assert_same(vote(Voting(made, Consensus()), images), vote(voting, images))
+def test_cells_made_beforehand_change_nothing(images):
+    many = of_kinds(ALL_COMPARED + 1, seed=5)
+    made = searchable(many, Consensus())
+    assert_same(vote(Voting(made, Consensus()), images), vote(Voting(many, Consensus()), images))
 
 
 @pytest.mark.parametrize("nearest", [1, 9, MOST_CELLS])
 def test_as_many_different_anchors_are_found_as_were_asked_for(anchors, images, nearest):
-    found = vote(Voting(anchors, Consensus(nearest=nearest)), images[:40])
+    found = vote(Voting(AnchorCells.of(anchors), Consensus(nearest=nearest)), images[:40])
     assert found.anchors.shape == (40, nearest)
     assert all(len(set(row)) == nearest for row in found.anchors.tolist())
     assert np.isfinite(found.weights).all()
     assert (np.diff(found.weights, axis=1) <= 0).all()
 
 
+def test_as_many_are_found_where_the_nearest_cell_has_fewer(anchors, images, monkeypatch):
+    monkeypatch.setattr(cells, "MARGIN", 0.0)
+    found = vote(Voting(AnchorCells.of(anchors), Consensus(nearest=60)), images[:40])
+    assert all(len(set(row)) == 60 for row in found.anchors.tolist())
+    assert np.isfinite(found.cosines).all()
+
+
 def test_more_anchors_than_cells_are_not_looked_for(anchors):
-    with pytest.raises(ValueError, match="129 anchors an image are more than the 128 cells that it looks into"):
+    with pytest.raises(ValueError, match="65 anchors an image are more than the 64 cells that it looks into"):
         CellSearch(AnchorCells.of(anchors), MOST_CELLS + 1)
 
 
