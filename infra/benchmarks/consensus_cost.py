@@ -2,8 +2,8 @@
 
 `oodscan rescore` of synthetic float16 embeddings (`synthetic.py`) by NegLabel, and by NegLabel and consensus; start-up,
 reading and writing are in both. From the second run follows, on paper, what `--paper-images` images take on so many
-workers of one thread like these: all steps grow with the number of images, votes with that of anchors besides, and the
-fit of the anchors with that of anchors alone, for its sample is bounded.
+workers of one thread like these: all steps grow with the number of images, votes with that of the anchors that an image
+is compared with besides, and the fit of the anchors with the latter alone, for its sample is bounded.
 
 python -m infra.benchmarks.consensus_cost [--images 1000000] [--scratch DIR]
 """
@@ -17,7 +17,10 @@ from infra.benchmarks.peak_memory import peak
 from infra.benchmarks.rescore_speed import data
 from infra.benchmarks.workloads import OODSCAN, machine, parser, say
 from ood_core.consensus.agreement import Agreement
-from ood_core.consensus.anchors import ITERATIONS, MOST_IMAGES, anchor_count
+from ood_core.consensus.anchors import ITERATIONS, MANY_ANCHORS, MOST_IMAGES, anchor_count
+from ood_core.consensus.cells import CANDIDATES, cell_count
+from ood_core.consensus.many_anchors import iterations
+from ood_core.consensus.voting import ALL_COMPARED
 from ood_core.methods import Consensus
 from pipelines.scan_directory.layout import VOTES
 
@@ -52,6 +55,17 @@ def rescored(options: argparse.Namespace, directory: Path, methods: tuple[str, .
     return {**memory, "last_run": summary["last_run"], "learned": summary.get("learned"), "votes_bytes": votes}
 
 
+def compared(anchors: int, most: int) -> int:
+    """How many vectors an image is compared with, to find the nearest anchors. `most`: that are not put in cells."""
+    return anchors if anchors <= most else cell_count(anchors) + CANDIDATES
+
+
+def fit_products(anchors: int) -> int:
+    """How many cosines the fit of the anchors to a full sample takes."""
+    rounds = ITERATIONS if anchors <= MANY_ANCHORS else iterations(MOST_IMAGES, anchors)
+    return MOST_IMAGES * compared(anchors, MANY_ANCHORS) * rounds
+
+
 def on_paper(options: argparse.Namespace, run: dict[str, Any]) -> dict[str, Any]:
     """The same for many images: nothing but the sample and the sums goes through one process."""
     chosen, found = Consensus(), run["learned"]["consensus"]
@@ -60,12 +74,13 @@ def on_paper(options: argparse.Namespace, run: dict[str, Any]) -> dict[str, Any]
     took = run["last_run"]["consensus"]
     per_image = {name: seconds * options.workers / options.images for name, seconds in took.items()}
     votes_bytes = run["votes_bytes"] / options.images
+    of_all, of_found = (compared(count, ALL_COMPARED) for count in (anchors, found["anchors"]))
     groups = 4 * workers
     sums = 8 * anchors
     return {
         "anchors": anchors,
-        "sample": {"bytes": MOST_IMAGES * options.dim * 4, "fit_products": MOST_IMAGES * anchors * ITERATIONS},
-        "votes_s": per_image["votes_s"] * anchors / found["anchors"] * images / workers,
+        "sample": {"bytes": MOST_IMAGES * options.dim * 4, "fit_products": fit_products(anchors)},
+        "votes_s": per_image["votes_s"] * of_all / of_found * images / workers,
         "votes_bytes": votes_bytes * images,
         "passes_over_votes": steps + 1,
         "rounds_s": per_image["rounds_s"] * images / workers,

@@ -1,4 +1,7 @@
-"""Anchors: spherical k-means centroids of a bounded sample of the embeddings (METHODS.md §10). Free of torch."""
+"""Anchors: spherical k-means centroids of a bounded sample of the embeddings (METHODS.md §10).
+
+Free of torch, which only the fit of many anchors needs.
+"""
 
 import hashlib
 from collections.abc import Sequence
@@ -12,6 +15,9 @@ from ood_core.methods.consensus import MIN_ANCHORS, Consensus
 MOST_IMAGES, ROOM = 2**17, 1.05
 """Of the sample, and how many times as many are looked at, so that there are enough."""
 ITERATIONS, SEED = 8, 0
+"""Of k-means for few anchors."""
+MANY_ANCHORS = 8192
+"""More are fitted by looking into the nearest cells alone."""
 
 
 def anchor_count(images: int, parameters: Consensus) -> int:
@@ -60,6 +66,12 @@ class Sample:
         """
         if len(self.embeddings) < count:
             raise ValueError(f"{len(self.embeddings)} images are too few for {count} anchors")
+        centroids = self._many(count) if count > MANY_ANCHORS else self._few(count)
+        _, firsts = np.unique(centroids, axis=0, return_index=True)
+        return centroids[np.sort(firsts)]
+
+    def _few(self, count: int) -> Float32[np.ndarray, "anchors dim"]:
+        """By comparing every image with every anchor."""
         import faiss  # with an OpenMP of its own, which only who fits anchors should have
 
         clustering = faiss.Kmeans(
@@ -72,6 +84,10 @@ class Sample:
             max_points_per_centroid=MOST_IMAGES,
         )
         clustering.train(np.ascontiguousarray(self.embeddings))
-        centroids = np.asarray(clustering.centroids, np.float32)
-        _, firsts = np.unique(centroids, axis=0, return_index=True)
-        return centroids[np.sort(firsts)]
+        return np.asarray(clustering.centroids, np.float32)
+
+    def _many(self, count: int) -> Float32[np.ndarray, "anchors dim"]:
+        """By comparing every image with the anchors in the nearest cells."""
+        from ood_core.consensus.many_anchors import fitted  # needs torch
+
+        return fitted(self.embeddings, count)
