@@ -28,6 +28,8 @@ class Pool(Configuration):
         """Takes "2-8" for workers."""
         if not isinstance(given, dict) or not isinstance(given.get("workers"), str):
             return given
+        if given["workers"].strip().isdecimal():
+            return {**given, "workers": int(given["workers"])}
         found = RANGE.fullmatch(given["workers"])
         return given if found is None else {**given, "least_workers": found[1], "workers": found[2]}
 

@@ -16,13 +16,13 @@ from ood_core.consensus.anchors import Sample, anchor_count
 from pipelines.config.pools import ScorePool
 from pipelines.consensus.checks import check_images
 from pipelines.consensus.files import ConsensusFiles, sums_of
-from pipelines.consensus.workers import ConsensusSpec, ScoreByConsensus, Vote, sample, sample_of, sum_up
+from pipelines.consensus.workers import ConsensusSpec, ScoreByConsensus, Vote, sample, sample_of, searched, sum_up
 from pipelines.inputs.plan import Shard, blocks_of
 from pipelines.runtime.cells import from_cells
 from pipelines.runtime.spread import over_tasks, ranges
+from pipelines.scan_directory.commit_over import commit_over
 from pipelines.scan_directory.layout import ANCHORS, ENCODED, SCORES, VOTES
 from pipelines.scan_directory.run import Run
-from pipelines.scan_directory.shard_worker import commit_over
 
 GROUPS_A_WORKER = 4
 """Groups of shards for each worker that the sums of a round are cut into."""
@@ -71,7 +71,7 @@ class ConsensusStep:
         say("consensus: anchors")
         anchors = timed("anchors_s", lambda: self._anchors(unvoted))
         say(f"consensus: votes on {len(anchors)} anchors")
-        timed("votes_s", lambda: self._vote(ray.put(anchors), unvoted))
+        timed("votes_s", lambda: self._vote(anchors, unvoted))
         agreement = timed("rounds_s", lambda: self._agreement(len(anchors)))
         say(f"consensus: images agree with their neighbours by {agreement.agreement:.2f}")
         timed("scores_s", lambda: self._score(ray.put(agreement), shards))
@@ -99,8 +99,11 @@ class ConsensusStep:
         self.files.put_anchors(anchors)
         return anchors
 
-    def _vote(self, anchors: Any, shards: Sequence[Shard]) -> None:
-        self._commit(VOTES, self.pool, shards, Vote, self.spec, anchors)
+    def _vote(self, anchors: np.ndarray, shards: Sequence[Shard]) -> None:
+        if shards:
+            make = ray.remote(num_cpus=self.pool.cpus or 1)(searched)
+            found = make.remote(anchors, self.spec.parameters, self.spec.device)
+            self._commit(VOTES, self.pool, shards, Vote, self.spec, [found])
 
     def _agreement(self, anchors: int) -> Agreement:
         """The outcome of all rounds; the sums of those that an earlier run has come to are read."""

@@ -18,9 +18,9 @@ from pipelines.memory.workers import CountVerdicts, InvertImages, LearnFromEmbed
 from pipelines.runtime.model import ModelSpec
 from pipelines.runtime.spread import over_actors
 from pipelines.scan_directory.commit import Committer
+from pipelines.scan_directory.commit_over import commit_over
 from pipelines.scan_directory.layout import CANDIDATES, ENCODED, EXTRA_NEGATIVES, VERDICTS, committed, shard_file
 from pipelines.scan_directory.run import OnReceipts, Run
-from pipelines.scan_directory.shard_worker import commit_over
 
 IMAGES_AT_ONCE = 256
 """Images that a worker turns into words in one call."""

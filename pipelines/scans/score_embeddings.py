@@ -11,8 +11,8 @@ from pipelines.inputs.plan import Shard, blocks_of
 from pipelines.memory.keeper import Keeper
 from pipelines.runtime.spread import over_actors, over_tasks
 from pipelines.scan_directory.commit import Committer
+from pipelines.scan_directory.commit_over import commit_over
 from pipelines.scan_directory.run import Run
-from pipelines.scan_directory.shard_worker import commit_over
 from pipelines.scans.read_input import read_input
 from pipelines.scans.workers.score_embeddings import ScoreEmbeddings, ScoreEmbeddingsSpec
 from pipelines.scans.workers.score_sequential import ScoreInSequence, score_in_sequence

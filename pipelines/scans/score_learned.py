@@ -11,9 +11,9 @@ from pipelines.inputs.plan import Shard
 from pipelines.memory.files import MemoryFiles
 from pipelines.memory.learned import learned_memories
 from pipelines.memory.scoring import MemoryUse
+from pipelines.scan_directory.commit_over import commit_over
 from pipelines.scan_directory.layout import ENCODED, MEMORY
 from pipelines.scan_directory.run import Run
-from pipelines.scan_directory.shard_worker import commit_over
 from pipelines.scans.step import missing
 from pipelines.scans.workers.score_learned import ScoreLearned, ScoreLearnedSpec
 

@@ -241,7 +241,7 @@ def test_help_and_mistakes_are_answered_without_torch_and_ray(arguments: list[st
         (Model(name="local-dir:/nowhere"), "cannot be loaded"),
         (Model(name="ViT-Z-99", pretrained="openai"), "--model 'ViT-Z-99' --pretrained 'openai' cannot be loaded"),
         (Model(name="ViT-B-32", pretrained="nosuch"), "--model 'ViT-B-32' --pretrained 'nosuch' cannot be loaded"),
-        (Model(name="bundled", device="cuda"), "--device cuda: the cluster has no GPU"),
+        (Model(name="bundled", device="cuda"), "--device cuda: the cluster has no room for 1 x 1 CPUs and 1 GPUs"),
     ],
 )
 def test_a_model_that_cannot_be_loaded_is_refused_before_any_work(
@@ -272,7 +272,7 @@ def test_pools_that_do_not_fit_the_cluster_are_refused(
     chosen = Scan.model_validate(
         {"input": [str(dataset)], "labels": str(bank_directory), "output": str(tmp_path), "encode": {"workers": 900}}
     )
-    with pytest.raises(CallerError, match="--encode-workers 900 with 0.6 CPUs"):
+    with pytest.raises(CallerError, match="--encode-workers 900: the cluster has no room for 900 x 1 CPUs"):
         scan(chosen)
 
 
