@@ -49,7 +49,7 @@ class Dying(EncodeShards):
 
     def _read_records(self, shard: OpenShard) -> None:
         super()._read_records(shard)
-        self._die("reading", [record.key for record in shard._records])
+        self._die("reading", ["1-017"] if shard.shard.id.startswith("shard-1-") else [])
 
     def _decode(self, record: Record) -> tuple[Decoded, float]:
         self._die("decoding", [record.key])
@@ -123,7 +123,7 @@ def test_a_shard_that_kills_every_encoder_becomes_rows_that_say_so(
     (poison,) = (shard for shard in shards if "folder/09.webp" in shard.keys)
     assert len(list((tmp_path / "deaths").iterdir())) == MOST_DEATHS
     table = read_table(output, shard_file(SCORES, poison.id))
-    assert table["key"].to_pylist() == poison.keys
+    assert table["key"].to_pylist() == list(poison.keys)
     assert set(table["status"].to_pylist()) == {"crashed-worker"}
     assert set(table["error"].to_pylist()) == {"3 workers have died while they read its shard"}
     assert sum(receipt["records"] for receipt in receipts) == 130
