@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import pyarrow as pa
 
 from pipelines.inputs.readers.parquet import DAMAGE
-from pipelines.scan_directory.layout import FINGERPRINT_KEY, MANIFEST, read_table, table_bytes
+from pipelines.scan_directory.layout import FINGERPRINT_KEY, MANIFEST, committed, read_table, shard_file, table_bytes
 from pipelines.scan_directory.receipts import SCHEMA
 from pipelines.scan_directory.summary import Tally
 from pipelines.storage import Directory
@@ -72,11 +72,12 @@ class Manifest:
         self._waiting, self._written = Tally(), time.monotonic()
 
     def replace(self, tally: Tally) -> None:
-        """Writes the receipts of all committed shards into one file, and removes the others."""
+        """Writes the receipts of all committed shards into one file, and removes the others; not if it is that way."""
         older = self._numbers()
-        self._waiting = Tally()
-        self._put(tally, {WHOLE_KEY: "1"})
-        self.output.remove_files([manifest_file(number) for number in older])
+        if self._waiting.receipts or len(older) != 1:
+            self._waiting = Tally()
+            self._put(tally, {WHOLE_KEY: "1"})
+            self.output.remove_files([manifest_file(number) for number in older])
 
     def clear(self) -> None:
         """Removes what is written of it."""
@@ -91,13 +92,12 @@ class Manifest:
         self._next += 1
 
     def _numbers(self) -> list[int]:
-        names = [name for name in self.output.names(MANIFEST) if name.startswith("part-") and name.endswith(".parquet")]
-        return [int(name.removeprefix("part-").removesuffix(".parquet")) for name in names]
+        return [int(number) for number in committed(self.output, MANIFEST)]
 
 
 def manifest_file(number: int) -> str:
     """The path of a manifest file in the scan directory."""
-    return f"{MANIFEST}/part-{number:06d}.parquet"
+    return shard_file(MANIFEST, f"{number:06d}")
 
 
 def agrees(tally: Tally, sizes: Mapping[str, int]) -> bool:

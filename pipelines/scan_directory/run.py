@@ -9,7 +9,7 @@ import pyarrow as pa
 from pipelines.inputs.plan import Shard
 from pipelines.runtime.progress import Say, counting
 from pipelines.scan_directory.commit import Committer
-from pipelines.scan_directory.layout import SCORES
+from pipelines.scan_directory.layout import SCORES, committed
 from pipelines.scan_directory.manifest import Manifest
 from pipelines.scan_directory.summary import Clock, Tally
 from pipelines.storage import Directory
@@ -37,6 +37,11 @@ class Run:
         """What commits shards of this scan to a folder."""
         return Committer(self.output, self.fingerprint, folder)
 
+    def missing(self, folder: str, shards: Sequence[Shard]) -> list[Shard]:
+        """Those of the shards that are not committed to the folder; of score tables, those that are not whole too."""
+        done = self.tally.shards() if folder == SCORES else committed(self.output, folder)
+        return [shard for shard in shards if shard.id not in done]
+
     def receive(self, folder: str, shards: Sequence[Shard], receipts: Iterable[pa.Table], *others: OnReceipts) -> None:
         """Takes the receipts of these shards, as workers commit them to the folder, and says how far they have come.
 
@@ -45,20 +50,13 @@ class Run:
         """
         more, images = counting(self.say, len(shards), "shards committed", SAY_EVERY_S), 0
         missing = {shard.id for shard in shards}
+        hearers = [self.tally.add, self.manifest.add, *others] if folder == SCORES else others
         for table in receipts:
             ids = table["shard"].to_pylist()
             images += sum(table["records"].to_pylist())
-            for hear in (self._count if folder == SCORES else _ignore, *others):
+            for hear in hearers:
                 hear(table)
             missing.difference_update(ids)
             more(len(ids), f"{images} images")
         if missing:
             raise RuntimeError(f"Ray has ended, but {len(missing)} shards are missing, {min(missing)} among them")
-
-    def _count(self, receipts: pa.Table) -> None:
-        self.tally.add(receipts)
-        self.manifest.add(receipts)
-
-
-def _ignore(_receipts: pa.Table) -> None:
-    """For folders that nothing is counted of."""

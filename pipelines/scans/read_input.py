@@ -10,7 +10,6 @@ from pipelines.inputs.plan import Shard
 from pipelines.memory.keeper import Keeper
 from pipelines.scan_directory.commit import Committer
 from pipelines.scan_directory.run import Run
-from pipelines.scans.step import missing
 
 
 def read_input(
@@ -26,7 +25,7 @@ def read_input(
     `keeper`: of the memory, if there is one; `offers`: whether workers offer images to it; `work`: has workers commit
     shards, and yields their receipts. Returns what the summary tells of the memory, if that is finished now.
     """
-    due, committer = missing(this_run.output, folder, shards), this_run.committer(folder)
+    due, committer = this_run.missing(folder, shards), this_run.committer(folder)
     hear = [this_run.clock.add]
     if keeper:
         keeper.begin(due)

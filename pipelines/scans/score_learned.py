@@ -14,7 +14,6 @@ from pipelines.memory.scoring import MemoryUse
 from pipelines.scan_directory.commit_over import commit_over
 from pipelines.scan_directory.layout import ENCODED, MEMORY
 from pipelines.scan_directory.run import Run
-from pipelines.scans.step import missing
 from pipelines.scans.workers.score_learned import ScoreLearned, ScoreLearnedSpec
 
 
@@ -32,7 +31,7 @@ class ScoreLearnedStep:
 
     def reads(self, shards: Sequence[Shard]) -> list[Shard]:
         """The shards that are not committed yet."""
-        return missing(self.this_run.output, self.folder, shards)
+        return self.this_run.missing(self.folder, shards)
 
     def run(self, shards: Sequence[Shard]) -> dict[str, Any]:
         """Commits the shards that are not committed yet."""

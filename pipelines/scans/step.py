@@ -5,8 +5,6 @@ from collections.abc import Sequence
 from typing import Any, Protocol
 
 from pipelines.inputs.plan import Shard
-from pipelines.scan_directory.layout import committed
-from pipelines.storage import Directory
 
 
 class Step(Protocol):
@@ -49,9 +47,3 @@ def run_steps(steps: Sequence[Step], shards: Sequence[Shard]) -> dict[str, Any]:
         told |= step.run(due)
         seconds[step.name] = time.monotonic() - started
     return {"steps_s": seconds, **told}
-
-
-def missing(output: Directory, folder: str, shards: Sequence[Shard]) -> list[Shard]:
-    """Those of the shards that have no file in the folder."""
-    done = committed(output, folder)
-    return [shard for shard in shards if shard.id not in done]

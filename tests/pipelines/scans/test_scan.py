@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -163,11 +164,31 @@ def test_a_rerun_scans_what_is_missing_and_nothing_else(
     assert score_files(str(output)) == score_files(str(reference))
 
 
+@pytest.mark.parametrize(
+    "damage",
+    [lambda content: content[:-9], lambda _: b"", lambda content: content + b"more"],
+    ids=["cut", "empty", "longer"],
+)
+def test_a_rerun_makes_a_table_again_that_is_not_whole(
+    reference: Path, dataset: Path, bank_directory: Path, tmp_path: Path, damage: Callable[[bytes], bytes]
+) -> None:
+    output = Path(shutil.copytree(reference, tmp_path / "scan"))
+    part = output / "scores" / parts(reference)[2]
+    part.write_bytes(damage(part.read_bytes()))
+    summary = scanned(config([str(dataset)], bank_directory, str(output), embeddings=True))
+    assert summary["statuses"] == {**BAD, "ok": 126}
+    assert score_files(str(output)) == score_files(str(reference))
+    assert verify(str(output), {}, tables=True).problems == []
+
+
 def test_a_finished_scan_is_not_begun_again(reference: Path, dataset: Path, bank_directory: Path) -> None:
-    before = {path: path.stat().st_mtime_ns for path in (reference / "scores").iterdir()}
+    before = {
+        path: path.stat().st_mtime_ns for folder in ("scores", "manifest") for path in (reference / folder).iterdir()
+    }
     summary = scanned(config([str(dataset)], bank_directory, str(reference), embeddings=True))
     assert summary["last_run"] == {"images": 0}
-    assert {path: path.stat().st_mtime_ns for path in (reference / "scores").iterdir()} == before
+    assert {path: path.stat().st_mtime_ns for path in before} == before
+    assert len(list((reference / "manifest").iterdir())) == 1
 
 
 def test_a_stricter_error_budget_takes_the_success_mark_of_a_finished_scan_away(
