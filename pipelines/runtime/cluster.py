@@ -77,9 +77,9 @@ def cluster(address: str | None = None) -> Iterator[Cluster]:
 
     Raises CallerError, naming --address, if no cluster answers there.
     """
-    joined = ray.is_initialized()
-    if not joined:
-        _start(address or os.environ.get("RAY_ADDRESS"))
+    ours, address = not ray.is_initialized(), address or os.environ.get("RAY_ADDRESS")
+    if ours:
+        _start(address)
     context = ray.data.DataContext.get_current()
     context.target_max_block_size = BLOCK_BYTES
     context.enable_progress_bars = False
@@ -87,9 +87,9 @@ def cluster(address: str | None = None) -> Iterator[Cluster]:
     try:
         with warnings.catch_warnings():  # true of every small input, and no matter
             warnings.filterwarnings("ignore", "The (minimum|maximum) number of concurrent", UserWarning)
-            yield Cluster(nodes(), bool(address or os.environ.get("RAY_ADDRESS")))
+            yield Cluster(nodes(), joined=address is not None)
     finally:
-        if not joined:
+        if ours:
             ray.shutdown()
 
 

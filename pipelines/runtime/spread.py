@@ -29,16 +29,14 @@ def over_actors(
 
     `calls`: how many calls an actor is given at once, in threads.
     """
-
-    def strategy(pool: EncodePool | ScorePool, most: int) -> ActorPoolStrategy:
-        return ActorPoolStrategy(
-            min_size=min(pool.least_workers or pool.workers or 1, most),
-            max_size=min(pool.workers or 1, most),
-            max_tasks_in_flight_per_actor=calls,
-            max_concurrent_calls_per_actor=calls,
-            enable_true_multi_threading=calls > 1,
-        )
-
+    most = max(1, len(tables))
+    strategy = ActorPoolStrategy(
+        min_size=min(pool.least_workers or pool.workers or 1, most),
+        max_size=min(pool.workers or 1, most),
+        max_tasks_in_flight_per_actor=calls,
+        max_concurrent_calls_per_actor=calls,
+        enable_true_multi_threading=calls > 1,
+    )
     yield from _over(pool, tables, actor, strategy, fn_constructor_args=arguments)
 
 
@@ -47,17 +45,14 @@ def over_tasks(
 ) -> Iterator[pa.Table]:
     """What `function(*arguments, table)` yields of each table; in any order.
 
-    By tasks: no worker has to start first, and nothing is kept from table to table.
+    By tasks, in processes that other tasks have left: no worker has to start first.
     """
-
-    def strategy(pool: EncodePool | ScorePool, most: int) -> TaskPoolStrategy:
-        return TaskPoolStrategy(size=min(pool.workers or 1, most))
-
+    strategy = TaskPoolStrategy(size=min(pool.workers or 1, max(1, len(tables))))
     yield from _over(pool, tables, partial(function, *arguments), strategy)
 
 
 def _over(
-    pool: EncodePool | ScorePool, tables: Sequence[pa.Table], function: Any, strategy: Callable[..., Any], **more: Any
+    pool: EncodePool | ScorePool, tables: Sequence[pa.Table], function: Any, strategy: Any, **more: Any
 ) -> Iterator[pa.Table]:
     if not tables:
         return
@@ -67,7 +62,7 @@ def _over(
         batch_format="pyarrow",
         num_cpus=pool.cpus,
         num_gpus=pool.gpus or None,
-        compute=strategy(pool, len(tables)),
+        compute=strategy,
         **more,
     )
     yield from dataset.iter_batches(batch_size=None, batch_format="pyarrow")  # pyright: ignore[reportReturnType]

@@ -37,24 +37,20 @@ class CommitShards:
 
     def __call__(self, shards: pa.Table) -> Iterator[pa.Table]:
         """For Ray Data: the receipts of a range of shards."""
-        receipts: list[Receipt | Future[Receipt]] = []
+        receipts: list[Receipt] = []
+        writing: list[Future[Receipt]] = []  # of one shard at most: each takes memory
         with ThreadPoolExecutor(1) as writer:
             for shard in shards_of(shards):
                 if known := self.committer.known(shard.id):
                     receipts.append(known)
                     continue
                 made = self.rows(shard)
-                _wait(receipts)
-                receipts.append(writer.submit(self._commit, shard, made))
-            yield receipts_table(_wait(receipts))
+                receipts += [written.result() for written in writing]
+                writing = [writer.submit(self._commit, shard, made)]
+            receipts += [written.result() for written in writing]
+        yield receipts_table(receipts)
 
     def _commit(self, shard: Shard, made: ShardRows) -> Receipt:
         start = time.perf_counter()
         receipt = self.committer.commit(shard.id, made.rows, {"ready": self.ready, **made.times})
         return receipt | {"write_s": time.perf_counter() - start}
-
-
-def _wait(receipts: list[Receipt | Future[Receipt]]) -> list[Receipt]:
-    """The receipts, once all are there."""
-    receipts[:] = [receipt.result() if isinstance(receipt, Future) else receipt for receipt in receipts]
-    return [receipt for receipt in receipts if not isinstance(receipt, Future)]

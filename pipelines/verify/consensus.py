@@ -39,6 +39,15 @@ def consensus_problems(
     yield from check.problems
 
 
+def consensus_files(config: Scan | Rescore, shards: Sequence[Shard]) -> list[str]:
+    """The files of a finished scan's consensus; none if it was not asked for."""
+    chosen = consensus_of(config.methods())
+    if chosen is None:
+        return []
+    sums = [sums_file(step) for step in range(Agreement(chosen, 0).steps)]
+    return [ANCHORS, *sums, *(shard_file(VOTES, shard.id) for shard in shards)]
+
+
 @dataclass
 class _Check:
     """Goes over the votes once, and sums them up for every round by what is recorded of the rounds before."""

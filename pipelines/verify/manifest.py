@@ -1,31 +1,13 @@
 """Checks a scan by its manifest and its listings, without reading a table."""
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ood_core.methods import consensus_of, learners_of
-from pipelines.config.rescore import Rescore
-from pipelines.config.scan import Scan
 from pipelines.inputs.plan import Shard
-from pipelines.memory.files import snapshot_file
-from pipelines.memory.orders import has_sequential, methods_with_memory
-from pipelines.scan_directory.layout import (
-    ANCHORS,
-    CANDIDATES,
-    EMBEDDINGS,
-    EXTRA_NEGATIVES,
-    MANIFEST,
-    SCORES,
-    VERDICTS,
-    VOTES,
-    committed,
-    committed_sizes,
-    shard_file,
-)
+from pipelines.scan_directory.layout import MANIFEST, SCORES, committed_sizes, shard_file
 from pipelines.scan_directory.manifest import Manifest
-from pipelines.scan_directory.receipts import digest_of
 from pipelines.storage import Directory
 
 
@@ -37,11 +19,9 @@ class Told:
     statuses: Counter[str]
     problems: list[str]
 
-    def differences(self, output: Directory, shard: Shard) -> Iterator[str]:
-        """What of a shard's file is not as it was committed. Reads the file."""
-        told = self.receipts.get(shard.id)
-        if told and digest_of(output.read(shard_file(SCORES, shard.id))) != told["digest"]:
-            yield f"{shard_file(SCORES, shard.id)} is not the file that was committed"
+    def digest(self, shard: Shard) -> str | None:
+        """The digest of a shard's score table, None if it has no receipt."""
+        return self.receipts[shard.id]["digest"] if shard.id in self.receipts else None
 
 
 def manifest_problems(output: Directory, shards: Sequence[Shard], fingerprint: str) -> Told:
@@ -62,23 +42,12 @@ def manifest_problems(output: Directory, shards: Sequence[Shard], fingerprint: s
     return Told(receipts, tally.statuses, problems)
 
 
-def missing_files(output: Directory, config: Scan | Rescore, shards: Sequence[Shard]) -> Iterator[str]:
-    """The files beside the score tables that a scan of these methods has, and that are not there."""
-    methods, folders, files = config.methods(), [], []
-    learners = methods_with_memory(methods)
-    if isinstance(config, Scan) and config.embeddings:
-        folders.append(EMBEDDINGS)
-    if learners and not (config.memory.freeze or has_sequential(methods)):
-        folders.append(CANDIDATES)
-        files.append(snapshot_file(len(shards)))
-        if any(chosen.inverts for chosen in learners.values()):
-            files.append(EXTRA_NEGATIVES)
-        if any(chosen.adapts for chosen in learners_of(methods).values()):
-            folders.append(VERDICTS)
-    if consensus_of(methods) is not None:
-        folders.append(VOTES)
-        files.append(ANCHORS)
-    for folder in folders:
-        there = committed(output, folder)
-        files += [shard_file(folder, shard.id) for shard in shards if shard.id not in there]
-    yield from (f"{name} is missing" for name in files if not output.exists(name))
+def missing_files(output: Directory, names: Iterable[str]) -> Iterator[str]:
+    """A line for each of the files that is not there. Lists their folders, however many they are."""
+    listed: dict[str, set[str]] = {}
+    for name in names:
+        folder, _, file = name.rpartition("/")
+        if folder not in listed:
+            listed[folder] = set(output.names(folder))
+        if file not in listed[folder]:
+            yield f"{name} is missing"

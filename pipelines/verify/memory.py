@@ -20,21 +20,27 @@ def memory_problems(
     output: Directory, config: Scan | Rescore, shards: Sequence[Shard], fingerprint: str
 ) -> Iterator[str]:
     """What the memory of a scan lacks, what it holds of another scan, and whether it is that of its candidates."""
+    tables, problems = _read(output, memory_files(config, shards), fingerprint)
+    yield from problems
+    if tables and not problems:
+        offers = [table for name, table in tables.items() if name == INITIAL or name.startswith(CANDIDATES)]
+        yield from _differences(methods_with_memory(config.methods()), offers, output, fingerprint)
+
+
+def memory_files(config: Scan | Rescore, shards: Sequence[Shard]) -> list[str]:
+    """The files of a finished scan's memory; none if it fills none."""
     methods = config.methods()
     learners = methods_with_memory(methods)
     if not learners or config.memory.freeze or has_sequential(methods):
-        return
+        return []
     names = [shard_file(CANDIDATES, shard.id) for shard in shards]
-    offers = names + ([INITIAL] if config.memory.uri else [])
-    names = [*offers, snapshot_file(len(shards))]
+    names += [INITIAL] if config.memory.uri else []
+    names.append(snapshot_file(len(shards)))
     if any(chosen.inverts for chosen in learners.values()):
         names.append(EXTRA_NEGATIVES)
     if any(chosen.adapts for chosen in learners_of(methods).values()):
         names += [shard_file(VERDICTS, shard.id) for shard in shards]
-    tables, problems = _read(output, names, fingerprint)
-    yield from problems
-    if not problems:
-        yield from _differences(learners, [tables[name] for name in offers], output, fingerprint)
+    return names
 
 
 def _read(output: Directory, names: Sequence[str], fingerprint: str) -> tuple[dict[str, pa.Table], list[str]]:

@@ -31,9 +31,9 @@ from pipelines.scan_directory.layout import (
     shard_name,
 )
 from pipelines.storage import Directory
-from pipelines.verify.consensus import consensus_problems
+from pipelines.verify.consensus import consensus_files, consensus_problems
 from pipelines.verify.manifest import manifest_problems, missing_files
-from pipelines.verify.memory import memory_problems
+from pipelines.verify.memory import memory_files, memory_problems
 from pipelines.verify.tables import table_and_problems
 
 
@@ -76,20 +76,22 @@ def verify(url: str, options: Mapping[str, Any], tables: bool = False, reread: b
     problems += told.problems
     if tables or reread:
         for shard in shards:
-            table, found = _read(output, SCORES, shard, expected)
+            table, found = _read(output, SCORES, shard, expected, told.digest(shard))
             problems += found
             if table is None:
                 continue
             statuses.update(table["status"].to_pylist())
             problems += _shard_problems(output, shard, table, config, expected)
-            problems += told.differences(output, shard)
             if reread:
                 problems += _input_problems(table, shard, config, options)
         problems += memory_problems(output, config, shards, expected)
         problems += consensus_problems(output, config, shards, expected)
     else:
         statuses = told.statuses
-        problems += missing_files(output, config, shards)
+        names = memory_files(config, shards) + consensus_files(config, shards)
+        if isinstance(config, Scan) and config.embeddings:
+            names += [shard_file(EMBEDDINGS, shard.id) for shard in shards]
+        problems += missing_files(output, names)
     problems += _stray_files(output, SCORES, shards) + _stray_files(output, EMBEDDINGS, shards)
     problems += _summary_problems(output, statuses)
     return Verification(len(shards), statuses.total(), list(dict.fromkeys(problems)))
@@ -105,9 +107,11 @@ def _shard_problems(
     return problems
 
 
-def _read(output: Directory, folder: str, shard: Shard, expected: str) -> tuple[pa.Table | None, list[str]]:
+def _read(
+    output: Directory, folder: str, shard: Shard, expected: str, digest: str | None = None
+) -> tuple[pa.Table | None, list[str]]:
     name = shard_file(folder, shard.id)
-    table, problems = table_and_problems(output, name, expected)
+    table, problems = table_and_problems(output, name, expected, digest)
     if table is None:
         return None, problems
     missing = {"key", "shard", "index", "status" if folder == SCORES else "embedding"} - set(table.column_names)

@@ -39,11 +39,10 @@ class ScoreSpec:
 @dataclass(frozen=True)
 class Encoded:
     """Unit embeddings of pictures on the model's device, and the features of every place of each if a method asks for
-    them. `done`: an event on a GPU, once they are computed."""
+    them; on a GPU perhaps not computed yet."""
 
     embeddings: "Tensor"
     local: "Tensor | None"
-    done: Any = None
 
 
 class ImageEncoder:
@@ -68,18 +67,13 @@ class ImageEncoder:
 
     def __call__(self, count: int) -> Encoded:
         """Encodes the first `count` pictures of the block in `room`; on a GPU it does not wait for the result."""
-        import torch
-
-        pictures, done = self._on_device(self.rooms[self.turn]), None
+        pictures = self._on_device(self.rooms[self.turn])
         if self.local:
             embeddings, local = self.encoder.encode_images_locally(pictures)
         else:
             embeddings, local = self.encoder.encode_images(pictures), None
-        if self.on_gpu:
-            done = torch.cuda.Event()
-            done.record()
         self.turn = (self.turn + 1) % len(self.rooms)
-        return Encoded(embeddings[:count], None if local is None else local[:count], done)
+        return Encoded(embeddings[:count], None if local is None else local[:count])
 
     def _on_device(self, block: "Tensor") -> "Tensor":
         """The block on the model's device, copied while the device computes."""
@@ -111,9 +105,6 @@ class ScoreImages:
         """A row for each picture of the blocks, in order. `keys`: of the pictures."""
         import torch
 
-        for block in blocks:
-            if block.done is not None:
-                torch.cuda.current_stream(self.device).wait_event(block.done)
         embeddings = torch.cat([block.embeddings for block in blocks])
         local = [block.local for block in blocks if block.local is not None]
         return self._table(embeddings, *self.score(embeddings, torch.cat(local) if local else None, keys))

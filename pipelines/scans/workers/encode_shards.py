@@ -58,7 +58,7 @@ class Picture(NamedTuple):
 
 
 class Block(NamedTuple):
-    """A block of encoded pictures, the shard and the key of each, and the seconds that it took."""
+    """A block of encoded pictures, and the shard and the key of each."""
 
     encoded: Encoded
     shards: list[OpenShard]

@@ -8,6 +8,8 @@ from ood_core.consensus.voting import ALL_COMPARED, Voting, searchable
 from ood_core.methods import Consensus
 from tests.ood_core.conftest import unit_rows
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 ANCHORS, DIM, IMAGES = 9000, 64, 500
 KINDS = 300
 
@@ -33,15 +35,6 @@ def voting(anchors) -> Voting:
 @pytest.fixture(scope="module")
 def images() -> torch.Tensor:
     return torch.from_numpy(of_kinds(IMAGES, seed=4))
-
-
-@pytest.fixture(autouse=True)
-def threads():
-    """One, unless a test sets another number: products in cells are small."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield torch.set_num_threads
-    torch.set_num_threads(before)
 
 
 def vote(voting: Voting, images: torch.Tensor) -> Votes:
@@ -134,10 +127,10 @@ def test_votes_are_the_same_however_many_look_at_once(voting, images, monkeypatc
     assert_same(vote(voting, images), together)
 
 
-def test_votes_and_cells_are_the_same_whatever_the_number_of_threads(anchors, images, threads):
-    threads(1)
+def test_votes_and_cells_are_the_same_whatever_the_number_of_threads(anchors, images, one_thread):
+    one_thread(1)
     one = vote(Voting(AnchorCells.of(anchors), Consensus()), images[:130])
-    threads(2)
+    one_thread(2)
     assert_same(vote(Voting(AnchorCells.of(anchors), Consensus()), images[:130]), one)
 
 

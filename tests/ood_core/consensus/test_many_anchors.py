@@ -1,10 +1,11 @@
 import numpy as np
 import pytest
-import torch
 
 from ood_core.consensus import Sample, anchors
 from ood_core.consensus.many_anchors import fitted, iterations
 from tests.ood_core.conftest import unit_rows
+
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 IMAGES, DIM, COUNT = 1500, 32, 400
 EMBEDDINGS = unit_rows(80, DIM, seed=1)[np.arange(IMAGES) * 7 % 80] + 0.6 * unit_rows(IMAGES, DIM, seed=2)
@@ -15,15 +16,6 @@ KEYS = [str(number) for number in range(IMAGES)]
 @pytest.fixture
 def all_are_many(monkeypatch):
     monkeypatch.setattr(anchors, "MANY_ANCHORS", 16)
-
-
-@pytest.fixture(autouse=True)
-def threads():
-    """One, unless a test sets another number: products in cells are small."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield torch.set_num_threads
-    torch.set_num_threads(before)
 
 
 def fit(embeddings: np.ndarray, count: int) -> np.ndarray:
@@ -63,10 +55,10 @@ def test_images_that_are_the_same_have_one_anchor(all_are_many):
     assert len(found) == 3
 
 
-def test_many_anchors_are_the_same_whatever_the_number_of_threads(threads):
-    threads(1)
+def test_many_anchors_are_the_same_whatever_the_number_of_threads(one_thread):
+    one_thread(1)
     one = fitted(EMBEDDINGS[:300], 70)
-    threads(2)
+    one_thread(2)
     np.testing.assert_array_equal(fitted(EMBEDDINGS[:300], 70), one)
 
 
