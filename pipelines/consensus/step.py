@@ -16,7 +16,15 @@ from ood_core.consensus.anchors import Sample, anchor_count
 from pipelines.config.pools import ScorePool
 from pipelines.consensus.checks import check_images
 from pipelines.consensus.files import ConsensusFiles, sums_of
-from pipelines.consensus.workers import ConsensusSpec, ScoreByConsensus, Vote, sample, sample_of, searched, sum_up
+from pipelines.consensus.workers import (
+    ConsensusSpec,
+    ScoreByConsensus,
+    Vote,
+    sample,
+    sample_of,
+    searchable_anchors,
+    sum_up,
+)
 from pipelines.inputs.plan import Shard, blocks_of
 from pipelines.runtime.cells import from_cells
 from pipelines.runtime.spread import over_tasks, ranges
@@ -101,9 +109,9 @@ class ConsensusStep:
 
     def _vote(self, anchors: np.ndarray, shards: Sequence[Shard]) -> None:
         if shards:
-            make = ray.remote(num_cpus=self.pool.cpus or 1)(searched)
-            found = make.remote(anchors, self.spec.parameters, self.spec.device)
-            self._commit(VOTES, self.pool, shards, Vote, self.spec, [found])
+            search = ray.remote(num_cpus=self.pool.cpus or 1)(searchable_anchors)
+            found = search.remote(anchors, self.spec.parameters, self.spec.device)
+            self._commit(VOTES, self.pool, shards, Vote, self.spec, found)
 
     def _agreement(self, anchors: int) -> Agreement:
         """The outcome of all rounds; the sums of those that an earlier run has come to are read."""

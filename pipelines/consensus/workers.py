@@ -78,24 +78,24 @@ def sample_of(row: dict[str, Any], dim: int) -> Sample:
     return Sample(np.frombuffer(row["hashes"], np.uint64), embeddings)
 
 
-def searched(anchors: np.ndarray, parameters: Consensus, device: str) -> Any:
-    """What images look for their nearest anchors in: made once, by a task, for all workers."""
+def searchable_anchors(anchors: np.ndarray, parameters: Consensus, device: str) -> Any:
+    """The anchors as `Voting` searches them: made once, by a task, for all workers."""
     from ood_core.consensus.voting import searchable
 
     return searchable(anchors, parameters, device)
 
 
 class Vote:
-    """Makes the votes of a shard, a row for every record. `anchors`: where Ray has what `searched` has made of them."""
+    """Makes the votes of a shard, a row for every record. `anchors`: where Ray holds the `searchable_anchors`."""
 
-    def __init__(self, spec: ConsensusSpec, anchors: list[Any]) -> None:
+    def __init__(self, spec: ConsensusSpec, anchors: Any) -> None:
         import ray
         import torch
 
         from ood_core.consensus.voting import Voting
 
         torch.set_num_threads(spec.threads)
-        self.spec, self.voting = spec, Voting(ray.get(anchors[0]), spec.parameters, spec.device)
+        self.spec, self.voting = spec, Voting(ray.get(anchors), spec.parameters, spec.device)
 
     def __call__(self, shard: Shard) -> ShardRows:
         column = score_column(self.spec.parameters.base)
