@@ -29,7 +29,7 @@ SHARDS = 52
 
 With `SLOWLY`, the encode step takes a while from shard to shard.
 """
-BLOCK = 256
+BLOCK = 64
 LOOKING_S = 0.05
 """Between two looks at all processes, which take a while themselves."""
 SLOWLY = EncodePool(workers=1, block=BLOCK, batch_size=1)

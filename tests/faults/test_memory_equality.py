@@ -12,7 +12,8 @@ import pytest
 import pipelines.runtime.cluster
 import pipelines.scans.encode_images
 from pipelines.config.memory import Memory
-from pipelines.config.pools import EncodePool, Pool
+from pipelines.config.pools import EncodePool
+from pipelines.config.scan import Read
 from pipelines.inputs.plan import Shard, blocks_of
 from pipelines.scans.scan import scan
 from pipelines.verify.verify import verify
@@ -36,19 +37,36 @@ def test_the_memory_is_full_and_the_scores_are_not_the_static_ones(remembered: P
 
 
 @pytest.mark.parametrize(
-    "changes",
+    ("encode", "changes"),
     [
-        {"encode": EncodePool(workers=2, block=BLOCK, batch_size=17), "memory": Memory(shards=3)},
-        {"encode": EncodePool(workers=1, block=BLOCK, batch_size=300), "decode": Pool(workers=1)},
+        ({"workers": 2, "decode_threads": 1, "batch_size": 17}, {"memory": Memory(shards=3)}),
+        ({"workers": 1, "decode_threads": 8, "batch_size": 300}, {}),
+        ({"workers": 4, "decode_threads": 2, "batch_size": 3, "cpus": 0.25}, {}),
     ],
-    ids=["two workers, odd batches, three actors", "one worker, one batch"],
+    ids=["two workers, odd batches, three actors", "eight threads, one batch", "four workers, small batches"],
 )
-def test_workers_batches_and_actors_do_not_change_a_byte(
-    remembered: Path, dataset: Path, bank_directory: Path, tmp_path: Path, changes: dict[str, Any]
+def test_workers_threads_batches_and_actors_do_not_change_a_byte(
+    remembered: Path, dataset: Path, bank_directory: Path, tmp_path: Path, encode: dict, changes: dict[str, Any]
 ) -> None:
-    scanned(asked(dataset, bank_directory, tmp_path, **changes))
+    scanned(asked(dataset, bank_directory, tmp_path, encode=EncodePool(block=BLOCK, **encode), **changes))
     assert remembered_files(tmp_path) == remembered_files(remembered)
     assert verify(str(tmp_path), {}, tables=True).problems == []
+
+
+def test_how_input_is_split_does_not_change_a_score(
+    remembered: Path, dataset: Path, bank_directory: Path, tmp_path: Path
+) -> None:
+    """Shards are named and filled otherwise; what is said of each image is the same to the last bit."""
+    encode = EncodePool(workers=2, decode_threads=2, block=BLOCK, batch_size=17)
+    scanned(asked(dataset, bank_directory, tmp_path, encode=encode, read=Read(images_per_shard=7)))
+    assert len(list(tmp_path.glob("scores/part-*"))) < SHARDS
+    assert rows_by_key(tmp_path) == rows_by_key(remembered)
+
+
+def rows_by_key(output: Path) -> list[dict[str, Any]]:
+    """The rows of all score tables, in the order of their keys, without what counts shards or places in one."""
+    rows = pq.read_table(output / "scores").drop_columns(["shard", "index", "memory_version"]).to_pylist()
+    return sorted(rows, key=lambda row: (row["key"], row["url"], row["offset"] or 0, row["row"] or 0))
 
 
 def test_the_order_of_shards_and_the_size_of_blocks_do_not_change_a_byte(
