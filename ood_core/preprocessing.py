@@ -33,7 +33,7 @@ class Preprocessing:
 
         Pictures of other modes are converted first. OpenCLIP converts last, and so resizes palette indices.
         """
-        picture = _rgb(picture)
+        picture = as_rgb(picture)
         middle = self.middle(*picture.size)
         if middle != (0, 0, *picture.size):
             picture = picture.crop(middle)
@@ -83,7 +83,7 @@ class Preprocessing:
         return np.ascontiguousarray(pixels[top : top + height, left : left + width])
 
 
-def _rgb(picture: Image.Image) -> Image.Image:
+def as_rgb(picture: Image.Image) -> Image.Image:
     """Any picture in RGB. One with 16-bit greys keeps their high byte; Pillow would cut them off at 255."""
     if picture.mode == "I" or picture.mode.startswith("I;16"):
         picture = Image.fromarray((np.asarray(picture).clip(0, 65535) // 256).astype(np.uint8))

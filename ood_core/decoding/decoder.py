@@ -5,6 +5,8 @@ import re
 import struct
 import warnings
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Literal
 
@@ -62,21 +64,9 @@ class Decoder:
 
     def __call__(self, content: bytes) -> Picture:
         """Raises DecodeError: empty-file, too-large, truncated-image or unreadable-image, the same in both modes."""
-        if not content:
-            raise DecodeError("empty-file", "0 bytes")
-        _silence_pillow()
-        try:
-            with Image.open(io.BytesIO(content), formats=FORMATS) as image:
-                width, height = image.size
-                if width * height > self.max_pixels:
-                    raise DecodeError("too-large", f"{width} x {height} pixels, more than {self.max_pixels}")
-                return Picture(self._pixels(image, content), width, height)
-        except UnidentifiedImageError:  # its message holds an address in memory, different at every try
-            raise DecodeError("unreadable-image", f"not a picture of the formats {', '.join(FORMATS)}") from None
-        except (*BROKEN, MemoryError) as error:
-            message = (str(error).strip() or type(error).__name__).splitlines()[0]
-            status = "truncated-image" if "truncated" in message.lower() else "unreadable-image"
-            raise DecodeError(status, message) from None
+        with opened(content, self.max_pixels) as image:
+            width, height = image.size  # of the file: to decode it at a fraction of its size changes this
+            return Picture(self._pixels(image, content), width, height)
 
     def _pixels(self, image: ImageFile, content: bytes) -> UInt8[np.ndarray, "height width 3"]:
         if self.mode == "exact" or not is_plain(image, content):
@@ -88,6 +78,26 @@ class Decoder:
 
         pixels = decoded(content, image.format == "PNG")
         return self.preprocessing(image) if pixels is None else resized(pixels, self.preprocessing)
+
+
+@contextmanager
+def opened(content: bytes, max_pixels: int) -> Iterator[ImageFile]:
+    """A file opened by Pillow, nothing of it decoded yet. Raises DecodeError, also for what goes wrong inside."""
+    if not content:
+        raise DecodeError("empty-file", "0 bytes")
+    _silence_pillow()
+    try:
+        with Image.open(io.BytesIO(content), formats=FORMATS) as image:
+            width, height = image.size
+            if width * height > max_pixels:
+                raise DecodeError("too-large", f"{width} x {height} pixels, more than {max_pixels}")
+            yield image
+    except UnidentifiedImageError:  # its message holds an address in memory, different at every try
+        raise DecodeError("unreadable-image", f"not a picture of the formats {', '.join(FORMATS)}") from None
+    except (*BROKEN, MemoryError) as error:
+        message = (str(error).strip() or type(error).__name__).splitlines()[0]
+        status = "truncated-image" if "truncated" in message.lower() else "unreadable-image"
+        raise DecodeError(status, message) from None
 
 
 def _silence_pillow() -> None:

@@ -33,7 +33,8 @@ class Inverter:
 
     One pseudo-token per image stands where the word belongs in one of OpenAI's 80 templates, and `steps` steps of AdamW
     bring the text's embedding nearer to the image's. Template and start are drawn from (seed, key), and an image's word
-    does not depend on what is inverted beside it: blocks have the encoder's `image_block` images and one context.
+    does not depend on what is inverted beside it: blocks have the encoder's `image_block` images and one context. On a
+    CPU one thread computes them, since sums in a backward pass may depend on how many share them.
 
     Raises ModelError if the model's text tower takes no pseudo-tokens.
     """
@@ -50,7 +51,7 @@ class Inverter:
         self.contexts = tower.contexts(self.tokens)
 
     def __call__(self, images: Float[Tensor, "images dim"], keys: Sequence[str]) -> Float[Tensor, "images dim"]:
-        with torch.inference_mode(False), torch.enable_grad():
+        with torch.inference_mode(False), torch.enable_grad(), one_thread():
             targets = images.clone().to(self.encoder.device, torch.float32)
             drawn = [self._draw(key) for key in keys]
             chosen = torch.tensor([template for template, _ in drawn], dtype=torch.long)
@@ -96,6 +97,17 @@ class Inverter:
                 optimiser.step()
             with torch.no_grad():
                 return F.normalize(self.encoder.text_tower(tokens).float(), dim=1)
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """One of torch's threads on a CPU while the context manager lasts."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 @contextmanager

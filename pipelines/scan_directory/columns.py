@@ -21,7 +21,10 @@ ANCHOR, WEIGHT, SHIFT = "anchor", "consensus_weight", "consensus_shift"
 LOCATOR = {"url": pa.string(), "offset": pa.int64(), "length": pa.int64(), "row": pa.int64()}
 """Where an image's bytes are: in which file; from which byte on and how many in a tar; in which row of a table."""
 
-RESERVED, RESERVED_PREFIXES = (OFFERS, EMBEDDING, VERSION, ANCHOR, WEIGHT, SHIFT), ("score_", "is_ood_")
+SCORE_PREFIX = "score_"
+"""What the names of columns of scores begin with: see `score_column`."""
+
+RESERVED, RESERVED_PREFIXES = (OFFERS, EMBEDDING, VERSION, ANCHOR, WEIGHT, SHIFT), (SCORE_PREFIX, "is_ood_")
 """Names and beginnings of names that no column of the input may have in a score table."""
 
 LAST_BEFORE_SCORES = "negative_label"

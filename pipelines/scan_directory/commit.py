@@ -56,7 +56,7 @@ class Committer:
         content = self._put(self.folder, shard, rows, metadata)
         if self.folder == CANDIDATES and self.remember:
             self.remember(shard, rows)
-        return receipt_of(shard, rows, content, times)
+        return receipt_of(shard, rows, content, times, self.folder == SCORES)
 
     def known(self, shard: str) -> Receipt | None:
         """The receipt of a shard that is committed already; None if it is not, or its file is not whole."""
@@ -73,7 +73,7 @@ class Committer:
             return None
         if self.folder == CANDIDATES and self.remember:  # a worker may have died between the file and this
             self.remember(shard, rows)
-        return receipt_of(shard, rows, content)
+        return receipt_of(shard, rows, content, final=self.folder == SCORES)
 
     def _put(self, folder: str, shard: str, table: pa.Table, metadata: dict) -> bytes:
         content = table_bytes(table, metadata)

@@ -11,6 +11,7 @@ from ood_core.vectors import parquet_bytes
 from pipelines.storage import Directory
 
 SCAN_FILE, PLAN_FILE, SUMMARY_FILE, SUCCESS_FILE = "scan.json", "plan.parquet", "summary.json", "_SUCCESS"
+GALLERY_FILE = "gallery.parquet"
 SCORES, EMBEDDINGS, MEMORY, CONSENSUS, MANIFEST = "scores", "embeddings", "memory", "consensus", "manifest"
 ENCODED, SCORED = "encoded", "scored"  # gone when the scan has ended
 CANDIDATES, VERDICTS = f"{MEMORY}/candidates", f"{MEMORY}/verdicts"
@@ -27,6 +28,7 @@ FINGERPRINT_KEY, RECORDS_KEY = b"oodscan.fingerprint", b"oodscan.records"
 FILES = (
     SUCCESS_FILE,
     SUMMARY_FILE,
+    GALLERY_FILE,
     f"{MANIFEST}/part-*.parquet",
     *(f"{folder}/part-*.parquet" for folder in (SCORES, EMBEDDINGS, ENCODED, SCORED, CANDIDATES, VERDICTS, VOTES)),
     f"{SNAPSHOT}*.parquet",

@@ -8,7 +8,7 @@ import pyarrow as pa
 
 from pipelines.inputs.readers.parquet import DAMAGE
 from pipelines.scan_directory.layout import FINGERPRINT_KEY, MANIFEST, committed, read_table, shard_file, table_bytes
-from pipelines.scan_directory.receipts import SCHEMA
+from pipelines.scan_directory.receipts import SCHEMA, with_last
 from pipelines.scan_directory.summary import Tally
 from pipelines.storage import Directory
 
@@ -21,7 +21,8 @@ WHOLE_KEY = b"oodscan.whole"
 
 @dataclass
 class Manifest:
-    """The files in `manifest/`: each holds receipts, and their sketches added up in its last row.
+    """The files in `manifest/`: each holds receipts, and in its last row what all their shards come to: the sketches
+    added up, the choices for the gallery merged.
 
     Receipts of a run are appended file by file, and brought into one at the end.
     """
@@ -85,8 +86,8 @@ class Manifest:
 
     def _put(self, tally: Tally, metadata: Mapping[bytes, str]) -> None:
         table = pa.concat_tables(tally.receipts).combine_chunks()
-        cells = pa.array([[]] * (len(table) - 1) + [tally.sketch_cells()], SCHEMA.field("sketches").type)
-        table = table.set_column(SCHEMA.get_field_index("sketches"), "sketches", cells)
+        table = with_last(table, "sketches", tally.sketch_cells())
+        table = with_last(table, "choices", tally.choices().to_pylist())
         content = table_bytes(table, {FINGERPRINT_KEY: self.fingerprint, **metadata})
         self.output.put(manifest_file(self._next), content)
         self._next += 1

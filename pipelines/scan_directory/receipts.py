@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from pipelines.scan_directory.columns import WEIGHT
+from pipelines.scan_directory.columns import SCORE_PREFIX, WEIGHT
+from pipelines.scan_directory.gallery import CHOICE, choices, merged
 from pipelines.scan_directory.sketch import buckets_of
 
 TIMES = ("read_s", "decode_s", "encode_s", "score_s", "write_s")
@@ -25,22 +26,27 @@ SCHEMA = pa.schema(
         "digest": pa.string(),
         "statuses": pa.map_(pa.string(), pa.int64()),
         "sketches": pa.list_(SKETCH),
+        "choices": pa.list_(CHOICE),
         "ready": pa.float64(),
         "committed": pa.float64(),
         **dict.fromkeys(TIMES, pa.float64()),
     }
 )
-"""`size`, `digest`: of the shard's file; `sketches`: of each column of scores (see `Sketch`). `ready`, `committed`:
-when its worker was ready and when it was committed, in seconds since the epoch; null for a shard of an earlier run."""
+"""`size`, `digest`: of the shard's file; `sketches`: of each column of scores (see `Sketch`); `choices`: of images for
+the gallery. `ready`, `committed`: when its worker was ready and when it was committed, in seconds since the epoch; null
+for a shard of an earlier run."""
 
 Receipt = dict[str, Any]
 """One row of `SCHEMA`."""
 
 
 def receipt_of(
-    shard: str, rows: pa.Table, content: bytes, times: Mapping[str, float] = MappingProxyType({})
+    shard: str, rows: pa.Table, content: bytes, times: Mapping[str, float] = MappingProxyType({}), final: bool = True
 ) -> Receipt:
-    """The receipt of a shard's committed file. `rows`: what it holds; `times`: of `ready` and `TIMES`, if known."""
+    """The receipt of a shard's committed file. `rows`: what it holds; `times`: of `ready` and `TIMES`, if known.
+
+    `final`: whether it is the score table, so that images are chosen from it for the gallery.
+    """
     statuses = rows["status"].value_counts().to_pylist() if "status" in rows.column_names else []
     return {
         "shard": shard,
@@ -49,14 +55,22 @@ def receipt_of(
         "digest": digest_of(content),
         "statuses": sorted((found["values"], found["counts"]) for found in statuses),
         "sketches": [_sketch(name, rows[name]) for name in rows.column_names if is_counted(name)],
+        "choices": _choices(shard, rows) if final else [],
         "committed": time.time() if times else None,
         **times,
     }
 
 
 def receipts_table(receipts: Iterable[Receipt]) -> pa.Table:
-    """Receipts as a table of `SCHEMA`."""
-    return pa.Table.from_pylist(list(receipts), SCHEMA)
+    """Receipts as a table of `SCHEMA`. The choices of all are merged, in the last row."""
+    table = pa.Table.from_pylist(list(receipts), SCHEMA)
+    return with_last(table, "choices", merged(table["choices"].combine_chunks().flatten()).to_pylist())
+
+
+def with_last(receipts: pa.Table, column: str, cell: list[dict[str, Any]]) -> pa.Table:
+    """Receipts of which the last has this list in the column, and no other has any."""
+    place, kind = SCHEMA.get_field_index(column), SCHEMA.field(column).type
+    return receipts.set_column(place, column, pa.array([[]] * (len(receipts) - 1) + [cell][: len(receipts)], kind))
 
 
 def digest_of(content: bytes) -> str:
@@ -66,9 +80,16 @@ def digest_of(content: bytes) -> str:
 
 def is_counted(column: str) -> bool:
     """Whether receipts hold a sketch of a column of a score table."""
-    return column.startswith("score_") or column == WEIGHT
+    return column.startswith(SCORE_PREFIX) or column == WEIGHT
 
 
 def _sketch(column: str, values: pa.ChunkedArray) -> dict[str, Any]:
     buckets, counts = buckets_of(np.asarray(values.drop_null().to_numpy(), np.float64))
     return {"column": column, "buckets": buckets, "counts": counts}
+
+
+def _choices(shard: str, rows: pa.Table) -> list[dict[str, Any]]:
+    names = [name for name in rows.column_names if name.startswith(SCORE_PREFIX)]
+    keys = rows["key"].to_pylist() if names else []
+    found = (choices(shard, name, np.asarray(rows[name].to_numpy(), np.float64), keys) for name in names)
+    return [row for columns in found for row in pa.table(columns, pa.schema(list(CHOICE))).to_pylist()]

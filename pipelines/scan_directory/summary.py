@@ -9,8 +9,12 @@ import numpy as np
 import pyarrow as pa
 
 from ood_core.methods import score_column
-from pipelines.scan_directory.receipts import SCHEMA, SKETCH, TIMES
+from pipelines.scan_directory.gallery import CHOICE, merged
+from pipelines.scan_directory.receipts import TIMES, with_last
 from pipelines.scan_directory.sketch import Sketch
+
+PENDING = 100_000
+"""Choices for the gallery that are gathered before they are merged."""
 
 QUANTILES = (0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99)
 
@@ -19,12 +23,13 @@ QUANTILES = (0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99)
 class Tally:
     """Counts by status and score quantiles over committed shards, from their receipts, in whatever order these come.
 
-    `receipts`: one a shard, without sketches, which are added up.
+    `receipts`: one a shard, without sketches, which are added up, and without choices, which are merged.
     """
 
     statuses: Counter[str] = field(default_factory=Counter)
     sketches: dict[str, Sketch] = field(default_factory=dict)
     receipts: list[pa.Table] = field(default_factory=list)
+    _choices: list[pa.StructArray] = field(default_factory=list)
 
     def add(self, receipts: pa.Table) -> None:
         """Counts the rows of the shards that a table of receipts is of."""
@@ -37,7 +42,14 @@ class Tally:
             chosen = sketches.filter(pa.array([column == name for column in columns]))
             buckets, counts = (chosen.field(part).flatten().to_numpy() for part in ("buckets", "counts"))
             self.sketches.setdefault(name, Sketch()).add(buckets, counts)
-        self.receipts.append(without_sketches(receipts))
+        self._choices.append(receipts["choices"].combine_chunks().flatten())
+        if sum(map(len, self._choices)) > PENDING:
+            self._choices = [self.choices()]
+        self.receipts.append(with_last(with_last(receipts, "sketches", []), "choices", []))
+
+    def choices(self) -> pa.StructArray:
+        """The images for the gallery, of all shards."""
+        return merged(pa.concat_arrays([pa.array([], CHOICE), *self._choices]))
 
     def shards(self) -> set[str]:
         """The ids of the shards that are counted."""
@@ -82,12 +94,6 @@ class Tally:
             "quantiles": quantiles,
             "below_zero": {name: count for name, count in below_zero.items() if count},
         }
-
-
-def without_sketches(receipts: pa.Table) -> pa.Table:
-    """The receipts with no sketch in any."""
-    nothing = pa.array([[]] * len(receipts), pa.list_(SKETCH))
-    return receipts.set_column(SCHEMA.get_field_index("sketches"), "sketches", nothing)
 
 
 @dataclass

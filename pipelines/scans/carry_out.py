@@ -10,7 +10,7 @@ from pipelines.memory.summary import learned_summary
 from pipelines.runtime.progress import Say
 from pipelines.scan_directory.finish import finish, known_receipts
 from pipelines.scan_directory.identity import begin, check_unchanged, fingerprint, recorded_fingerprint
-from pipelines.scan_directory.layout import ENCODED, SCORED, SUCCESS_FILE
+from pipelines.scan_directory.layout import ENCODED, GALLERY_FILE, SCORED, SUCCESS_FILE
 from pipelines.scan_directory.manifest import Manifest
 from pipelines.scan_directory.new_scan import check_not_read, clear
 from pipelines.scan_directory.run import Run
@@ -42,19 +42,22 @@ def carry_out(request: Request, place: Place, address: str | None, say: Say, new
     performance: dict[str, Any] = {"images": 0}
     if new_scan:
         check_not_read(output, request.reads())
-    if remaining:
+    if remaining or not output.exists(GALLERY_FILE):
         from pipelines.runtime.cluster import cluster
+        from pipelines.scans.make_gallery import make_gallery
         from pipelines.scans.steps import steps_of
 
         with cluster(address) as found, ExitStack() as opened:
-            placement = place(request, found, say)
-            known = _begin(request, placement, new_scan)
-            manifest = manifest or Manifest(output, known)
-            clock, before = Clock(started, placement.lanes), tally.records
-            run = Run(output, known, shards, tally, clock, say, manifest)
-            opened.callback(manifest.flush)
-            told = run_steps(steps_of(request, placement, run, opened), remaining)
-            performance = clock.described(time.time()) | {"images": tally.records - before} | told
+            if remaining:
+                placement = place(request, found, say)
+                known = _begin(request, placement, new_scan)
+                manifest = manifest or Manifest(output, known)
+                clock, before = Clock(started, placement.lanes), tally.records
+                run = Run(output, known, shards, tally, clock, say, manifest)
+                opened.callback(manifest.flush)
+                told = run_steps(steps_of(request, placement, run, opened), remaining)
+                performance = clock.described(time.time()) | {"images": tally.records - before} | told
+            make_gallery(request, tally, known or "", say)
     learned = learned_summary(output, request.methods, request.config.memory, request.bank)
     learned |= consensus_summary(output, request.methods)
     if manifest:
@@ -72,5 +75,6 @@ def _begin(request: Request, placement: "Placement", new_scan: bool) -> str:
         clear(request.output)
     if not check_unchanged(request.output, identity, request.plan):
         begin(request.output, request.config, identity, request.plan)
-    request.output.remove(SUCCESS_FILE)
+    for name in (SUCCESS_FILE, GALLERY_FILE):
+        request.output.remove(name)
     return fingerprint(identity)

@@ -21,6 +21,7 @@ from pipelines.inputs.records import records
 from pipelines.scan_directory.identity import fingerprint
 from pipelines.scan_directory.layout import (
     EMBEDDINGS,
+    GALLERY_FILE,
     PLAN_FILE,
     RECORDS_KEY,
     SCAN_FILE,
@@ -86,9 +87,10 @@ def verify(url: str, options: Mapping[str, Any], tables: bool = False, reread: b
                 problems += _input_problems(table, shard, config, options)
         problems += memory_problems(output, config, shards, expected)
         problems += consensus_problems(output, config, shards, expected)
+        problems += table_and_problems(output, GALLERY_FILE, expected)[1]
     else:
         statuses = told.statuses
-        names = memory_files(config, shards) + consensus_files(config, shards)
+        names = [GALLERY_FILE, *memory_files(config, shards), *consensus_files(config, shards)]
         if isinstance(config, Scan) and config.embeddings:
             names += [shard_file(EMBEDDINGS, shard.id) for shard in shards]
         problems += missing_files(output, names)

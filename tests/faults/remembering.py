@@ -65,8 +65,13 @@ def command(dataset: Path, bank: Path, output: Path, *more: object) -> list[str]
 
 
 def remembered_files(output: Path) -> dict[str, bytes]:
-    """All that is compared: scores, and the memory and the consensus that they were made with."""
-    parts = [*output.glob("scores/part-*"), *output.glob("memory/*.parquet"), *output.glob("consensus/**/*.parquet")]
+    """All that is compared: scores, the gallery, and the memory and the consensus that they were made with."""
+    parts = [
+        *output.glob("scores/part-*"),
+        *output.glob("gallery.parquet"),
+        *output.glob("memory/*.parquet"),
+        *output.glob("consensus/**/*.parquet"),
+    ]
     return {str(path.relative_to(output)): path.read_bytes() for path in parts}
 
 

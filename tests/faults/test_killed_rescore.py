@@ -1,5 +1,6 @@
 """A rescoring killed in its first step or its last ends with the bytes of an uninterrupted one when rerun."""
 
+import re
 import signal
 import subprocess
 import sys
@@ -107,6 +108,7 @@ def test_a_rescoring_killed_at_any_pass_is_finished_by_the_same_command(
     assert not (tmp_path / "_SUCCESS").exists()
     again = subprocess.run(asked, check=True, capture_output=True, text=True, timeout=280)
     scored = sum(name.startswith("scores/") for name in before)
-    assert f"{scored} already committed" in again.stderr
+    known = re.search(r"(\d+) already committed", again.stderr)
+    assert known and scored <= int(known[1]) < ROWS // ROWS_PER_SHARD  # workers outlive the driver by a moment
     assert files(tmp_path) == uninterrupted
     assert verify(str(tmp_path), {}, tables=True).problems == []

@@ -36,7 +36,12 @@ def processes(name: str) -> list[int]:
 
 
 def the_actor() -> Any:
-    (name,) = (name for name in ray.util.list_named_actors() if name.startswith("oodscan-memory-"))
+    """The memory's actor; one that follows another has no name while it starts."""
+
+    def names() -> list[str]:
+        return [name for name in ray.util.list_named_actors() if name.startswith("oodscan-memory-")]
+
+    (name,) = poll(names)
     return ray.get_actor(name)
 
 

@@ -18,6 +18,7 @@ from ood_core.decoding import DecodeError, Decoder, Mode, Picture
 from ood_core.decoding.headers import is_plain
 from ood_core.decoding.scaling import scale_for
 from ood_core.decoding.tensors import decoded
+from ood_core.decoding.thumbnail import thumbnail
 from ood_core.preprocessing import Preprocessing
 
 SMALL = Preprocessing((16, 16))
@@ -335,3 +336,38 @@ def test_a_picture_holds_its_own_size_and_the_models_pixels():
         (16, 16, 3),
         np.uint8,
     )
+
+
+@pytest.mark.parametrize("name", ["PNG", "JPEG", "WEBP", "GIF"])
+def test_a_thumbnail_shows_the_whole_picture_small(name):
+    pixels = np.zeros((300, 400, 3), np.uint8)
+    pixels[:, 200:] = 255
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, name)
+    with Image.open(io.BytesIO(thumbnail(file.getvalue()))) as small:
+        assert (small.format, small.size, small.mode) == ("WEBP", (128, 96), "RGB")
+        assert np.asarray(small)[:, 10].mean() < 5
+        assert np.asarray(small)[:, -10].mean() > 250
+
+
+def test_a_small_picture_is_its_own_thumbnail_without_metadata():
+    file, exif = io.BytesIO(), Image.Exif()
+    exif[0x010F] = "somebody's camera"
+    Image.new("RGB", (40, 20), "red").save(file, "JPEG", exif=exif)
+    with Image.open(io.BytesIO(thumbnail(file.getvalue()))) as small:
+        assert small.size == (40, 20)
+        assert not small.getexif()
+
+
+@pytest.mark.parametrize(("content", "status"), [(b"", "empty-file"), (b"no picture", "unreadable-image")])
+def test_what_is_no_picture_has_no_thumbnail(content, status):
+    with pytest.raises(DecodeError) as caught:
+        thumbnail(content)
+    assert caught.value.status == status
+
+
+def test_a_picture_of_too_many_pixels_has_no_thumbnail():
+    file = io.BytesIO()
+    Image.new("1", (400, 300)).save(file, "PNG")
+    with pytest.raises(DecodeError, match="400 x 300 pixels"):
+        thumbnail(file.getvalue(), 119_999)

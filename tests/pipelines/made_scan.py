@@ -17,9 +17,11 @@ from pipelines.runtime.machine import Machine
 from pipelines.runtime.model import ModelFacts, ModelSpec
 from pipelines.scan_directory.commit import Committer
 from pipelines.scan_directory.identity import asked_for, begin, fingerprint, model_identity
+from pipelines.scan_directory.layout import FINGERPRINT_KEY, GALLERY_FILE, table_bytes
 from pipelines.scan_directory.manifest import Manifest
 from pipelines.scan_directory.receipts import receipts_table
 from pipelines.scan_directory.summary import Tally
+from pipelines.scans.make_gallery import NONE
 from pipelines.storage import Directory
 
 MACHINE = Machine("NVIDIA H100", torch="2.13.0", torchvision="0.28.0", pillow="13.0.0")
@@ -83,5 +85,6 @@ def make_scan(root: Path, ids: Sequence[str] = ()) -> Directory:
     Manifest(output, committer.fingerprint).replace(tally)
     summary = {**tally.described(), "within_error_budget": True}
     output.put("summary.json", json.dumps(summary).encode())
+    output.put(GALLERY_FILE, table_bytes(NONE, {FINGERPRINT_KEY: committer.fingerprint}))
     output.put("_SUCCESS", b"")
     return output

@@ -15,7 +15,8 @@ from pipelines.scan_directory.summary import QUANTILES, Clock, Tally
 def receipts(scores: Sequence[float | None]) -> pa.Table:
     """The receipt of one shard of these scores."""
     statuses = ["unreadable-image" if score is None else "ok" for score in scores]
-    rows = pa.table({"status": pa.array(statuses, pa.string()), "score_mcm": pa.array(scores, pa.float64())})
+    columns = {"key": pa.array([""] * len(scores), pa.string()), "status": pa.array(statuses, pa.string())}
+    rows = pa.table({**columns, "score_mcm": pa.array(scores, pa.float64())})
     return receipts_table([receipt_of("shard", rows, b"")])
 
 

@@ -1,5 +1,6 @@
 """The scan, end to end on Ray, on every kind of storage."""
 
+import io
 import json
 import shutil
 from collections.abc import Callable
@@ -11,6 +12,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import torch
+from PIL import Image
+from pyarrow import compute
 
 from ood_core.decoding import Decoder
 from ood_core.encoders import ClipEncoder
@@ -23,6 +26,8 @@ from pipelines.errors import CallerError
 from pipelines.inputs.image_plan import plan_images
 from pipelines.inputs.locate import read_again
 from pipelines.inputs.records import records
+from pipelines.scan_directory.gallery import steps_of
+from pipelines.scans.make_gallery import GalleryRows
 from pipelines.scans.scan import scan
 from pipelines.scans.workers.decode import decode
 from pipelines.storage import Directory
@@ -117,6 +122,48 @@ def test_an_image_can_be_read_again_from_where_its_row_says(reference: Path, dat
     assert found["1-017"] == encoded(picture(117))
     assert found["row-9"] == encoded(picture(309), "JPEG")
     assert [row["key"] for row in rows if not row["url"]] == []
+
+
+def test_the_gallery_shows_the_lowest_the_highest_and_some_between(reference: Path) -> None:
+    gallery = pq.read_table(reference / "gallery.parquet")
+    rows = [row for table in score_tables(reference) for row in table.to_pylist() if row["status"] == "ok"]
+    for method in ("neglabel", "mcm"):
+        scores = sorted(row[f"score_{method}"] for row in rows)
+        for kind, expected in {"lowest": scores[:24], "highest": scores[::-1][:24]}.items():
+            shown = gallery.filter((compute.field("method") == method) & (compute.field("kind") == kind))
+            assert shown["rank"].to_pylist() == list(range(24))
+            assert shown[f"score_{method}"].to_pylist() == expected
+    between = gallery.filter((compute.field("method") == "neglabel") & (compute.field("kind") == "spread"))
+    assert set(map(int, steps_of(between["score_neglabel"].to_numpy()))) == {
+        int(step) for step in steps_of(np.array([row["score_neglabel"] for row in rows]))
+    }
+    by_place = {(row["shard"], row["index"]): row for row in rows}
+    for row in gallery.to_pylist():
+        assert {name: row[name] for name in rows[0]} == by_place[row["shard"], row["index"]]
+        shown = Image.open(io.BytesIO(row["thumbnail"]))
+        assert max(shown.size) == min(128, max(row["width"], row["height"]))
+
+
+def test_a_gallery_that_is_missing_is_made_again(
+    reference: Path, dataset: Path, bank_directory: Path, tmp_path: Path
+) -> None:
+    output = shutil.copytree(reference, tmp_path / "scan")
+    before = (output / "gallery.parquet").read_bytes()
+    (output / "gallery.parquet").unlink()
+    scanned(config([str(dataset)], bank_directory, str(output), embeddings=True))
+    assert (output / "gallery.parquet").read_bytes() == before
+
+
+def test_the_gallery_does_without_pictures_that_are_gone(reference: Path, dataset: Path, tmp_path: Path) -> None:
+    make = GalleryRows(Directory(str(reference)), Read(), {})
+    (name,) = (path.name for path in reference.glob("scores/part-*") if path.name.startswith("part-shard-1-"))
+    places = [(name.removeprefix("part-").removesuffix(".parquet"), [0, 5])]
+    assert make(places)["thumbnail"].null_count == 0
+    moved = (dataset / "shard-1.tar").rename(tmp_path / "shard-1.tar")
+    try:
+        assert make(places)["thumbnail"].to_pylist() == [None, None]
+    finally:
+        moved.rename(dataset / "shard-1.tar")
 
 
 def test_the_scan_directory_says_how_it_was_made_and_what_it_cost(reference: Path) -> None:

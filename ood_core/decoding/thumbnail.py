@@ -1,0 +1,26 @@
+"""Thumbnails: small pictures for people to look at."""
+
+import io
+
+import numpy as np
+from PIL import Image
+
+from ood_core.decoding.decoder import opened
+from ood_core.preprocessing import as_rgb
+
+SIDE = 128
+"""Pixels of a thumbnail's longer side, at most."""
+
+
+def thumbnail(content: bytes, max_pixels: int = 100_000_000) -> bytes:
+    """The whole picture as a small WebP file without metadata; as models see it, so EXIF orientation is left alone.
+
+    Raises DecodeError for a file that is no picture, or of more than `max_pixels`.
+    """
+    written = io.BytesIO()
+    with opened(content, max_pixels) as image:
+        image.draft("RGB", (SIDE, SIDE))
+        small = as_rgb(image)
+        small.thumbnail((SIDE, SIDE))
+        Image.fromarray(np.asarray(small)).save(written, "WEBP", quality=80)
+    return written.getvalue()

@@ -1,0 +1,131 @@
+"""Makes the gallery of a scan: the rows of the images that were chosen for it, and their thumbnails."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import ray
+from ray.exceptions import OutOfMemoryError, WorkerCrashedError
+
+from ood_core.decoding import DecodeError
+from ood_core.decoding.thumbnail import thumbnail
+from ood_core.methods import score_column
+from pipelines.config.scan import Read, Scan
+from pipelines.errors import ReadError
+from pipelines.inputs.locate import read_again
+from pipelines.runtime.progress import Say
+from pipelines.scan_directory.columns import LOCATOR
+from pipelines.scan_directory.layout import FINGERPRINT_KEY, GALLERY_FILE, SCORES, read_table, shard_file, table_bytes
+from pipelines.scan_directory.summary import Tally
+from pipelines.scans.request import Request
+from pipelines.storage import Directory
+
+IMAGES_A_TASK = 64
+
+NONE = pa.table(
+    {
+        "method": pa.array([], pa.string()),
+        "kind": pa.array([], pa.string()),
+        "rank": pa.array([], pa.int64()),
+        "thumbnail": pa.array([], pa.binary()),
+    }
+)
+"""The gallery of a scan in which nothing was scored."""
+
+Places = list[tuple[str, list[int]]]
+"""Rows of score tables, by shard."""
+
+
+def make_gallery(request: Request, tally: Tally, fingerprint: str, say: Say) -> None:
+    """Writes `gallery.parquet`: a row for every image that was chosen, by method, kind and rank.
+
+    Its columns: `method`, `kind`, `rank` (of its score; from 0), those of the score table, and `thumbnail`, which is
+    null for images that cannot be read again and where there are none, in a rescoring.
+    """
+    chosen = pa.Table.from_struct_array(tally.choices()).to_pandas()
+    table = NONE if chosen.empty else _gallery(request, chosen, say)
+    request.output.put(GALLERY_FILE, table_bytes(table, {FINGERPRINT_KEY: fingerprint}))
+
+
+def _gallery(request: Request, chosen: pd.DataFrame, say: Say) -> pa.Table:
+    read = request.config.read if isinstance(request.config, Scan) else None
+    rows = GalleryRows(request.output, read, request.options)
+    images = pa.concat_tables(_by_tasks(rows, _places(chosen)), promote_options="default")
+    missing = images["thumbnail"].null_count
+    if missing and read:
+        say(f"{missing} of {len(images)} images of the gallery could not be read again")
+    return _with_choices(images, chosen, {score_column(name): name for name in request.methods})
+
+
+@dataclass(frozen=True)
+class GalleryRows:
+    """Makes rows of the gallery from score tables. `read`: how images are read, None if there are none."""
+
+    output: Directory
+    read: Read | None
+    options: Mapping[str, Any] = field(repr=False)
+
+    def __call__(self, places: Places, pictures: bool = True) -> pa.Table:
+        """The rows at the places, with thumbnails if `pictures` are asked for."""
+        tables = [read_table(self.output, shard_file(SCORES, shard)).take(rows) for shard, rows in places]
+        table = pa.concat_tables(tables, promote_options="default").replace_schema_metadata(None)
+        located = pictures and self.read is not None and set(LOCATOR) <= set(table.column_names)
+        found = map(self._thumbnail, table.select(list(LOCATOR)).to_pylist()) if located else [None] * len(table)
+        return table.append_column("thumbnail", pa.array(found, pa.binary()))
+
+    def _thumbnail(self, place: Mapping[str, Any]) -> bytes | None:
+        if self.read is None or place["url"] is None:
+            return None
+        try:
+            return thumbnail(read_again(**place, read=self.read, options=self.options), self.read.max_image_pixels)
+        except (ReadError, DecodeError):
+            return None
+
+
+def _places(chosen: pd.DataFrame) -> list[Places]:
+    """The places of the chosen images, in groups for a task each."""
+    groups: list[Places] = []
+    count = IMAGES_A_TASK
+    for shard, rows in chosen.groupby("shard")["index"]:
+        if count >= IMAGES_A_TASK:
+            groups.append([])
+            count = 0
+        distinct = np.unique(rows.to_numpy()).tolist()
+        groups[-1].append((str(shard), distinct))
+        count += len(distinct)
+    return groups
+
+
+def _by_tasks(make: GalleryRows, groups: Sequence[Places]) -> list[pa.Table]:
+    """The rows of each group, made by a task; without thumbnails where one has killed its worker."""
+    task: Any = ray.remote(max_retries=1)(_rows)
+    tables = []
+    for group, future in zip(groups, [task.remote(make, group) for group in groups], strict=True):
+        try:
+            tables.append(ray.get(future))
+        except (WorkerCrashedError, OutOfMemoryError):
+            tables.append(make(group, pictures=False))
+    return tables
+
+
+def _rows(make: GalleryRows, places: Places) -> pa.Table:
+    return make(places)
+
+
+def _with_choices(images: pa.Table, chosen: pd.DataFrame, methods: dict[str, str]) -> pa.Table:
+    """A row for each choice, in the order of methods, kinds and scores. `methods`: by their column."""
+    places = pd.DataFrame({name: images[name].to_pylist() for name in ("shard", "index")})
+    at = chosen.merge(places.reset_index(names="place"), on=["shard", "index"], validate="many_to_one")
+    at["method"] = [methods[column] for column in at["column"]]
+    scores = {name: images[name].to_numpy() for name in at["column"].unique()}
+    at["score"] = [scores[column][place] for column, place in zip(at["column"], at["place"], strict=True)]
+    at["sign"] = np.where(at["kind"] == "highest", -at["score"], at["score"])
+    at = at.sort_values(["column", "kind", "sign", "shard", "index"])
+    ranks = at.groupby(["column", "kind"]).cumcount()
+    found = images.take(pa.array(at["place"].to_numpy()))
+    for place, (name, values) in enumerate({"method": at["method"], "kind": at["kind"], "rank": ranks}.items()):
+        found = found.add_column(place, name, pa.array(values.to_numpy()))
+    return found
