@@ -3,7 +3,7 @@
 The workers' part is left out: they give the receipts of shards of 1000 images and write nothing. All else is the scan's
 own: ranges, Ray Data, receipts, tally, manifest, and consensus' sums of each round.
 
-python -m infra.benchmarks.driver_cost [--shards 2000] [--million 1000000] [--scratch DIR]
+python -m infra.benchmarks.driver_cost [--shards 10000] [--million 1000000] [--scratch DIR]
 """
 
 import json
@@ -42,12 +42,13 @@ STATIC, LEARNED = ("score_neglabel",), ("score_adaneg", "score_consensus", "cons
 
 
 class Receipts:
-    """A worker that does nothing but give the receipts of its shards; their sketches are of random scores."""
+    """A worker that does nothing but give the receipts of its shards; what these tell is of random scores."""
 
-    def __init__(self, columns: tuple[str, ...], rows: int = ROWS) -> None:
+    def __init__(self, folder: str, columns: tuple[str, ...], rows: int = ROWS) -> None:
         scores = {name: np.random.default_rng(0).random(rows) for name in columns}
-        table = pa.table({"status": ["ok"] * rows, **scores})
-        self.receipt = receipt_of("", table, b"", {"ready": time.time(), "score_s": 1e-3})
+        table = pa.table({"key": [str(row) for row in range(rows)], "status": ["ok"] * rows, **scores})
+        times = {"ready": time.time(), "score_s": 1e-3}
+        self.receipt = receipt_of("", table, b"", times, final=folder == SCORES)
 
     def __call__(self, shards: pa.Table) -> Iterator[pa.Table]:
         yield receipts_table(self.receipt | {"shard": shard} for shard in shards["id"].to_pylist())
@@ -70,7 +71,8 @@ def run_in(place: Path, shards: list[Shard]) -> Run:
 
 def step(run: Run, folder: str, columns: tuple[str, ...], rows: int = ROWS) -> None:
     pool, tables = ScorePool(workers=WORKERS, cpus=0.5), blocks_of(ranges(run.shards, WORKERS))
-    run.receive(folder, run.shards, over_actors(pool, tables, Receipts, (columns, rows)), run.clock.add)
+    run.receive(folder, run.shards, over_actors(pool, tables, Receipts, (folder, columns, rows)), run.clock.add)
+    run.tally.choices()
 
 
 def sums(_groups: pa.Table) -> Iterator[pa.Table]:

@@ -26,6 +26,8 @@ CHOICE = pa.struct(
 )
 """An image that is chosen, of those of its column, kind and step (0 of the other kinds) for the least `order`."""
 
+NO_CHOICES = pa.array([], CHOICE)
+
 
 def steps_of(scores: Float64[np.ndarray, " scores"]) -> Float64[np.ndarray, " scores"]:
     """The step that each score falls into: of one width from -1 to 1, ever wider beyond."""
@@ -35,8 +37,8 @@ def steps_of(scores: Float64[np.ndarray, " scores"]) -> Float64[np.ndarray, " sc
 
 def choices(
     shard: str, column: str, scores: Float64[np.ndarray, " rows"], keys: Sequence[str | None]
-) -> dict[str, np.ndarray]:
-    """A shard's choice by one column of scores, as columns of `CHOICE`. `scores`: NaN where there is none."""
+) -> pa.StructArray:
+    """A shard's choice by one column of scores. `scores`: NaN where there is none."""
     rows = np.flatnonzero(np.isfinite(scores))
     found = scores[rows]
     named = np.array([keys[row] or "" for row in rows.tolist()], object)
@@ -51,7 +53,7 @@ def choices(
     }
     orders = {"lowest": found, "highest": -found, "spread": lots}
     count = sum(map(len, chosen.values()))
-    return {
+    columns = {
         "column": np.full(count, column, object),
         "kind": np.repeat(np.array(list(chosen), object), [len(places) for places in chosen.values()]),
         "step": np.concatenate([steps[places] * (kind == "spread") for kind, places in chosen.items()]).astype(int),
@@ -59,6 +61,7 @@ def choices(
         "shard": np.full(count, shard, object),
         "index": np.concatenate([rows[places] for places in chosen.values()]),
     }
+    return pa.table(columns, pa.schema(list(CHOICE))).to_struct_array().combine_chunks()
 
 
 def merged(found: pa.StructArray) -> pa.StructArray:

@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from pipelines.scan_directory.columns import SCORE_PREFIX, WEIGHT
-from pipelines.scan_directory.gallery import CHOICE, choices, merged
+from pipelines.scan_directory.gallery import CHOICE, NO_CHOICES, choices, merged
 from pipelines.scan_directory.sketch import buckets_of
 
 TIMES = ("read_s", "decode_s", "encode_s", "score_s", "write_s")
@@ -37,7 +37,7 @@ the gallery. `ready`, `committed`: when its worker was ready and when it was com
 for a shard of an earlier run."""
 
 Receipt = dict[str, Any]
-"""One row of `SCHEMA`."""
+"""One row of `SCHEMA`, its `choices` as an Arrow array."""
 
 
 def receipt_of(
@@ -55,7 +55,7 @@ def receipt_of(
         "digest": digest_of(content),
         "statuses": sorted((found["values"], found["counts"]) for found in statuses),
         "sketches": [_sketch(name, rows[name]) for name in rows.column_names if is_counted(name)],
-        "choices": _choices(shard, rows) if final else [],
+        "choices": _choices(shard, rows) if final else NO_CHOICES,
         "committed": time.time() if times else None,
         **times,
     }
@@ -63,8 +63,10 @@ def receipt_of(
 
 def receipts_table(receipts: Iterable[Receipt]) -> pa.Table:
     """Receipts as a table of `SCHEMA`. The choices of all are merged, in the last row."""
-    table = pa.Table.from_pylist(list(receipts), SCHEMA)
-    return with_last(table, "choices", merged(table["choices"].combine_chunks().flatten()).to_pylist())
+    found = list(receipts)
+    table = pa.Table.from_pylist([receipt | {"choices": []} for receipt in found], SCHEMA)
+    chosen = pa.concat_arrays([NO_CHOICES, *(receipt["choices"] for receipt in found)])
+    return with_last(table, "choices", merged(chosen).to_pylist())
 
 
 def with_last(receipts: pa.Table, column: str, cell: list[dict[str, Any]]) -> pa.Table:
@@ -88,8 +90,8 @@ def _sketch(column: str, values: pa.ChunkedArray) -> dict[str, Any]:
     return {"column": column, "buckets": buckets, "counts": counts}
 
 
-def _choices(shard: str, rows: pa.Table) -> list[dict[str, Any]]:
+def _choices(shard: str, rows: pa.Table) -> pa.StructArray:
     names = [name for name in rows.column_names if name.startswith(SCORE_PREFIX)]
     keys = rows["key"].to_pylist() if names else []
     found = (choices(shard, name, np.asarray(rows[name].to_numpy(), np.float64), keys) for name in names)
-    return [row for columns in found for row in pa.table(columns, pa.schema(list(CHOICE))).to_pylist()]
+    return pa.concat_arrays([NO_CHOICES, *found])

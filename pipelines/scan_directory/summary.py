@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 
 from ood_core.methods import score_column
-from pipelines.scan_directory.gallery import CHOICE, merged
+from pipelines.scan_directory.gallery import NO_CHOICES, merged
 from pipelines.scan_directory.receipts import TIMES, with_last
 from pipelines.scan_directory.sketch import Sketch
 
@@ -49,7 +49,7 @@ class Tally:
 
     def choices(self) -> pa.StructArray:
         """The images for the gallery, of all shards."""
-        return merged(pa.concat_arrays([pa.array([], CHOICE), *self._choices]))
+        return merged(pa.concat_arrays([NO_CHOICES, *self._choices]))
 
     def shards(self) -> set[str]:
         """The ids of the shards that are counted."""

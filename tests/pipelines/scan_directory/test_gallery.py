@@ -3,15 +3,14 @@ import pyarrow as pa
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipelines.scan_directory.gallery import CHOICE, LIMITS, STEPS, choices, merged, steps_of
+from pipelines.scan_directory.gallery import LIMITS, NO_CHOICES, STEPS, choices, merged, steps_of
 
 SHARDS = 6
 
 
 def chosen(shard: int, scores: list[float]) -> pa.StructArray:
     """A shard's choice by a column of these scores."""
-    found = choices(str(shard), "score_mcm", np.array(scores), [f"{shard}-{row}" for row in range(len(scores))])
-    return pa.table(found, pa.schema(list(CHOICE))).to_struct_array().combine_chunks()
+    return choices(str(shard), "score_mcm", np.array(scores), [f"{shard}-{row}" for row in range(len(scores))])
 
 
 def places(found: pa.StructArray, kind: str) -> list[tuple[str, int]]:
@@ -51,9 +50,8 @@ def test_images_without_a_score_are_never_chosen() -> None:
 @given(st.lists(st.lists(st.sampled_from([0.1, 0.2, 0.5, 0.51, 1.0, 7.0]), max_size=40), max_size=SHARDS), st.data())
 def test_the_choice_is_the_same_in_whatever_order_and_parts_it_is_merged(shards: list, data: st.DataObject) -> None:
     parts = [chosen(shard, scores) for shard, scores in enumerate(shards)]
-    none = pa.array([], CHOICE)
-    expected = merged(pa.concat_arrays([none, *parts]))
+    expected = merged(pa.concat_arrays([NO_CHOICES, *parts]))
     shuffled = data.draw(st.permutations(parts))
     cut = data.draw(st.integers(0, len(parts)))
-    halves = [merged(pa.concat_arrays([none, *half])) for half in (shuffled[:cut], shuffled[cut:])]
+    halves = [merged(pa.concat_arrays([NO_CHOICES, *half])) for half in (shuffled[:cut], shuffled[cut:])]
     assert merged(pa.concat_arrays(halves)).equals(expected)
