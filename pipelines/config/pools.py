@@ -43,7 +43,7 @@ class Pool(Configuration):
 class EncodePool(Pool):
     """A pool of encoders. `gpus`: of each; `threads`: torch threads of each.
 
-    `block`: images per forward pass, which the scores' last bits depend on (None: 16 on a CPU, 256 on a GPU).
+    `block`: images per forward pass, which the scores' last bits depend on (None: 32 on a CPU, 256 on a GPU).
     `batch_size`: images scored at once (None: 128 on a CPU, 1024 on a GPU). `decode_threads`: of each, beside the one
     that encodes (None: as many as it has CPUs).
     """

@@ -71,7 +71,7 @@ class ModelSpec:
     pretrained: str | None = None
     device: str = "cpu"
     dtype: str = "float32"
-    block: int = 16
+    block: int = 32
     threads: int = 1
     compiled: bool | Literal["auto"] = False
     mixed: bool = False
@@ -192,7 +192,7 @@ def model_spec(model: Model, pool: EncodePool, found: "Cluster") -> ModelSpec:
         pretrained=model.pretrained,
         device=device,
         dtype=model.dtype if model.dtype != "auto" else "bfloat16" if on_gpu else "float32" if mixed else "auto",
-        block=pool.block or (256 if on_gpu else 16),
+        block=pool.block or (256 if on_gpu else 32),
         threads=pool.threads,
         compiled=False if model.compile == "auto" and not on_gpu else model.compile,
         mixed=mixed,
