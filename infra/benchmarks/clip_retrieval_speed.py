@@ -17,7 +17,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from infra.benchmarks.scan_speed import DRAWING_SETTING, scan
+from infra.benchmarks.scan_speed import TWO_ENCODERS, scan
 from infra.benchmarks.workloads import Workload, drawings, machine, parser, say
 from pipelines.runtime.model import BUNDLED_DIRECTORY
 
@@ -88,7 +88,7 @@ def main() -> None:
     runs = []
     for repeat in range(options.repeats):
         theirs = clip_retrieval(python, workload, output, best)
-        ours = scan(workload, options.scratch / "scan", DRAWING_SETTING)
+        ours = scan(workload, options.scratch / "scan", TWO_ENCODERS)
         ratio = ours["steady_images_per_s"] / theirs["images_per_s"]
         runs.append({"clip_retrieval": theirs, "oodscan_images_per_s": ours["steady_images_per_s"],
                      "oodscan_wall_s": ours["wall_s"], "ratio": ratio})  # fmt: skip

@@ -13,6 +13,9 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pyarrow.parquet as pq
+
 from infra.benchmarks.peak_memory import peak
 from infra.benchmarks.rescore_speed import data
 from infra.benchmarks.workloads import OODSCAN, machine, parser, say
@@ -22,7 +25,10 @@ from ood_core.consensus.cells import CANDIDATES, cell_count
 from ood_core.consensus.many_anchors import iterations
 from ood_core.consensus.voting import ALL_COMPARED
 from ood_core.methods import Consensus
+from ood_core.vectors import vectors_of
+from pipelines.consensus.files import ConsensusFiles
 from pipelines.scan_directory.layout import VOTES
+from pipelines.storage import Directory
 
 SIZES = {
     "images": 1_000_000,
@@ -30,12 +36,16 @@ SIZES = {
     "rows_per_shard": 50_000,
     "id_labels": 1000,
     "negatives": 10_000,
+    "kinds": 0,
     "dim": 512,
     "workers": 2,
     "paper_images": 10**9,
     "paper_workers": 100,
     "paper_rows_per_shard": 10_000,
 }
+
+
+RECALLED = 2048
 
 
 def rescored(options: argparse.Namespace, directory: Path, methods: tuple[str, ...]) -> dict[str, Any]:
@@ -53,6 +63,20 @@ def rescored(options: argparse.Namespace, directory: Path, methods: tuple[str, .
         raise RuntimeError(f"rows went wrong: {summary['statuses']}")
     votes = sum(file.stat().st_size for file in (output / VOTES).glob("*.parquet"))
     return {**memory, "last_run": summary["last_run"], "learned": summary.get("learned"), "votes_bytes": votes}
+
+
+def recall(directory: Path) -> float:
+    """The share of the exact nearest anchors that votes are for, of the first images."""
+    files = ConsensusFiles(Directory(str(directory / "output")), "")
+    anchors = files.anchors()
+    (first, *_) = sorted((directory / "output" / VOTES).glob("*.parquet"))
+    votes = pq.read_table(first).slice(0, RECALLED)
+    embeddings = pq.read_table(sorted((directory / "embeddings").glob("*.parquet"))[0]).slice(0, RECALLED)
+    if anchors is None:
+        raise RuntimeError("the scan has left no anchors")
+    found, vectors = vectors_of(votes["anchors"]), vectors_of(embeddings["embedding"]).astype(np.float32)
+    exact = np.argsort(-(vectors @ anchors.T), axis=1, kind="stable")[:, : found.shape[1]]
+    return float(np.mean([np.isin(row, other).mean() for row, other in zip(exact, found, strict=True)]))
 
 
 def compared(anchors: int, most: int) -> int:
@@ -101,8 +125,12 @@ def main() -> None:
         runs[" and ".join(methods)] = found = rescored(options, directory, methods)
         say(f"{methods}: {found['peak_mib']:.0f} MiB, {found['last_run']}")
     sizes = {name: value for name, value in vars(options).items() if name != "scratch"}
+    found_share = recall(directory)
+    say(f"recall {found_share:.3f}")
     paper = on_paper(options, runs["neglabel and consensus"])
-    print(json.dumps({"machine": host, "sizes": sizes, "runs": runs, "on_paper": paper}, indent=2))
+    print(
+        json.dumps({"machine": host, "sizes": sizes, "runs": runs, "recall": found_share, "on_paper": paper}, indent=2)
+    )
 
 
 if __name__ == "__main__":

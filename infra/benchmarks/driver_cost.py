@@ -162,7 +162,9 @@ def many(shards: int, place: Path) -> dict[str, Any]:
 
 def main() -> None:
     options_of = parser(__doc__)
-    options_of.add_argument("--shards", type=int, default=10000, help="shards of 1000 images, for the CPU time an image")
+    options_of.add_argument(
+        "--shards", type=int, default=10000, help="shards of 1000 images, for the CPU time an image"
+    )
     options_of.add_argument("--million", type=int, default=1_000_000, help="shards to plan, hand out and find finished")
     options = options_of.parse_args()
     place = options.scratch / "driver-cost"

@@ -27,7 +27,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from infra.benchmarks.bare_product import bare_product
-from infra.benchmarks.synthetic import bank, images
+from infra.benchmarks.synthetic import bank, images, kinds_of
 from infra.benchmarks.workloads import SEED, machine, parser, say
 from ood_core.numerics import BLOCK
 
@@ -48,7 +48,8 @@ LEAST = BLOCK
 
 def data(options: argparse.Namespace, per_file: int) -> Path:
     """The bank in `labels` and so many embeddings a file, kept in the scratch folder for another run."""
-    sizes = (options.id_labels, options.negatives, options.dim, options.files, per_file)
+    kinds = getattr(options, "kinds", 0)
+    sizes = (options.id_labels, options.negatives, options.dim, options.files, per_file, *([kinds] if kinds else []))
     directory = options.scratch / "-".join(map(str, ("rescore", *sizes)))
     if (directory / "complete").exists():
         return directory
@@ -58,7 +59,8 @@ def data(options: argparse.Namespace, per_file: int) -> Path:
     labels.save(directory / "labels")
     (directory / "embeddings").mkdir(exist_ok=True)
     for number in range(options.files):
-        values = pa.array(images(rng, labels, per_file).astype(np.float16).reshape(-1))
+        drawn = kinds_of(rng, labels, kinds, per_file) if kinds else images(rng, labels, per_file)
+        values = pa.array(drawn.astype(np.float16).reshape(-1))
         keys = [f"{number:03d}/{row:08d}.jpg" for row in range(per_file)]
         table = pa.table({"key": keys, "embedding": pa.FixedSizeListArray.from_arrays(values, options.dim)})
         pq.write_table(table, directory / "embeddings" / f"{number:03d}.parquet")

@@ -3,7 +3,9 @@
 Steady rates: the plain loop's from its first picture, oodscan's from its first encoder being ready, both to the last
 row written. Whole wall times, start-up included, stand beside them. The scores of both are compared by key.
 
-python -m infra.benchmarks.scan_speed [--only photos|drawings] [--repeats 3] [--scratch DIR]
+`--before`: a checkout of another commit, whose `oodscan scan` runs in turn with these, in this Python.
+
+python -m infra.benchmarks.scan_speed [--only photos|drawings|jpegs] [--before DIR] [--repeats 3] [--scratch DIR]
 """
 
 import json
@@ -20,7 +22,7 @@ import numpy as np
 import pyarrow.parquet as pq
 
 from infra.benchmarks.make_data import PHOTOS, REPOSITORY
-from infra.benchmarks.workloads import Workload, drawings, machine, oodscan, parser, photos, say, scan_arguments
+from infra.benchmarks.workloads import Workload, drawings, jpegs, machine, oodscan, parser, photos, say, scan_arguments
 
 TARS_TO_TRY_SETTINGS = 4
 
@@ -37,7 +39,7 @@ class Setting:
 
 
 PHOTO_SETTINGS = (Setting(2, 1), Setting(1, 2))
-DRAWING_SETTING = Setting(2, 1)
+TWO_ENCODERS = Setting(2, 1)
 
 
 def plain(workload: Workload, output: Path) -> dict[str, Any]:
@@ -51,11 +53,11 @@ def plain(workload: Workload, output: Path) -> dict[str, Any]:
     return json.loads(ended.stdout) | {"wall_s": time.perf_counter() - start}
 
 
-def scan(workload: Workload, output: Path, setting: Setting) -> dict[str, Any]:
+def scan(workload: Workload, output: Path, setting: Setting, checkout: Path | None = None) -> dict[str, Any]:
     """One run of oodscan in an empty output directory: `last_run` of its summary."""
     shutil.rmtree(output, ignore_errors=True)
     start = time.perf_counter()
-    oodscan(scan_arguments(workload, output, *setting.options()))
+    oodscan(scan_arguments(workload, output, *setting.options()), checkout=checkout)
     summary = json.loads((output / "summary.json").read_text(encoding="utf-8"))
     return summary["last_run"] | {"wall_s": time.perf_counter() - start}
 
@@ -77,8 +79,8 @@ def largest_difference(plain_output: Path, scan_output: Path) -> float:
     return float(np.abs(ours["score_neglabel"].to_numpy() - theirs["score_neglabel"].to_numpy()).max())
 
 
-def compare(workload: Workload, scratch: Path, setting: Setting, repeats: int) -> dict[str, Any]:
-    """`repeats` runs of each, in turn."""
+def compare(workload: Workload, scratch: Path, setting: Setting, repeats: int, before: Path | None) -> dict[str, Any]:
+    """`repeats` runs of each, in turn. `before`: the checkout of another commit, if that runs too."""
     plain_output, scan_output = scratch / "plain.parquet", scratch / "scan"
     runs = []
     for repeat in range(repeats):
@@ -98,6 +100,9 @@ def compare(workload: Workload, scratch: Path, setting: Setting, repeats: int) -
                 "largest_score_difference": largest_difference(plain_output, scan_output / "scores"),
             }
         )
+        if before:
+            rate = scan(workload, scratch / "before", setting, before)["steady_images_per_s"]
+            runs[-1] |= {"before_images_per_s": rate, "before_ratio": piped["steady_images_per_s"] / rate}
         say(f"{workload.name}, {repeat + 1} of {repeats}: {runs[-1]}")
     medians = {f"median_{name}": _median(runs, name) for name in runs[0] if name.endswith(("_per_s", "ratio"))}
     return {"workload": workload.name, "encode_pool": vars(setting), **medians, "runs": runs}
@@ -109,22 +114,27 @@ def _median(runs: list[dict[str, Any]], name: str) -> float:
 
 def main() -> None:
     options_of = parser(__doc__)
-    options_of.add_argument("--only", choices=("photos", "drawings"))
+    options_of.add_argument("--only", choices=("photos", "drawings", "jpegs"))
+    options_of.add_argument("--before", type=Path, help="a checkout of another commit")
     options_of.add_argument("--repeats", type=int, default=3)
     options_of.add_argument("--photos", type=Path, default=PHOTOS, help="a folder of JPEGs")
     options_of.add_argument("--photo-count", type=int, default=1000)
     options_of.add_argument("--drawing-count", type=int, default=20_000)
+    options_of.add_argument("--jpeg-count", type=int, default=20_000)
     options = options_of.parse_args()
     scratch: Path = options.scratch
     result: dict[str, Any] = {"machine": machine()}
-    if options.only != "drawings":
+    if options.only in (None, "photos"):
         workload = photos(scratch, options.photo_count, options.photos)
         setting, tried = best_setting(workload, scratch)
-        result["photos"] = compare(workload, scratch, setting, options.repeats) | {"settings_tried": tried}
-    if options.only != "photos":
-        result["drawings"] = compare(
-            drawings(scratch, options.drawing_count), scratch, DRAWING_SETTING, options.repeats
-        )
+        found = compare(workload, scratch, setting, options.repeats, options.before)
+        result["photos"] = found | {"settings_tried": tried}
+    if options.only in (None, "drawings"):
+        workload = drawings(scratch, options.drawing_count)
+        result["drawings"] = compare(workload, scratch, TWO_ENCODERS, options.repeats, options.before)
+    if options.only in (None, "jpegs"):
+        workload = jpegs(scratch, options.jpeg_count, options.photos)
+        result["jpegs"] = compare(workload, scratch, TWO_ENCODERS, options.repeats, options.before)
     print(json.dumps(result, indent=2))
 
 

@@ -6,6 +6,8 @@ from ood_core.labels import LabelBank
 
 COSINE = 0.3
 """Of an image to its own label's text, as CLIP has."""
+KIND_COSINE = 0.85
+"""Of an image to the middle of its kind: two of a kind are at 0.72, as CLIP's are of photos of one kind of thing."""
 SHARES = {"id": 0.6, "negative": 0.2}
 """Of the images, around ID labels and around a few of the negatives; the others lie anywhere."""
 FEW_NEGATIVES = 0.05
@@ -36,8 +38,14 @@ def around(rng: np.random.Generator, directions: np.ndarray, cosine: float = COS
     return (found / np.linalg.norm(found, axis=1, keepdims=True)).astype(np.float32)
 
 
+def kinds_of(rng: np.random.Generator, of: LabelBank, kinds: int, count: int) -> np.ndarray:
+    """Images of so many kinds, at `KIND_COSINE` to the middle of theirs: the kinds themselves lie as `images` do."""
+    middles = images(np.random.default_rng(kinds), of, kinds)
+    return around(rng, middles[rng.integers(0, kinds, count)], KIND_COSINE)
+
+
 def images(rng: np.random.Generator, of: LabelBank, count: int) -> np.ndarray:
-    """In random order, clustered as `SHARES` says."""
+    """In random order, clustered as `SHARES` says; two images around one label are hardly nearer than by chance."""
     few = of.id_count + rng.permutation(of.negative_count)[: max(1, round(FEW_NEGATIVES * of.negative_count))]
     around_id, around_negative = (round(share * count) for share in SHARES.values())
     labels = np.concatenate([rng.integers(0, of.id_count, around_id), rng.choice(few, around_negative)])

@@ -14,7 +14,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from infra.benchmarks.scan_speed import DRAWING_SETTING
+from infra.benchmarks.scan_speed import TWO_ENCODERS
 from infra.benchmarks.workloads import Workload, drawings, machine, oodscan, parser, say, scan_arguments
 
 SCANS: dict[str, tuple[str, list[str]]] = {
@@ -30,7 +30,7 @@ def scan(workload: Workload, output: Path, name: str) -> dict[str, Any]:
     method, more = SCANS[name]
     shutil.rmtree(output, ignore_errors=True)
     start = time.perf_counter()
-    oodscan(scan_arguments(workload, output, *DRAWING_SETTING.options(), *more, method=method))
+    oodscan(scan_arguments(workload, output, *TWO_ENCODERS.options(), *more, method=method))
     wall_s = time.perf_counter() - start
     run = json.loads((output / "summary.json").read_text(encoding="utf-8"))["last_run"]
     return {

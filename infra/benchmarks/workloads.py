@@ -43,6 +43,14 @@ def drawings(scratch: Path, count: int) -> Workload:
     return Workload(f"bundled model, {count} drawings", model, bank, tars, count, 256)
 
 
+def jpegs(scratch: Path, count: int, source: Path) -> Workload:
+    """The bundled model, which takes little time, so that decoding decides."""
+    tars = make_data.photos(scratch / f"photos-{count}", count, source)
+    model = f"local-dir:{BUNDLED_DIRECTORY}"
+    bank = _bank(scratch, model, DEMO_LABELS, [])
+    return Workload(f"bundled model, {count} photos", model, bank, tars, count, 256)
+
+
 def photos(scratch: Path, count: int, source: Path) -> Workload:
     """ViT-B-32 with random weights: how fast it is does not depend on them."""
     tars = make_data.photos(scratch / f"photos-{count}", count, source)
@@ -53,10 +61,14 @@ def photos(scratch: Path, count: int, source: Path) -> Workload:
     return Workload(f"ViT-B-32, {count} photos", model, bank, tars, count, 32)
 
 
-def oodscan(arguments: Sequence[str | Path], environment: dict[str, str] | None = None) -> None:
-    """Runs the command; raises with its last lines if it fails."""
+def oodscan(
+    arguments: Sequence[str | Path], environment: dict[str, str] | None = None, checkout: Path | None = None
+) -> None:
+    """Runs the command, or that of another checkout; raises with its last lines if it fails."""
+    command: list[str | Path] = [OODSCAN] if checkout is None else [sys.executable, "-m", "pipelines"]
+    environment = dict(environment or os.environ) | ({"PYTHONPATH": str(checkout)} if checkout else {})
     ended = subprocess.run(
-        [OODSCAN, *map(str, arguments)], capture_output=True, text=True, env=environment or os.environ
+        [*command, *map(str, arguments)], capture_output=True, text=True, env=environment, cwd=checkout
     )
     if ended.returncode:
         raise RuntimeError(f"oodscan {' '.join(map(str, arguments))}: exit {ended.returncode}\n{ended.stderr[-3000:]}")
