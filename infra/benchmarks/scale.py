@@ -39,7 +39,7 @@ from pipelines.scans.workers.encode_shards import Block, EncodeShards, EncodeSpe
 from pipelines.scans.workers.open_shard import OpenShard
 from pipelines.storage import Directory
 
-SIZE, BLOCK, COUNT = 224, 256, 5000
+SIZE, BLOCK, COUNT, DIM = 224, 256, 5000, 128
 
 PROSE = """
 ## How to read it
@@ -64,17 +64,16 @@ class Plumbing(EncodeShards):
         return Decoded("ok", None, SIZE, SIZE, NOTHING), 0.0
 
     def _encoded_block(self, shards: list[OpenShard], keys: list[str]) -> Block:
-        return Block(Encoded(EMBEDDINGS[: len(keys)], None), shards, keys)
+        return Block(Encoded(torch.nn.functional.normalize(torch.randn(len(keys), DIM), dim=1), None), shards, keys)
 
 
 NOTHING = np.zeros((64, 64, 3), np.uint8)
-EMBEDDINGS = torch.nn.functional.normalize(torch.ones(BLOCK, 128), dim=1)
 
 
 def plumbing(tars: Sequence[Path], place: Path) -> dict[str, float]:
     """CPU microseconds an image of an encoder without decoding and the model, and bytes of a row of its score table."""
     shutil.rmtree(place, ignore_errors=True)
-    model, bank = ModelSpec("bundled", block=BLOCK), synthetic.bank(np.random.default_rng(0), 10, 10, 128)
+    model, bank = ModelSpec("bundled", block=BLOCK), synthetic.bank(np.random.default_rng(0), 10, 10, DIM)
     facts = describe(model)
     if not isinstance(facts, ModelFacts):
         raise TypeError(facts)
@@ -92,7 +91,7 @@ def plumbing(tars: Sequence[Path], place: Path) -> dict[str, float]:
 
 def measured(scratch: Path) -> dict[str, float]:
     """The constants."""
-    files = [path.read_bytes() for path in sorted(PHOTOS.glob("*.jp*g"))]
+    files = (path.read_bytes() for path in sorted(PHOTOS.iterdir()) if path.suffix.lower() in (".jpg", ".jpeg"))
     usual = [content for content in files if opened(content).size == PHOTO]
     say("decoding")
     decode = compared(usual, SIZE, 3)["fast_images_per_s"]
@@ -178,6 +177,7 @@ def main() -> None:
     options_of.add_argument("--network-gb-s", type=float, default=12.5, help="GB/s that a node reads and writes")
     options_of.add_argument("--page", type=Path, help="a page to write")
     given = options_of.parse_args()
+    torch.set_num_threads(1)
     on, of = machine(), measured(given.scratch)
     stages = {nodes: ceilings(of, given, nodes) for nodes in (1, given.nodes)}
     print(json.dumps({"machine": on, "constants": of, "images_per_s": stages}, indent=2))
