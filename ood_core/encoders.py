@@ -39,7 +39,7 @@ class ClipEncoder:
     """
 
     def __init__(
-        self, model: nn.Module, tokenizer: Any, fingerprint: str, device: str = "cpu", image_block: int = 16
+        self, model: nn.Module, tokenizer: Any, fingerprint: str, device: str = "cpu", image_block: int = 32
     ) -> None:
         self.checksum = weight_checksum(model)
         # The layout that convolutions are fast in: half as fast again on a CPU, and no matter to transformers.
@@ -63,7 +63,7 @@ class ClipEncoder:
         pretrained: str | None = None,
         device: str = "cpu",
         dtype: str = "float32",
-        image_block: int = 16,
+        image_block: int = 32,
         fingerprint: str | None = None,
     ) -> "ClipEncoder":
         """Any model that OpenCLIP loads: a name and a pretrained tag or file, `hf-hub:…`, or `local-dir:…`.

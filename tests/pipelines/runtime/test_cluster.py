@@ -82,12 +82,12 @@ def test_a_worker_that_no_single_node_has_room_for_does_not_fit() -> None:
 @pytest.mark.parametrize(
     ("gpus", "model", "expected"),
     [
-        (0, Model(name="m"), ModelSpec("m", None, "cpu", "auto", 16)),
-        (0, Model(name="m", compile=True), ModelSpec("m", None, "cpu", "auto", 16, compiled=True)),
-        (0, Model(name="m", mixed_processors=True), ModelSpec("m", None, "cpu", "float32", 16, mixed=True)),
+        (0, Model(name="m"), ModelSpec("m", None, "cpu", "auto", 32)),
+        (0, Model(name="m", compile=True), ModelSpec("m", None, "cpu", "auto", 32, compiled=True)),
+        (0, Model(name="m", mixed_processors=True), ModelSpec("m", None, "cpu", "float32", 32, mixed=True)),
         (1, Model(name="m", pretrained="p"), ModelSpec("m", "p", "cuda", "bfloat16", 256, compiled="auto")),
         (1, Model(name="m", compile=False), ModelSpec("m", None, "cuda", "bfloat16", 256)),
-        (1, Model(name="m", device="cpu"), ModelSpec("m", None, "cpu", "auto", 16)),
+        (1, Model(name="m", device="cpu"), ModelSpec("m", None, "cpu", "auto", 32)),
         (1, Model(name="m", dtype="float16"), ModelSpec("m", None, "cuda", "float16", 256, compiled="auto")),
     ],
 )
