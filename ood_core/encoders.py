@@ -74,7 +74,11 @@ class ClipEncoder:
         if dtype not in DTYPES:
             raise ModelError(f"dtype must be one of {', '.join(DTYPES)}, not {dtype!r}")
         loaded, tokenizer = _load(model, pretrained)
-        encoder = cls(loaded, tokenizer, fingerprint or weight_fingerprint(loaded), device, image_block)
+        fingerprint = fingerprint or weight_fingerprint(loaded)
+        try:
+            encoder = cls(loaded, tokenizer, fingerprint, device, image_block)
+        except RuntimeError as error:  # no driver, no device, no room
+            raise ModelError(f"the model cannot be put on the device {device!r}: {_first_words(error)}") from error
         encoder.narrow(dtype)
         return encoder
 

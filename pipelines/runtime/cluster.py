@@ -83,6 +83,7 @@ def cluster(address: str | None = None) -> Iterator[Cluster]:
     context = ray.data.DataContext.get_current()
     context.target_max_block_size = BLOCK_BYTES
     context.enable_progress_bars = False
+    context.autoscaling_config.actor_pool_util_upscaling_threshold = 1.0  # busy is enough: no actor has calls in wait
     context.execution_options = ray.data.ExecutionOptions()  # an earlier scan of this process has limited its own
     try:
         with warnings.catch_warnings():  # true of every small input, and no matter
