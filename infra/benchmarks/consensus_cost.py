@@ -43,9 +43,8 @@ SIZES = {
     "paper_workers": 100,
     "paper_rows_per_shard": 10_000,
 }
-
-
 RECALLED = 2048
+"""Images whose nearest anchors are compared with the exact ones."""
 
 
 def rescored(options: argparse.Namespace, directory: Path, methods: tuple[str, ...]) -> dict[str, Any]:
@@ -128,9 +127,8 @@ def main() -> None:
     found_share = recall(directory)
     say(f"recall {found_share:.3f}")
     paper = on_paper(options, runs["neglabel and consensus"])
-    print(
-        json.dumps({"machine": host, "sizes": sizes, "runs": runs, "recall": found_share, "on_paper": paper}, indent=2)
-    )
+    result = {"machine": host, "sizes": sizes, "runs": runs, "recall": found_share, "on_paper": paper}
+    print(json.dumps(result, indent=2))
 
 
 if __name__ == "__main__":

@@ -25,7 +25,7 @@ import torch
 from PIL import Image
 from PIL.ImageFile import ImageFile
 
-from infra.benchmarks.make_data import DRAWING_PIXELS, PHOTOS
+from infra.benchmarks.make_data import DRAWING_PIXELS, PHOTOS, photo_files
 from infra.benchmarks.mixed_drawings import DEMO, MODEL, bank_of, candidates
 from infra.benchmarks.workloads import DEMO_LABELS, machine
 from infra.demo_model.measure import pictures
@@ -162,7 +162,7 @@ def main() -> None:
     chosen.add_argument("--scaling", action="store_true", help="what decoding at a fraction of the size does, instead")
     options = options_of.parse_args()
     torch.set_num_threads(1)
-    photos = {path.name: path.read_bytes() for path in sorted(options.photos.glob("*.[jJ][pP]*[gG]"))}
+    photos = {path.name: path.read_bytes() for path in photo_files(options.photos)}
     result: dict[str, Any] = {"machine": machine(), "photos": len(photos)}
     if options.scores:
         result["scores"] = scores(photos)

@@ -32,8 +32,12 @@ Members = Callable[[list[Path], range], Iterator[tuple[str, bytes]]]
 
 def photos(output: Path, count: int, source: Path = PHOTOS) -> list[Path]:
     """`count` JPEGs in tars of 100: the folder's own bytes, again and again."""
-    files = sorted(path for path in source.iterdir() if path.suffix.lower() in (".jpg", ".jpeg"))
-    return _shards(output, count, PHOTOS_PER_TAR, files, _photos)
+    return _shards(output, count, PHOTOS_PER_TAR, photo_files(source), _photos)
+
+
+def photo_files(source: Path = PHOTOS) -> list[Path]:
+    """The JPEGs of a folder, by name."""
+    return sorted(path for path in source.iterdir() if path.suffix.lower() in (".jpg", ".jpeg"))
 
 
 def drawings(output: Path, count: int, source: Path = DEMO_SHARDS) -> list[Path]:

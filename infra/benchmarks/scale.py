@@ -23,7 +23,8 @@ import torch
 from infra.benchmarks import synthetic
 from infra.benchmarks.decode_speed import PHOTO, compared, opened
 from infra.benchmarks.driver_cost import an_image
-from infra.benchmarks.make_data import PHOTOS, drawings
+from infra.benchmarks.make_data import drawings, photo_files
+from infra.benchmarks.memory_page import markdown, text
 from infra.benchmarks.workloads import machine, parser, say
 from ood_core.decoding import Decoder
 from ood_core.methods import NegLabel
@@ -46,13 +47,14 @@ PROSE = """
 Each line is the rate at which a stage alone would limit the scan, all others being fast enough; the scan comes to the
 least of its column. Decoding shares a node's cores with all else that encoders do.
 
-*All else in an encoder* is the CPU time of reading a tar, queues, blocks, scoring twenty labels, the score table and
-its file, for each image, in shards of 1000; in one process, whose threads take turns where they run Python. One encoder
+*All else in an encoder* is reading a tar, queues, blocks, scoring twenty labels, the score table and its file, for each
+image, in shards of 1000, by the clock; in one process, whose threads take turns where they run Python. One encoder
 a GPU cannot be faster: beyond that, give a GPU two of them (`--encode-gpus 0.5`).
 
 ## Limits
 Nothing here was measured on a GPU. Many cores are taken to do as many times what one does. On GPUs scores are a product
-of the GPU's own, small beside the model. Consensus, the memory's actors (`MEMORY_SCALE.md`) and start-up are left out.
+of the GPU's own, small beside the model. What workers take for
+consensus, the memory's actors (`MEMORY_SCALE.md`) and start-up are left out.
 Storage is taken to serve what the network carries.
 """
 
@@ -91,8 +93,7 @@ def plumbing(tars: Sequence[Path], place: Path) -> dict[str, float]:
 
 def measured(scratch: Path) -> dict[str, float]:
     """The constants."""
-    files = (path.read_bytes() for path in sorted(PHOTOS.iterdir()) if path.suffix.lower() in (".jpg", ".jpeg"))
-    usual = [content for content in files if opened(content).size == PHOTO]
+    usual = [content for path in photo_files() if opened(content := path.read_bytes()).size == PHOTO]
     say("decoding")
     decode = compared(usual, SIZE, 3)["fast_images_per_s"]
     say("all else in an encoder")
@@ -129,43 +130,24 @@ def ceilings(of: Mapping[str, float], given: Any, nodes: int) -> dict[str, float
 
 def page(of: Mapping[str, float], given: Any, on: Mapping[str, Any]) -> str:
     """The page: what follows, the ceilings, the constants."""
-    columns = {f"one node of {given.gpus} GPUs": 1, f"{given.nodes} nodes of {given.gpus} GPUs": given.nodes}
+    columns = {f"{nodes} x {given.gpus} GPUs": nodes for nodes in (1, given.nodes)}
     found = {name: ceilings(of, given, nodes) for name, nodes in columns.items()}
     least = {name: min(stages, key=lambda stage: stages[stage]) for name, stages in found.items()}
     said = [f"- **{name}: {found[name][stage]:,.0f} images/s, limited by {stage}.**" for name, stage in least.items()]
     fed = given.gpu_images_s * (1 / of["decode_images_s_core"] + of["other_cpu_us"] * 1e-6)
     said.append(f"- A GPU that encodes {given.gpu_images_s:,.0f} images/s keeps {fed:.1f} cores like these busy.")
-    rows = [
-        f"| {stage} | " + " | ".join(f"{found[name][stage]:,.0f}" for name in columns) + " |"
-        for stage in next(iter(found.values()))
+    rows = [{"": stage, **{name: found[name][stage] for name in columns}} for stage in next(iter(found.values()))]
+    assumed = {name: getattr(given, name) for name in ("gpus", "nodes", "gpu_images_s", "cores", "network_gb_s")}
+    parts = [
+        "# Which stage limits a scan on GPUs?",
+        f"```\npython -m infra.benchmarks.scale {shlex.join(sys.argv[1:])}\n```",
+        "; ".join(f"{name} {text(value)}" for name, value in [*assumed.items(), *on.items()]),
+        "\n".join(said),
+        f"## Images/s of each stage\n{markdown(rows)}",
+        PROSE.strip(),
+        f"## Constants\n{markdown([{'': name, 'measured': value} for name, value in of.items()])}",
     ]
-    assumed = ("gpus", "nodes", "gpu_images_s", "cores", "network_gb_s")
-    constants = [f"| {name} | {value:.4g} |" for name, value in of.items()]
-    return "\n".join(
-        [
-            "# Which stage limits a scan on GPUs?",
-            "",
-            "```",
-            f"python -m infra.benchmarks.scale {shlex.join(sys.argv[1:])}".rstrip(),
-            "```",
-            "",
-            "; ".join(f"{name} {getattr(given, name):g}" for name in assumed) + "; measured on: "
-            + "; ".join(f"{name} {value}" for name, value in on.items()),
-            "",
-            *said,
-            "",
-            "## Images/s of each stage",
-            "| stage | " + " | ".join(columns) + " |",
-            "| --- |" + " --- |" * len(columns),
-            *rows,
-            PROSE,
-            "## Constants",
-            "| measured | value |",
-            "| --- | --- |",
-            *constants,
-            "",
-        ]
-    )  # fmt: skip
+    return "\n\n".join(parts) + "\n"
 
 
 def main() -> None:

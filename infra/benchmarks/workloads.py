@@ -36,19 +36,13 @@ class Workload:
 
 
 def drawings(scratch: Path, count: int) -> Workload:
-    """The bundled model, its demo's ID labels, all of WordNet as the corpus."""
-    tars = make_data.drawings(scratch / f"drawings-{count}", count)
-    model = f"local-dir:{BUNDLED_DIRECTORY}"
-    bank = _bank(scratch, model, DEMO_LABELS, [])
-    return Workload(f"bundled model, {count} drawings", model, bank, tars, count, 256)
+    """Drawings by the bundled model."""
+    return _bundled(scratch, "drawings", make_data.drawings(scratch / f"drawings-{count}", count), count)
 
 
 def jpegs(scratch: Path, count: int, source: Path) -> Workload:
-    """The bundled model, which takes little time, so that decoding decides."""
-    tars = make_data.photos(scratch / f"photos-{count}", count, source)
-    model = f"local-dir:{BUNDLED_DIRECTORY}"
-    bank = _bank(scratch, model, DEMO_LABELS, [])
-    return Workload(f"bundled model, {count} photos", model, bank, tars, count, 256)
+    """Photos by the bundled model, which takes little time, so that decoding decides."""
+    return _bundled(scratch, "photos", make_data.photos(scratch / f"photos-{count}", count, source), count)
 
 
 def photos(scratch: Path, count: int, source: Path) -> Workload:
@@ -102,6 +96,13 @@ def machine() -> dict[str, Any]:
 
 def say(line: str) -> None:
     print(line, file=sys.stderr, flush=True)
+
+
+def _bundled(scratch: Path, pictures: str, tars: list[Path], count: int) -> Workload:
+    """The bundled model, its demo's ID labels, all of WordNet as the corpus."""
+    model = f"local-dir:{BUNDLED_DIRECTORY}"
+    bank = _bank(scratch, model, DEMO_LABELS, [])
+    return Workload(f"bundled model, {count} {pictures}", model, bank, tars, count, 256)
 
 
 def _bank(scratch: Path, model: str, id_labels: Path, more: Sequence[str]) -> Path:

@@ -44,12 +44,14 @@ class Tally:
             self.sketches.setdefault(name, Sketch()).add(buckets, counts)
         self._choices.append(receipts["choices"].combine_chunks().flatten())
         if sum(map(len, self._choices)) > PENDING:
-            self._choices = [self.choices()]
+            self.choices()
         self.receipts.append(with_last(with_last(receipts, "sketches", []), "choices", []))
 
     def choices(self) -> pa.StructArray:
         """The images for the gallery, of all shards."""
-        return merged(pa.concat_arrays([NO_CHOICES, *self._choices]))
+        if len(self._choices) != 1:
+            self._choices = [merged(pa.concat_arrays([NO_CHOICES, *self._choices]))]
+        return self._choices[0]
 
     def shards(self) -> set[str]:
         """The ids of the shards that are counted."""

@@ -72,15 +72,14 @@ class GalleryRows:
         """The rows at the places, with thumbnails if `pictures` are asked for."""
         tables = [read_table(self.output, shard_file(SCORES, shard)).take(rows) for shard, rows in places]
         table = pa.concat_tables(tables, promote_options="default").replace_schema_metadata(None)
-        located = pictures and self.read is not None and set(LOCATOR) <= set(table.column_names)
-        found = map(self._thumbnail, table.select(list(LOCATOR)).to_pylist()) if located else [None] * len(table)
+        found: list[bytes | None] = [None] * len(table)
+        if pictures and self.read:
+            found = [self._thumbnail(place, self.read) for place in table.select(list(LOCATOR)).to_pylist()]
         return table.append_column("thumbnail", pa.array(found, pa.binary()))
 
-    def _thumbnail(self, place: Mapping[str, Any]) -> bytes | None:
-        if self.read is None or place["url"] is None:
-            return None
+    def _thumbnail(self, place: Mapping[str, Any], read: Read) -> bytes | None:
         try:
-            return thumbnail(read_again(**place, read=self.read, options=self.options), self.read.max_image_pixels)
+            return thumbnail(read_again(**place, read=read, options=self.options), read.max_image_pixels)
         except (ReadError, DecodeError):
             return None
 

@@ -2,12 +2,16 @@
 is needed to disturb it."""
 
 import sys
+import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import psutil
+import pytest
+from ray.cluster_utils import Cluster
 
 from pipelines.config.pools import EncodePool
 from pipelines.config.scan import Read, Scan
@@ -73,6 +77,20 @@ def remembered_files(output: Path) -> dict[str, bytes]:
         *output.glob("consensus/**/*.parquet"),
     ]
     return {str(path.relative_to(output)): path.read_bytes() for path in parts}
+
+
+@contextmanager
+def new_cluster(monkeypatch: pytest.MonkeyPatch, cpus: int) -> Iterator[Cluster]:
+    """A cluster of one node, which nobody joins by accident: Ray keeps the address of the last one that was started
+    where every `ray.init()` looks for it."""
+    # The directory's name is short, as paths of sockets have to be.
+    with tempfile.TemporaryDirectory(prefix="ray-", ignore_cleanup_errors=True) as place:
+        monkeypatch.setenv("RAY_TMPDIR", place)
+        cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": cpus})
+        try:
+            yield cluster
+        finally:
+            cluster.shutdown()
 
 
 def parts(output: Path, folder: str) -> int:

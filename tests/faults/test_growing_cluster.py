@@ -3,7 +3,6 @@
 import contextlib
 import subprocess
 import sys
-import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -12,7 +11,7 @@ import pytest
 from ray.cluster_utils import Cluster
 
 from pipelines.verify.verify import verify
-from tests.faults.remembering import LOOKING_S, parts, poll, workers_of
+from tests.faults.remembering import LOOKING_S, new_cluster, parts, poll, workers_of
 
 Scanning = Callable[..., AbstractContextManager[subprocess.Popen]]
 """Starts a scan with more options."""
@@ -20,12 +19,9 @@ Scanning = Callable[..., AbstractContextManager[subprocess.Popen]]
 
 @pytest.fixture
 def small_cluster(monkeypatch: pytest.MonkeyPatch) -> Iterator[Cluster]:
-    """A cluster of one node without GPUs, which nobody joins by accident."""
-    with tempfile.TemporaryDirectory(prefix="ray-", ignore_cleanup_errors=True) as place:
-        monkeypatch.setenv("RAY_TMPDIR", place)
-        cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1})
+    """A cluster of one node without GPUs."""
+    with new_cluster(monkeypatch, cpus=1) as cluster:
         yield cluster
-        cluster.shutdown()
 
 
 @pytest.fixture
@@ -34,18 +30,9 @@ def scanning(dataset: Path, bank_directory: Path, tmp_path: Path, small_cluster:
 
     @contextlib.contextmanager
     def run(*more: object) -> Iterator[subprocess.Popen]:
-        given = [
-            "scan",
-            "--input",
-            dataset,
-            "--labels",
-            bank_directory,
-            "--output",
-            tmp_path / "scan",
-            "--method",
-            "mcm",
-        ]
-        given += ["--max-bad-fraction", 0.05, "--images-per-shard", 1, "--address", small_cluster.address, *more]
+        given = ["scan", "--input", dataset, "--labels", bank_directory, "--output", tmp_path / "scan"]
+        given += ["--method", "mcm", "--max-bad-fraction", 0.05, "--images-per-shard", 1]
+        given += ["--address", small_cluster.address, *more]
         oodscan = Path(sys.executable).with_name("oodscan")
         with (tmp_path / "said").open("w") as said:
             process = subprocess.Popen([str(part) for part in (oodscan, *given)], stdout=said, stderr=said)

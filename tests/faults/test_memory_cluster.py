@@ -4,7 +4,6 @@ import contextlib
 import os
 import signal
 import subprocess
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,7 @@ import pytest
 from ray.cluster_utils import Cluster
 
 from pipelines.verify.verify import verify
-from tests.faults.remembering import LOOKING_S, SHARDS, command, parts, poll, remembered_files, workers_of
+from tests.faults.remembering import LOOKING_S, SHARDS, command, new_cluster, parts, poll, remembered_files, workers_of
 
 ACTOR, STAGES = "MemoryActor", ("EncodeShards",)
 POOLS = ["--encode-workers", 2, "--encode-cpus", 1]
@@ -22,16 +21,10 @@ POOLS = ["--encode-workers", 2, "--encode-cpus", 1]
 
 @pytest.fixture
 def two_nodes(monkeypatch: pytest.MonkeyPatch) -> Iterator[Cluster]:
-    """A cluster of a head and another node, which nobody joins by accident: Ray keeps the address of the last one
-    that was started where every `ray.init()` looks for it."""
-    with tempfile.TemporaryDirectory(
-        prefix="ray-", ignore_cleanup_errors=True
-    ) as place:  # short, as paths of sockets have to be
-        monkeypatch.setenv("RAY_TMPDIR", place)
-        cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 2})
+    """A cluster of a head and another node."""
+    with new_cluster(monkeypatch, cpus=2) as cluster:
         cluster.add_node(num_cpus=2)
         yield cluster
-        cluster.shutdown()
 
 
 def raylet_of(node: Any) -> int:

@@ -71,7 +71,7 @@ def test_how_fast_it_runs_and_what_is_tolerated_make_no_other_scan(root: Path) -
         ({"facts": on(torchvision="0.29.0")}, "torchvision was '0.28.0' and is now '0.29.0'"),
         ({"facts": on(pillow="14.0.0")}, "pillow was '13.0.0' and is now '14.0.0'"),
         ({"spec": replace(SPEC, mixed=True)}, "processor was 'NVIDIA H100' and is now 'mixed'"),
-        ({"spec": replace(SPEC, block=32)}, "encode.block was 16 and is now 32"),
+        ({"spec": replace(SPEC, block=16)}, "encode.block was 32 and is now 16"),
         ({"facts": replace(FACTS, weights="new")}, "weights was 'weights' and is now 'new'"),
         ({"facts": replace(FACTS, preprocessing=Preprocessing((9, 9)))}, "preprocessing was "),
     ],
