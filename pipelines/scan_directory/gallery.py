@@ -1,11 +1,11 @@
 """The images of a scan that are worth a look, of every column of scores: found shard by shard, merged in any order."""
 
-from collections.abc import Sequence
+import hashlib
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pyarrow as pa
 from jaxtyping import Float64
-from pandas.util import hash_array
 
 LIMITS = {"lowest": 24, "highest": 24, "spread": 2}
 """How many images of each kind: those of the lowest scores, those of the highest, and so many of every step of scores,
@@ -26,7 +26,7 @@ CHOICE = pa.struct(
 )
 """An image that is chosen, of those of its column, kind and step (0 of the other kinds) for the least `order`."""
 
-NO_CHOICES = pa.array([], CHOICE)
+NO_CHOICES = pa.nulls(0, CHOICE)
 
 
 def steps_of(scores: Float64[np.ndarray, " scores"]) -> Float64[np.ndarray, " scores"]:
@@ -36,14 +36,32 @@ def steps_of(scores: Float64[np.ndarray, " scores"]) -> Float64[np.ndarray, " sc
 
 
 def choices(
-    shard: str, column: str, scores: Float64[np.ndarray, " rows"], keys: Sequence[str | None]
+    shard: str, scores: Mapping[str, Float64[np.ndarray, " rows"]], keys: Sequence[str | None]
 ) -> pa.StructArray:
-    """A shard's choice by one column of scores. `scores`: NaN where there is none."""
+    """A shard's choice by each column of scores, which are NaN where there is none. `keys`: of all rows."""
+    lots = np.array([_lot(key or "") for key in keys])
+    return pa.concat_arrays([NO_CHOICES, *(_by_column(shard, name, values, lots) for name, values in scores.items())])
+
+
+def merged(found: pa.StructArray) -> pa.StructArray:
+    """What remains of the choices of many shards, in order: the same, however they are merged."""
+    order = [(name, "ascending") for name in ("column", "kind", "step", "order", "shard", "index")]
+    table = pa.Table.from_struct_array(found).sort_by(order).combine_chunks()
+    if not len(table):
+        return NO_CHOICES
+    group = [_codes(table[name]) for name in ("column", "kind", "step")]
+    begins = np.append(True, np.any(np.diff(group) != 0, axis=0))
+    place = np.arange(len(table))
+    rank = place - np.maximum.accumulate(np.where(begins, place, 0))
+    limits = np.array([LIMITS[kind] for kind in table["kind"].to_pylist()])
+    return table.filter(pa.array(rank < limits)).to_struct_array().combine_chunks()
+
+
+def _by_column(
+    shard: str, column: str, scores: Float64[np.ndarray, " rows"], lots: Float64[np.ndarray, " rows"]
+) -> pa.StructArray:
     rows = np.flatnonzero(np.isfinite(scores))
-    found = scores[rows]
-    named = np.array([keys[row] or "" for row in rows.tolist()], object)
-    lots = hash_array(named) / 2.0**64  # pyright: ignore[reportCallIssue]
-    steps = steps_of(found)
+    found, lots, steps = scores[rows], lots[rows], steps_of(scores[rows])
     by_step = np.lexsort((rows, lots, steps))
     first = np.searchsorted(steps[by_step], steps[by_step])
     chosen = {
@@ -64,11 +82,11 @@ def choices(
     return pa.table(columns, pa.schema(list(CHOICE))).to_struct_array().combine_chunks()
 
 
-def merged(found: pa.StructArray) -> pa.StructArray:
-    """What remains of the choices of many shards, in order: the same, however they are merged."""
-    frame = pa.Table.from_struct_array(found).to_pandas()
-    group = ["column", "kind", "step"]
-    frame = frame.sort_values([*group, "order", "shard", "index"])
-    limits = np.array([LIMITS[kind] for kind in frame["kind"]], int)
-    kept = frame[frame.groupby(group).cumcount().to_numpy() < limits]
-    return pa.Table.from_pandas(kept, pa.schema(list(CHOICE)), preserve_index=False).to_struct_array().combine_chunks()
+def _lot(key: str) -> float:
+    """A number in [0, 1) that depends on the key alone."""
+    return int.from_bytes(hashlib.blake2b(key.encode(), digest_size=6).digest()) / 2.0**48
+
+
+def _codes(values: pa.ChunkedArray) -> np.ndarray:
+    """A number for each value, the same for the same values."""
+    return values.combine_chunks().dictionary_encode().indices.to_numpy()

@@ -92,6 +92,5 @@ def _sketch(column: str, values: pa.ChunkedArray) -> dict[str, Any]:
 
 def _choices(shard: str, rows: pa.Table) -> pa.StructArray:
     names = [name for name in rows.column_names if name.startswith(SCORE_PREFIX)]
-    keys = rows["key"].to_pylist() if names else []
-    found = (choices(shard, name, np.asarray(rows[name].to_numpy(), np.float64), keys) for name in names)
-    return pa.concat_arrays([NO_CHOICES, *found])
+    scores = {name: np.asarray(rows[name].to_numpy(), np.float64) for name in names}
+    return choices(shard, scores, rows["key"].to_pylist() if names else [])

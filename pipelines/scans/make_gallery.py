@@ -42,8 +42,8 @@ Places = list[tuple[str, list[int]]]
 def make_gallery(request: Request, tally: Tally, fingerprint: str, say: Say) -> None:
     """Writes `gallery.parquet`: a row for every image that was chosen, by method, kind and rank.
 
-    Its columns: `method`, `kind`, `rank` (of its score; from 0), those of the score table, and `thumbnail`, which is
-    null for images that cannot be read again and where there are none, in a rescoring.
+    Its columns: `method`, `kind`, `rank` (of its score; from 0), those that the score tables have alike, and
+    `thumbnail`, which is null for images that cannot be read again and where there are none, in a rescoring.
     """
     chosen = pa.Table.from_struct_array(tally.choices()).to_pandas()
     table = NONE if chosen.empty else _gallery(request, chosen, say)
@@ -53,7 +53,7 @@ def make_gallery(request: Request, tally: Tally, fingerprint: str, say: Say) -> 
 def _gallery(request: Request, chosen: pd.DataFrame, say: Say) -> pa.Table:
     read = request.config.read if isinstance(request.config, Scan) else None
     rows = GalleryRows(request.output, read, request.options)
-    images = pa.concat_tables(_by_tasks(rows, _places(chosen)), promote_options="default")
+    images = _together(_by_tasks(rows, _places(chosen)))
     missing = images["thumbnail"].null_count
     if missing and read:
         say(f"{missing} of {len(images)} images of the gallery could not be read again")
@@ -71,7 +71,7 @@ class GalleryRows:
     def __call__(self, places: Places, pictures: bool = True) -> pa.Table:
         """The rows at the places, with thumbnails if `pictures` are asked for."""
         tables = [read_table(self.output, shard_file(SCORES, shard)).take(rows) for shard, rows in places]
-        table = pa.concat_tables(tables, promote_options="default").replace_schema_metadata(None)
+        table = _together([part.replace_schema_metadata(None) for part in tables])
         found: list[bytes | None] = [None] * len(table)
         if pictures and self.read:
             found = [self._thumbnail(place, self.read) for place in table.select(list(LOCATOR)).to_pylist()]
@@ -108,6 +108,13 @@ def _by_tasks(make: GalleryRows, groups: Sequence[Places]) -> list[pa.Table]:
         except (WorkerCrashedError, OutOfMemoryError):
             tables.append(make(group, pictures=False))
     return tables
+
+
+def _together(tables: Sequence[pa.Table]) -> pa.Table:
+    """All rows, in the columns that every table has in one type: others that come along with embeddings may differ."""
+    first, *others = (table.schema for table in tables)
+    names = [field.name for field in first if all(field in other for other in others)]
+    return pa.concat_tables([table.select(names) for table in tables])
 
 
 def _rows(make: GalleryRows, places: Places) -> pa.Table:

@@ -10,7 +10,7 @@ SHARDS = 6
 
 def chosen(shard: int, scores: list[float]) -> pa.StructArray:
     """A shard's choice by a column of these scores."""
-    return choices(str(shard), "score_mcm", np.array(scores), [f"{shard}-{row}" for row in range(len(scores))])
+    return choices(str(shard), {"score_mcm": np.array(scores)}, [f"{shard}-{row}" for row in range(len(scores))])
 
 
 def places(found: pa.StructArray, kind: str) -> list[tuple[str, int]]:

@@ -159,8 +159,10 @@ def test_summary_says_how_far_the_images_agree(place: Path) -> None:
     assert summary["below_zero"] == {}
     assert set(summary["last_run"]["consensus"]) == {"anchors_s", "votes_s", "rounds_s", "scores_s"}
     assert sorted(path.name for path in (place / "whole").iterdir()) == [
-        "_SUCCESS", "consensus", "manifest", "plan.parquet", "scan.json", "scores", "summary.json",
+        "_SUCCESS", "consensus", "gallery.parquet", "manifest", "plan.parquet", "scan.json", "scores", "summary.json",
     ]  # fmt: skip
+    gallery = pq.read_table(place / "whole" / "gallery.parquet")
+    assert len(gallery) == gallery["thumbnail"].null_count > 0
     assert verify(str(place / "whole"), {}, tables=True).problems == []
 
 

@@ -68,8 +68,8 @@ def test_consensus_over_learned_scores_is_that_of_the_plain_functions(
 
 def test_the_scan_directory_keeps_votes_and_embeddings_and_drops_what_steps_hand_on(reference: Path) -> None:
     assert sorted(path.name for path in reference.iterdir()) == [
-        "_SUCCESS", "consensus", "embeddings", "manifest", "memory", "plan.parquet", "scan.json", "scores",
-        "summary.json",
+        "_SUCCESS", "consensus", "embeddings", "gallery.parquet", "manifest", "memory", "plan.parquet", "scan.json",
+        "scores", "summary.json",
     ]  # fmt: skip
     table = pq.read_schema(min((reference / "scores").iterdir()))
     assert table.names[table.names.index("negative_label") + 1 :] == [

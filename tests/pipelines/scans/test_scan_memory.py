@@ -78,7 +78,7 @@ def test_a_scan_that_learns_finds_what_the_plain_functions_find(
 
 def test_the_scan_directory_keeps_the_memory_and_drops_what_steps_hand_on(reference: Path) -> None:
     assert sorted(path.name for path in reference.iterdir()) == [
-        "_SUCCESS", "manifest", "memory", "plan.parquet", "scan.json", "scores", "summary.json",
+        "_SUCCESS", "gallery.parquet", "manifest", "memory", "plan.parquet", "scan.json", "scores", "summary.json",
     ]  # fmt: skip
     assert pq.read_schema(min((reference / "scores").iterdir())).names == [
         "shard", "index", "key", "status", "error", "width", "height", "id_label", "id_probability", "negative_label",
