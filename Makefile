@@ -28,8 +28,9 @@ install-vllm: .venv-vllm/installed
 demo: install
 	$(BIN)/oodscan demo
 
+# Two processes, each with the tests of whole files, in order: the files of scans, which take longest, do not come last.
 test: install
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 # What is killed halfway and goes on: minutes of starting over.
 test-faults: install
