@@ -119,9 +119,7 @@ class AdaNegLearner:
             entropies(batch.id_exponentials.terms[positive]),
             entropies(batch.negative_exponentials.terms[negative]),
         ]
-        nearest_id = batch.id_cosines[positive].argmax(dim=1)
-        nearest_negative = batch.id_count + batch.negative_cosines[negative].argmax(dim=1)
-        places = torch.cat([nearest_id, nearest_negative])
+        places = torch.cat([batch.id_label[positive], batch.nearest_negative[negative]])
         chosen = torch.cat([positive, negative])
         return Offers(
             places=chosen.cpu().numpy(),
