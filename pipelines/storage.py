@@ -2,13 +2,13 @@
 
 import contextlib
 import os
+import re
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO
-from urllib.parse import urlsplit
 
 import fsspec
 from fsspec.core import split_protocol, url_to_fs
@@ -18,18 +18,50 @@ from pipelines.errors import CallerError, first_line
 LOCAL = (None, "file", "local")
 
 
+CHAINING = {"zip", "tar", "libarchive", "reference", "dir", "simplecache", "filecache", "blockcache", "cached"}
+"""The protocols by which a URL `a::b` is a chain of file systems; of others it is a name with colons."""
+
+SECRET = re.compile(
+    r"[?&][^=&#]*(signature|sig|token|key|credential|password|passwd|secret|auth)[^=&#]*=", re.IGNORECASE
+)
+"""Parameters of a URL by which it is signed, or carries a token."""
+
+
 def file_system(url: str, options: Mapping[str, Any]) -> tuple[fsspec.AbstractFileSystem, str]:
     """The file system of a URL and the path in it. `options` go to remote file systems only.
 
-    Raises CallerError for a URL that holds a password, or of an unknown kind.
+    Raises CallerError for a URL that holds credentials, or of an unknown kind.
     """
     protocol = split_protocol(url)[0]
-    if "://" in url and urlsplit(url).password:  # URLs are recorded in scan.json and plan.parquet
-        raise CallerError(f"a {protocol}:// URL holds a password; give credentials by environment or --storage-options")
+    options = options if protocol not in LOCAL else {}
+    _check_no_secret(url)
     try:
-        return url_to_fs(url, **(options if protocol not in LOCAL else {}))
+        if "::" in url and (protocol or url.partition("::")[0]) not in CHAINING:
+            files = fsspec.filesystem(protocol or "file", **options)
+            return files, str(files._strip_protocol(url))
+        return url_to_fs(url, **options)
     except (ValueError, ImportError, TypeError) as error:
         raise CallerError(f"{url!r} cannot be opened: {error}") from error
+
+
+def _check_no_secret(url: str) -> None:
+    """Raises CallerError for a URL, or a chain of them, that holds a password, a token or a signature, and shows none
+    of it: URLs are recorded in scan.json and plan.parquet."""
+    for part in url.split("::"):
+        if "://" not in part:
+            continue
+        protocol, _, rest = part.partition("://")
+        held = "a password" if ":" in rest.split("/")[0].rpartition("@")[0] else ""
+        if not held and protocol in ("http", "https"):
+            held = (
+                "a user or token"
+                if "@" in rest.split("/")[0]
+                else "a signature or token"
+                if SECRET.search(rest)
+                else ""
+            )
+        if held:
+            raise CallerError(f"a {protocol}:// URL holds {held}; give credentials by environment or --storage-options")
 
 
 @contextmanager

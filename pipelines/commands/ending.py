@@ -25,7 +25,12 @@ def end(summary: dict[str, Any], chosen: Scan | Rescore, as_json: bool) -> None:
 
 
 def _lines(summary: dict[str, Any], output: str) -> str:
-    counts = {"records": summary["records"], **summary["statuses"], "output": output}
+    counts = {"records": summary["records"], **summary["statuses"]}
+    if summary["passed_over"]:
+        from pipelines.inputs.plan import passed_over_line
+
+        counts["passed over"] = passed_over_line(summary["passed_over"])
+    counts["output"] = output
     if summary["last_run"].get("steady_images_per_s"):
         counts["images/s"] = (
             f"{summary['last_run']['steady_images_per_s']:.0f}, limited by {summary['last_run']['limited_by']}"

@@ -21,6 +21,7 @@ def plan(
     """Show what a scan would read, and what of it is done."""
     from pipelines.config.scan import Read
     from pipelines.inputs.image_plan import plan_images
+    from pipelines.inputs.plan import passed_over_line
     from pipelines.scan_directory.layout import committed
     from pipelines.storage import Directory
 
@@ -47,5 +48,5 @@ def plan(
     for row in rows:
         typer.echo(f"{row['shard']:<50} {row['kind']:<8} {row['bytes']:>14,} {'committed' if row['committed'] else ''}")
     typer.echo(f"{len(rows)} shards, {planned.size:,} bytes, {len(done)} committed")
-    for suffix, count in planned.passed_over.items():
-        typer.echo(f"passed over: {count} files with {suffix}")
+    if planned.passed_over:
+        typer.echo(f"passed over: {passed_over_line(planned.passed_over)}")

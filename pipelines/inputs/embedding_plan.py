@@ -1,12 +1,13 @@
 """Plans a rescoring: tables of embeddings to shards; finds what is wrong with a whole table before any work."""
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from pipelines.config.rescore import ReadEmbeddings
 from pipelines.errors import CallerError, ReadError, first_line
-from pipelines.inputs.listing import Accepted, File, Kind, concurrently, expand, not_seen, suffix_of
+from pipelines.inputs.listing import Accepted, File, Kind, concurrently, expand, not_seen
 from pipelines.inputs.plan import Plan, Shard, files_fingerprint, shard_id, told_apart
 from pipelines.inputs.readers import npy
 from pipelines.inputs.readers.embeddings import (
@@ -17,6 +18,7 @@ from pipelines.inputs.readers.embeddings import (
     read_embedding_table,
     validated,
 )
+from pipelines.inputs.readers.names import passed_over_as, suffix_of
 from pipelines.inputs.readers.range_file import RangeFile, open_range
 from pipelines.inputs.readers.row_groups import DAMAGE, RowRange, group_rows, open_table, row_ranges
 from pipelines.storage import file_system
@@ -25,13 +27,11 @@ EMBEDDINGS_OPTION = "--embeddings"
 
 
 def embedding_kind(url: str) -> Kind | None:
-    """The kind of a file of embeddings by its name; None for what is passed over, macOS's `._` files among them."""
-    if url.rsplit("/", 1)[-1].startswith("._"):
-        return None
+    """The kind of a file of embeddings by its name; None for what is passed over."""
     return {".parquet": "embeddings", ".npy": "npy"}.get(suffix_of(url))  # pyright: ignore[reportReturnType]
 
 
-EMBEDDINGS = Accepted(EMBEDDINGS_OPTION, ".parquet, .npy or .txt (a list) file", embedding_kind)
+EMBEDDINGS = Accepted(EMBEDDINGS_OPTION, ".parquet, .npy or .txt (a list) file", embedding_kind, scans=True)
 
 
 @dataclass(frozen=True)
@@ -47,16 +47,14 @@ class EmbeddingTable:
 def plan_embeddings(inputs: Sequence[str], read: ReadEmbeddings, dim: int, options: Mapping[str, Any]) -> Plan:
     """The shards of all tables. Raises CallerError for an input that is missing, empty or of other embeddings."""
     shards: list[Shard] = []
-    passed_over: dict[str, int] = {}
+    passed_over: Counter[str] = Counter()
     seen: set[str] = set()
     for given in inputs:
         chosen, others = _chosen(expand(given, options, EMBEDDINGS))
         if not chosen:
             raise CallerError(f"{EMBEDDINGS_OPTION} {given!r} holds no table of embeddings (.parquet or .npy)")
         fresh = not_seen(chosen, seen)
-        for file in others:
-            suffix = suffix_of(file.url) or "no suffix"
-            passed_over[suffix] = passed_over.get(suffix, 0) + 1
+        passed_over.update(file.passed_over or passed_over_as(file.url) for file in others)
         for table in concurrently(lambda file: _embedding_table(file, read, dim, options), fresh):
             shards.extend(_sliced(table, read.rows_per_shard))
     _check_lengths(shards, read, dim, options)
@@ -65,8 +63,8 @@ def plan_embeddings(inputs: Sequence[str], read: ReadEmbeddings, dim: int, optio
 
 def _chosen(files: list[File]) -> tuple[list[File], list[File]]:
     """The tables of embeddings, and what is passed over. Of clip-retrieval's folders only the images' embeddings."""
-    ours = [file for file in files if npy.keys_url(file.url)]
-    chosen = ours or [file for file in files if embedding_kind(file.url)]
+    tables = [file for file in files if not file.passed_over]
+    chosen = [file for file in tables if npy.keys_url(file.url)] or tables
     names = {file.url for file in chosen}
     return chosen, [file for file in files if file.url not in names]
 

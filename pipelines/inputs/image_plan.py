@@ -1,6 +1,7 @@
 """Plans a scan of images: inputs to shards, with sizes and fingerprints, before any image is opened."""
 
 import itertools
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -8,65 +9,81 @@ from fsspec.core import split_protocol
 
 from pipelines.config.scan import Read
 from pipelines.errors import CallerError, ReadError
-from pipelines.inputs.listing import File, Kind, concurrently, expand, kind_of, not_seen, suffix_of
-from pipelines.inputs.plan import Plan, Shard, files_fingerprint, shard_id, told_apart
+from pipelines.inputs.listing import File, Kind, concurrently, expand, kind_of, not_seen
+from pipelines.inputs.plan import Plan, Shard, files_fingerprint, passed_over_line, shard_id, told_apart
 from pipelines.inputs.readers.parquet import ImageColumns
 from pipelines.inputs.readers.range_file import RangeFile
 from pipelines.inputs.readers.row_groups import DAMAGE, RowRange, group_rows, open_table, row_ranges
 from pipelines.storage import file_system
 
+WITHOUT_IMAGES = ".parquet without a column of images"
+
 
 def plan_images(inputs: Sequence[str], read: Read, options: Mapping[str, Any]) -> Plan:
-    """The shards of all inputs. Raises CallerError for an input that is missing, empty or of no known kind."""
+    """The shards of all inputs. Raises CallerError for an input that is missing, empty or of no known kind.
+
+    Tables without a column of images, which many tools write beside tars and image files, are passed over; if they are
+    all that there is, that is an error.
+    """
     shards: list[Shard] = []
-    passed_over: dict[str, int] = {}
+    passed_over: Counter[str] = Counter()
+    without_images: list[str] = []
     seen: set[str] = set()
     for given in inputs:
         found = expand(given, options)
-        if not any(kind_of(file.url) for file in found):
-            raise CallerError(f"--input {given!r} holds no tar, Parquet or image file")
-        archives: list[File] = []
-        images: list[File] = []
-        for file in not_seen(found, seen):
-            kind = kind_of(file.url)
-            if kind is None:
-                suffix = suffix_of(file.url) or "no suffix"
-                passed_over[suffix] = passed_over.get(suffix, 0) + 1
-            else:
-                (images if kind == "images" else archives).append(file)
-        shards.extend(_archives(archives, read, options))
+        fresh = not_seen(found, seen)
+        passed_over.update(file.passed_over for file in fresh if file.passed_over)
+        if all(file.passed_over for file in found):
+            others = f", but {passed_over_line(passed_over)}" if passed_over else ""
+            raise CallerError(f"--input {given!r} holds no tar, Parquet or image file{others}")
+        chosen = [file for file in fresh if not file.passed_over]
+        images = [file for file in chosen if kind_of(file.url) == "images"]
+        archives = [file for file in chosen if kind_of(file.url) != "images"]
+        shards.extend(_archives(archives, read, options, without_images))
         shards.extend(_slices(images, read.images_per_shard))
-    _check_columns(shards, read, options)
+    if without_images and not shards:
+        raise CallerError(f"--input {without_images[0]}; name them with --image-column and --key-column")
+    if without_images:
+        passed_over[WITHOUT_IMAGES] += len(without_images)
     return Plan(told_apart(shards), passed_over)
 
 
-def _archives(files: Sequence[File], read: Read, options: Mapping[str, Any]) -> Iterator[Shard]:
+def _archives(
+    files: Sequence[File], read: Read, options: Mapping[str, Any], without_images: list[str]
+) -> Iterator[Shard]:
     """A shard for every tar, and for every range of the rows of a table.
 
-    A table whose footer is damaged is one shard, which will say so.
+    A table whose footer is damaged is one shard, which will say so. `without_images` gains what is wrong with tables
+    that have no column of images.
     """
     tables = (file for file in files if kind_of(file.url) == "parquet")
-    groups = concurrently(lambda file: _group_rows(file, options), tables)
+    groups = concurrently(lambda file: _group_rows(file, read, options), tables)
     for file in files:
-        kind = kind_of(file.url)
-        if kind == "tar":
-            yield _shard(kind, [file])
-        elif kind == "parquet" and (counts := next(groups)) is not None:
+        if kind_of(file.url) == "tar":
+            yield _shard("tar", [file])
+            continue
+        counts = next(groups)
+        if isinstance(counts, str):
+            without_images.append(counts)
+        elif counts is None:
+            yield _shard("parquet", [file])
+        else:
             ranges = list(row_ranges(counts, read.images_per_shard)) or [RowRange(0, 0)]
-            yield from (_shard(kind, [file], found, cut=len(ranges) > 1) for found in ranges)
-        elif kind == "parquet":
-            yield _shard(kind, [file])
+            yield from (_shard("parquet", [file], found, cut=len(ranges) > 1) for found in ranges)
 
 
-def _group_rows(file: File, options: Mapping[str, Any]) -> list[int] | None:
-    """The rows of each row group; None if the footer is damaged. Raises CallerError for a file that cannot be read."""
+def _group_rows(file: File, read: Read, options: Mapping[str, Any]) -> list[int] | str | None:
+    """The rows of each row group; what is wrong if no column holds images; None for a file that cannot be read."""
     files, path = file_system(file.url, options)
     try:
-        return group_rows(open_table(RangeFile(files, path, file.size)))
-    except ReadError as error:
-        raise CallerError(f"--input {file.url!r} cannot be read: {error}") from error
-    except DAMAGE:
+        table = open_table(RangeFile(files, path, file.size))
+    except (ReadError, *DAMAGE):
         return None
+    try:
+        ImageColumns(read.image_column, read.key_column).find(table.schema_arrow)
+    except ValueError as error:
+        return f"{file.url!r}: {error}"
+    return group_rows(table)
 
 
 def _slices(files: Sequence[File], images_per_shard: int) -> Iterator[Shard]:
@@ -93,20 +110,3 @@ def _shard(kind: Kind, files: Sequence[File], rows: RowRange | None = None, cut:
         start=rows.start if rows else 0,
         rows=rows.rows if rows else None,
     )
-
-
-def _check_columns(shards: Sequence[Shard], read: Read, options: Mapping[str, Any]) -> None:
-    """Raises CallerError if the first readable table lacks a column; damaged ones are left to the scan."""
-    first = next((shard for shard in shards if shard.kind == "parquet" and shard.rows is not None), None)
-    if first is None:
-        return
-    files, path = file_system(first.urls[0], options)
-    try:
-        schema = open_table(RangeFile(files, path, first.size)).schema_arrow
-        ImageColumns(read.image_column, read.key_column).find(schema)
-    except ReadError as error:
-        raise CallerError(f"--input {first.urls[0]!r} cannot be read: {error}") from error
-    except ValueError as error:
-        raise CallerError(
-            f"--input {first.urls[0]!r}: {error}; name them with --image-column and --key-column"
-        ) from error

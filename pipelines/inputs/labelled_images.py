@@ -44,9 +44,10 @@ def labelled_images(given: str, config: LabelsBuild, options: Mapping[str, Any])
         files = expand(given, options)
     except CallerError as error:
         raise CallerError(str(error).replace("--input", "--id-images")) from error
-    if not any(kind_of(file.url) for file in files):
+    read = [file for file in files if not file.passed_over]
+    if not read:
         raise CallerError(f"--id-images {given!r} holds no image, table of images, or manifest")
-    for file in files:
+    for file in read:
         kind = kind_of(file.url)
         if kind == "tar":
             raise CallerError(f"--id-images {file.url!r}: the labels of a tar's images are not known; give a folder "

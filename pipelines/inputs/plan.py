@@ -62,7 +62,7 @@ SCHEMA = pa.schema(
 
 @dataclass(frozen=True)
 class Plan:
-    """Shards in order, and how many files of a folder were passed over, by suffix."""
+    """Shards in order, and how many files were passed over, by kind."""
 
     shards: list[Shard]
     passed_over: Mapping[str, int]
@@ -88,6 +88,11 @@ class Plan:
             for start in range(0, len(self.shards), SHARDS_AT_ONCE):
                 writer.write_table(_block(self.shards[start : start + SHARDS_AT_ONCE]))
         return buffer.getvalue()
+
+
+def passed_over_line(counts: Mapping[str, int]) -> str:
+    """How many files were passed over, by kind, in a line."""
+    return ", ".join(f"{count} {kind}" for kind, count in sorted(counts.items()))
 
 
 def read_plan(content: bytes) -> list[Shard]:

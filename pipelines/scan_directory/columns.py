@@ -66,4 +66,4 @@ def with_scores(
     columns: dict[str, Any] = {name: rows[name] for name in others[:first]}
     columns |= {name: rows[name] if values is None else values for name, values in scores.items()}
     columns |= {**beside, **{name: rows[name] for name in others[first:]}}
-    return pa.table(columns)
+    return pa.table(columns, metadata=rows.schema.metadata)

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
+from typing import Any
 
 import pyarrow as pa
 
@@ -12,6 +13,7 @@ from pipelines.scan_directory.layout import (
     CANDIDATES,
     EMBEDDINGS,
     FINGERPRINT_KEY,
+    PASSED_OVER_KEY,
     RECORDS_KEY,
     SCORES,
     shard_file,
@@ -42,7 +44,9 @@ class Committer:
     def commit(self, shard: str, rows: pa.Table, times: Mapping[str, float] = MappingProxyType({})) -> Receipt:
         """Commits all rows of a shard, given in order. `times`: what the receipt tells of the work."""
         rows = rows.combine_chunks()
-        metadata = {FINGERPRINT_KEY: self.fingerprint, RECORDS_KEY: str(len(rows))}
+        metadata: dict[bytes, Any] = {FINGERPRINT_KEY: self.fingerprint, RECORDS_KEY: str(len(rows))}
+        if told := (rows.schema.metadata or {}).get(PASSED_OVER_KEY):
+            metadata[PASSED_OVER_KEY] = told
         if OFFERS in rows.column_names:
             offered = _candidates(rows)
             self._put(CANDIDATES, shard, offered, {FINGERPRINT_KEY: self.fingerprint})

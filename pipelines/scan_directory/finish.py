@@ -1,6 +1,7 @@
 """How a scan ends: the summary, and the mark of success."""
 
 import json
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -52,7 +53,7 @@ def finish(
     summary = {
         **tally.described(),
         "shards": len(planned.shards),
-        "passed_over": dict(planned.passed_over),
+        "passed_over": dict(sorted((Counter(planned.passed_over) + tally.passed_over).items())),
         "max_bad_fraction": max_bad_fraction,
         "within_error_budget": within_budget,
         "success": within_budget and bool(tally.scored),

@@ -8,9 +8,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ood_core.vectors import parquet_bytes
+from pipelines.inputs.listing import PLAN_FILE, SCAN_FILE
 from pipelines.storage import Directory
 
-SCAN_FILE, PLAN_FILE, SUMMARY_FILE, SUCCESS_FILE = "scan.json", "plan.parquet", "summary.json", "_SUCCESS"
+SUMMARY_FILE, SUCCESS_FILE = "summary.json", "_SUCCESS"
 GALLERY_FILE = "gallery.parquet"
 SCORES, EMBEDDINGS, MEMORY, CONSENSUS, MANIFEST = "scores", "embeddings", "memory", "consensus", "manifest"
 ENCODED, SCORED = "encoded", "scored"  # gone when the scan has ended
@@ -22,8 +23,9 @@ SNAPSHOT, INITIAL, EXTRA_NEGATIVES = (
 )
 ANCHORS, SUMS, VOTES = f"{CONSENSUS}/anchors.parquet", f"{CONSENSUS}/sums-", f"{CONSENSUS}/votes"
 
-FINGERPRINT_KEY, RECORDS_KEY = b"oodscan.fingerprint", b"oodscan.records"
-"""Metadata of a committed table: of which scan it is, and how many records its shard has."""
+FINGERPRINT_KEY, RECORDS_KEY, PASSED_OVER_KEY = b"oodscan.fingerprint", b"oodscan.records", b"oodscan.passed-over"
+"""Metadata of a committed table: of which scan it is, how many records its shard has, and, as JSON, how many members of
+its archive were passed over, by kind."""
 
 FILES = (
     SUCCESS_FILE,

@@ -1,6 +1,7 @@
 """Receipts: what a worker tells of a shard that it has committed, one row a shard, and nothing of its rows."""
 
 import hashlib
+import json
 import time
 from collections.abc import Iterable, Mapping
 from types import MappingProxyType
@@ -11,6 +12,7 @@ import pyarrow as pa
 
 from pipelines.scan_directory.columns import SCORE_PREFIX, WEIGHT
 from pipelines.scan_directory.gallery import CHOICE, NO_CHOICES, choices, merged
+from pipelines.scan_directory.layout import PASSED_OVER_KEY
 from pipelines.scan_directory.sketch import buckets_of
 
 TIMES = ("read_s", "decode_s", "encode_s", "score_s", "write_s")
@@ -25,6 +27,7 @@ SCHEMA = pa.schema(
         "size": pa.int64(),
         "digest": pa.string(),
         "statuses": pa.map_(pa.string(), pa.int64()),
+        "passed_over": pa.map_(pa.string(), pa.int64()),
         "sketches": pa.list_(SKETCH),
         "choices": pa.list_(CHOICE),
         "ready": pa.float64(),
@@ -32,9 +35,9 @@ SCHEMA = pa.schema(
         **dict.fromkeys(TIMES, pa.float64()),
     }
 )
-"""`size`, `digest`: of the shard's file; `sketches`: of each column of scores (see `Sketch`); `choices`: of images for
-the gallery. `ready`, `committed`: when its worker was ready and when it was committed, in seconds since the epoch; null
-for a shard of an earlier run."""
+"""`size`, `digest`: of the shard's file; `passed_over`: members of its archive, by kind; `sketches`: of each column of
+scores (see `Sketch`); `choices`: of images for the gallery. `ready`, `committed`: when its worker was ready and when it
+was committed, in seconds since the epoch; null for a shard of an earlier run."""
 
 Receipt = dict[str, Any]
 """One row of `SCHEMA`, its `choices` as an Arrow array."""
@@ -54,6 +57,7 @@ def receipt_of(
         "size": len(content),
         "digest": digest_of(content),
         "statuses": sorted((found["values"], found["counts"]) for found in statuses),
+        "passed_over": sorted(json.loads((rows.schema.metadata or {}).get(PASSED_OVER_KEY, b"{}")).items()),
         "sketches": [_sketch(name, rows[name]) for name in rows.column_names if is_counted(name)],
         "choices": _choices(shard, rows) if final else NO_CHOICES,
         "committed": time.time() if times else None,

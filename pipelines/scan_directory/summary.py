@@ -21,21 +21,24 @@ QUANTILES = (0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99)
 
 @dataclass
 class Tally:
-    """Counts by status and score quantiles over committed shards, from their receipts, in whatever order these come.
+    """Counts by status, members passed over and score quantiles over committed shards, from their receipts, in whatever
+    order these come.
 
     `receipts`: one a shard, without sketches, which are added up, and without choices, which are merged.
     """
 
     statuses: Counter[str] = field(default_factory=Counter)
+    passed_over: Counter[str] = field(default_factory=Counter)
     sketches: dict[str, Sketch] = field(default_factory=dict)
     receipts: list[pa.Table] = field(default_factory=list)
     _choices: list[pa.StructArray] = field(default_factory=list)
 
     def add(self, receipts: pa.Table) -> None:
         """Counts the rows of the shards that a table of receipts is of."""
-        statuses = receipts["statuses"].combine_chunks()
-        for status, count in zip(statuses.keys.to_pylist(), statuses.items.to_pylist(), strict=True):
-            self.statuses[status] += count
+        for counts, name in ((self.statuses, "statuses"), (self.passed_over, "passed_over")):
+            found = receipts[name].combine_chunks()
+            for kind, count in zip(found.keys.to_pylist(), found.items.to_pylist(), strict=True):
+                counts[kind] += count
         sketches = receipts["sketches"].combine_chunks().flatten()
         columns = sketches.field("column").to_pylist()
         for name in dict.fromkeys(columns):

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 from fsspec import AbstractFileSystem
 from fsspec.core import has_magic
 
-from pipelines.errors import ReadError
+from pipelines.errors import ReadError, first_line
 from pipelines.inputs.readers.range_file import fetch
 from pipelines.inputs.readers.record import Record
 
@@ -44,6 +44,16 @@ def _record(files: AbstractFileSystem, file: ImageFile, content: bytes | Excepti
     if isinstance(content, bytes) and len(content) == file.size:
         return Record(file.key, content, url=file.url)
     try:
+        if not file.size:
+            _check_is_there(files, file.path)
         return Record(file.key, fetch(files, file.path, 0, file.size) if file.size else b"", url=file.url)
     except ReadError as error:
         return Record(file.key, status="unreadable-file", error=str(error), url=file.url)
+
+
+def _check_is_there(files: AbstractFileSystem, path: str) -> None:
+    """Raises ReadError for a file that is not there: one that a list names has no size then either."""
+    try:
+        files.info(path)
+    except Exception as error:  # every file system has errors of its own
+        raise ReadError(f"{path} cannot be read: {first_line(error)}") from error

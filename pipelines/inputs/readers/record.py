@@ -10,7 +10,7 @@ STATUSES = {
     "truncated-image": "the picture breaks off",
     "too-large": "more bytes than --max-image-bytes or more pixels than --max-image-pixels",
     "unreadable-file": "the image file could not be read, or is gone",
-    "unsupported-member": "a link or a sparse file in a tar",
+    "unsupported-member": "a symbolic link, a sparse file, or a hard link to nothing in a tar",
     "crashed-worker": "workers have died, one after the other, while they read the image's shard",
     "damaged-archive": "part of a tar or Parquet file is damaged; in a tar it may hide several records",
     "truncated-archive": "the tar breaks off",
@@ -23,8 +23,6 @@ STATUSES = {
     "not-unit-norm": "the embedding is not of unit length; --normalize mends it",
 }
 """Every value of a score table's `status` column, and what it means."""
-
-IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff")
 
 
 @dataclass(frozen=True, slots=True)

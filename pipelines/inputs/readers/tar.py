@@ -2,49 +2,65 @@
 
 `tarfile` in stream mode takes a tar that was cut at a member boundary, or whose next header is damaged, for a shorter
 valid one. Here every header's checksum is checked, after damage the next valid header is looked for, and an archive
-must end with its end-of-archive blocks.
+must end with its end-of-archive blocks, behind which nothing comes but the padding of a record.
 """
 
 import tarfile
-from collections.abc import Iterator
-from dataclasses import replace
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
 from typing import BinaryIO
 
 from pipelines.errors import ReadError
-from pipelines.inputs.readers.record import IMAGE_SUFFIXES, Record
+from pipelines.inputs.readers.names import image_key, passed_over_as
+from pipelines.inputs.readers.record import Record
 
 BLOCK = tarfile.BLOCKSIZE
 ZEROS = bytes(BLOCK)
 MAX_NAME_BYTES = 2**16
 MAX_SIZE_DIGITS = 20
-NAMES_NEXT = (tarfile.XHDTYPE, tarfile.SOLARIS_XHDTYPE, tarfile.GNUTYPE_LONGNAME)
-OWN_SIZE = (*NAMES_NEXT, tarfile.XGLTYPE, tarfile.GNUTYPE_LONGLINK)
+NAMES_NEXT = (tarfile.XHDTYPE, tarfile.SOLARIS_XHDTYPE, tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK)
+OWN_SIZE = (*NAMES_NEXT, tarfile.XGLTYPE)
+GNU_NAMES = {tarfile.GNUTYPE_LONGNAME: "path", tarfile.GNUTYPE_LONGLINK: "linkpath"}
+"""What the data of GNU's members for long names stands for, by the name that pax has for it."""
+
+ReadAt = Callable[[int, int], bytes]
+"""So many bytes from a place on."""
 
 
-def read_tar(file: BinaryIO, size: int, max_bytes: int, url: str = "") -> Iterator[Record]:
-    """The images of a tar of `size` bytes at `url`, in order; members that are not images are passed over.
+def read_tar(
+    file: BinaryIO,
+    size: int,
+    max_bytes: int,
+    url: str = "",
+    read_at: ReadAt | None = None,
+    passed_over: Counter[str] | None = None,
+) -> Iterator[Record]:
+    """The images of a tar of `size` bytes at `url`, in order; other members are counted in `passed_over`, by kind.
 
-    A record's key is the member's name without its image suffix, which is WebDataset's key for `000123.jpg`.
+    A record's key is the member's name without its image suffix, which is WebDataset's key for `000123.jpg`. A hard
+    link is the image that it names, read by `read_at`; without it, from `file`.
     """
-    for record in _records(file, size, max_bytes):
+    members = _Members(file, max_bytes, read_at, Counter() if passed_over is None else passed_over)
+    for record in _records(file, size, members):
         yield replace(record, url=url)
 
 
-def _records(file: BinaryIO, size: int, max_bytes: int) -> Iterator[Record]:
+def _records(file: BinaryIO, size: int, members: "_Members") -> Iterator[Record]:
     """The records without their URL."""
     damage_start: int | None = None
-    zero_blocks = 0
+    zeros_start: int | None = None
     extended: dict[str, str] = {}
     while (offset := file.tell()) + BLOCK <= size:
         block = _read_exactly(file, BLOCK)
         if block == ZEROS:
             if extended and damage_start is None:  # a name, and then no member
                 damage_start = offset
-            zero_blocks, extended = zero_blocks + 1, {}
+            zeros_start, extended = offset if zeros_start is None else zeros_start, {}
             continue
-        if zero_blocks == 1 and damage_start is None:  # an archive ends with two
-            damage_start = offset - BLOCK
-        zero_blocks = 0
+        if zeros_start is not None and damage_start is None:  # behind the end of an archive nothing comes
+            damage_start = zeros_start
+        zeros_start = None
         member = _header(block)
         if member is None:
             damage_start, extended = offset if damage_start is None else damage_start, {}
@@ -61,14 +77,24 @@ def _records(file: BinaryIO, size: int, max_bytes: int) -> Iterator[Record]:
                 extended |= _extended(file, member)
             except ValueError:
                 damage_start = offset
-        elif member.type not in (tarfile.XGLTYPE, tarfile.GNUTYPE_LONGLINK):
-            yield from _image(file, member, extended, max_bytes)
+        elif member.type != tarfile.XGLTYPE:
+            if record := members.record(member, extended):
+                yield record
             extended = {}
         file.seek(end)
+    breaks_off = zeros_start is None or any(_read_exactly(file, size - file.tell()))
+    if zeros_start is not None and damage_start is None and not breaks_off and size > _padded(zeros_start):
+        damage_start = zeros_start
     if damage_start is not None:
         yield _damage(damage_start, size)
-    if not zero_blocks or any(_read_exactly(file, size - file.tell())):
+    if breaks_off:
         yield Record("", status="truncated-archive", error=f"the tar ends at byte {size} without end-of-archive blocks")
+
+
+def _padded(end: int) -> int:
+    """The most bytes of an archive whose last member ends at `end`: two blocks of zeros follow, and a record is
+    filled with more."""
+    return -(-(end + 2 * BLOCK) // tarfile.RECORDSIZE) * tarfile.RECORDSIZE
 
 
 def _header(block: bytes) -> tarfile.TarInfo | None:
@@ -104,12 +130,12 @@ def _data_end(file: BinaryIO, size: int, block: bytes, member: tarfile.TarInfo, 
 
 
 def _extended(file: BinaryIO, member: tarfile.TarInfo) -> dict[str, str]:
-    """The properties that a pax header or a GNU long name gives to the next member. Raises ValueError."""
+    """The properties that a pax header or a GNU long name gives to the member behind it. Raises ValueError."""
     if member.size > MAX_NAME_BYTES:
         raise ValueError(f"an extended header of {member.size} bytes")
     content = file.read(member.size)
-    if member.type == tarfile.GNUTYPE_LONGNAME:
-        return {"path": content.rstrip(b"\0").decode("utf-8", "backslashreplace")}
+    if member.type in GNU_NAMES:
+        return {GNU_NAMES[member.type]: content.rstrip(b"\0").decode("utf-8", "backslashreplace")}
     found = dict(_pax_records(content))
     size = found.get("size", "0")
     if not size.isdecimal() or len(size) > MAX_SIZE_DIGITS:
@@ -128,30 +154,52 @@ def _pax_records(content: bytes) -> Iterator[tuple[str, str]]:
         yield name.decode("utf-8", "backslashreplace"), value[:-1].decode("utf-8", "backslashreplace")
 
 
-def _image(file: BinaryIO, member: tarfile.TarInfo, extended: dict[str, str], max_bytes: int) -> Iterator[Record]:
-    """The record of a member that is an image; nothing for any other."""
-    key = _image_key(member, extended)
-    if key is None or member.isdir():
-        return
-    sparse = member.type == tarfile.GNUTYPE_SPARSE or any(name.startswith("GNU.sparse") for name in extended)
-    size = _size(member, extended)
-    if sparse or not member.isreg():
-        yield Record(key, status="unsupported-member", error=f"a tar member of type {member.type.decode('latin-1')!r}")
-    elif size > max_bytes:
-        error = f"{size} bytes, more than {max_bytes}"
-        yield Record(key, status="too-large", error=error, offset=file.tell(), length=size)
-    else:
-        offset = file.tell()
-        yield Record(key, _read_exactly(file, size), offset=offset, length=size)
+@dataclass(frozen=True)
+class _Members:
+    """Makes records of members, and remembers where the data of each lies, by name, for the hard links to it."""
+
+    file: BinaryIO
+    max_bytes: int
+    read_at: ReadAt | None
+    passed_over: Counter[str]
+    places: dict[str, tuple[int, int]] = field(default_factory=dict)
+
+    def record(self, member: tarfile.TarInfo, extended: dict[str, str]) -> Record | None:
+        """The record of a member whose data comes next; None, and counted, if it is no image."""
+        name = _name(member, extended)
+        sparse = member.type == tarfile.GNUTYPE_SPARSE or any(name.startswith("GNU.sparse") for name in extended)
+        plain = member.isreg() and not sparse
+        if plain:
+            self.places[name] = self.file.tell(), _size(member, extended)
+        key = image_key(name)
+        if member.isdir() or key is None:
+            if not member.isdir():
+                self.passed_over[passed_over_as(name)] += 1
+            return None
+        if plain:
+            return self._of(key, *self.places[name])
+        if not member.islnk():
+            kind = member.type.decode("latin-1")
+            return Record(key, status="unsupported-member", error=f"a tar member of type {kind!r}")
+        target = extended.get("linkpath", member.linkname)
+        if target not in self.places:
+            return Record(key, status="unsupported-member", error=f"a hard link to {target!r}, which is not before it")
+        self.places[name] = self.places[target]
+        return self._of(key, *self.places[name], linked=True)
+
+    def _of(self, key: str, offset: int, size: int, linked: bool = False) -> Record:
+        """The record of an image whose data lies here; `linked`: elsewhere than where the file is read now."""
+        if size > self.max_bytes:
+            error = f"{size} bytes, more than {self.max_bytes}"
+            return Record(key, status="too-large", error=error, offset=offset, length=size)
+        if linked and self.read_at:
+            return Record(key, self.read_at(offset, size) if size else b"", offset=offset, length=size)
+        self.file.seek(offset)
+        return Record(key, _read_exactly(self.file, size), offset=offset, length=size)
 
 
-def _image_key(member: tarfile.TarInfo, extended: dict[str, str]) -> str | None:
-    """The member's name without its image suffix; None if it is no image."""
-    name = extended.get("GNU.sparse.name") or extended.get("path", member.name)
-    suffix = next((suffix for suffix in IMAGE_SUFFIXES if name.lower().endswith(suffix)), None)
-    if suffix is None or name.rsplit("/", 1)[-1].startswith("._"):  # "._" is macOS's metadata of a file
-        return None
-    return name[: -len(suffix)].removeprefix("./")
+def _name(member: tarfile.TarInfo, extended: dict[str, str]) -> str:
+    return extended.get("GNU.sparse.name") or extended.get("path", member.name)
 
 
 def _read_exactly(file: BinaryIO, size: int) -> bytes:
@@ -170,5 +218,5 @@ def _damage(start: int, end: int) -> Record:
 
 def _cut(member: tarfile.TarInfo, extended: dict[str, str], offset: int, size: int) -> Record:
     """The record of the member within which the tar ends; `offset`: where its data begins."""
-    key, error = _image_key(member, extended) or "", f"the tar ends at byte {size}, within {member.name!r}"
+    key, error = image_key(_name(member, extended)) or "", f"the tar ends at byte {size}, within {member.name!r}"
     return Record(key, status="truncated-archive", error=error, offset=offset, length=size - offset)

@@ -173,7 +173,7 @@ class EncodeShards:
 
     def _read_records(self, shard: OpenShard) -> None:
         start = time.perf_counter()
-        for record in records(shard.shard, self.spec.read, self.spec.options):
+        for record in records(shard.shard, self.spec.read, self.spec.options, shard.passed_over):
             shard.times["read_s"] += time.perf_counter() - start
             self.room.take(len(record.content))
             self.read.put(Picture(shard, record, self.decoders.submit(self._decode, record)))

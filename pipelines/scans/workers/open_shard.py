@@ -1,5 +1,7 @@
 """A shard that is being encoded: what has been found of its records so far."""
 
+import json
+from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import Future
 from dataclasses import replace
@@ -10,17 +12,20 @@ import pyarrow as pa
 from pipelines.inputs.plan import Shard
 from pipelines.inputs.readers.record import Record
 from pipelines.scan_directory.columns import LOCATOR, scattered
+from pipelines.scan_directory.layout import PASSED_OVER_KEY
 from pipelines.scan_directory.receipts import TIMES, Receipt
 from pipelines.scans.workers.decode import Decoded
 
 
 class OpenShard:
-    """The records of a shard in order, and the scores of those that have a picture. `receipt`: once it is committed."""
+    """The records of a shard in order, and the scores of those that have a picture. `receipt`: once it is committed;
+    `passed_over`: members of its archive that are no records, by kind."""
 
     def __init__(self, shard: Shard) -> None:
         self.shard = shard
         self.receipt: Future[Receipt] = Future()
         self.times: dict[str, float] = dict.fromkeys(TIMES, 0.0)
+        self.passed_over: Counter[str] = Counter()
         self.ended = False
         self._records: list[Record] = []
         self._decoded: list[Decoded] = []
@@ -62,7 +67,8 @@ class OpenShard:
         for name, kind in LOCATOR.items():
             known = (getattr(record, name) for record in records)
             columns[name] = pa.array([None if value == "" else value for value in known], kind)
-        return pa.table(columns)
+        told = {PASSED_OVER_KEY: json.dumps(self.passed_over, sort_keys=True)} if self.passed_over else None
+        return pa.table(columns, metadata=told)
 
 
 def error_rows(shard: Shard, status: str, error: str) -> Sequence[Record]:

@@ -102,7 +102,7 @@ def test_what_is_no_table_is_passed_over_and_counted(tmp_path: Path) -> None:
     (tmp_path / "notes.md").touch()
     found = planned(tmp_path)
     assert len(found.shards) == 1
-    assert found.passed_over == {".parquet": 1, "no suffix": 1, ".md": 1}
+    assert found.passed_over == {"hidden": 2, ".md": 1}
 
 
 def test_a_damaged_file_is_one_row_that_says_so(tmp_path: Path) -> None:

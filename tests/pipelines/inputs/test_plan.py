@@ -127,7 +127,6 @@ def test_a_list_over_two_file_systems_gives_slices_of_one_each(tmp_path: Path) -
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        (b"gone.jpg", "line 2: 'gone.jpg' does not exist"),
         (b"notes.md", "line 2: 'notes.md' is not a .tar, .parquet or image file"),
         (b"folder.jpg", "line 2: 'folder.jpg' is not a file"),
         (b"\xff.jpg", "is not UTF-8 text: invalid start byte at byte 6"),
@@ -142,6 +141,128 @@ def test_a_wrong_line_of_a_list_is_named(tmp_path: Path, line: bytes, message: s
         f"--input '{tmp_path}/list.txt', {message}",
         f"--input '{tmp_path}/list.txt' {message}",
     )
+
+
+def test_all_wrong_lines_of_a_list_are_named_at_once(tmp_path: Path) -> None:
+    files(tmp_path, "a.jpg", "folder.jpg/x.jpg")
+    lines = ["a.jpg", *[f"{number}.md" for number in range(12)], "folder.jpg"]
+    (tmp_path / "list.txt").write_text("\n".join(lines))
+    with pytest.raises(CallerError) as raised:
+        planned(tmp_path / "list.txt")
+    told = str(raised.value)
+    assert [f"line {number}: '{number - 2}.md'" in told for number in range(2, 14)] == [True] * 10 + [False] * 2
+    assert told.endswith("; and 3 more")
+
+
+def test_a_listed_file_that_is_gone_is_a_row_that_says_so(tmp_path: Path) -> None:
+    files(tmp_path, "a.jpg")
+    (tmp_path / "empty.jpg").touch()
+    (tmp_path / "list.txt").write_text("a.jpg\ngone.jpg\nempty.jpg")
+    (shard,) = planned(tmp_path / "list.txt").shards
+    found = list(records(shard, Read(), {}))
+    assert [(record.key, record.status) for record in found] == [
+        ("a.jpg", "ok"), ("gone.jpg", "unreadable-file"), ("empty.jpg", "ok"),
+    ]  # fmt: skip
+
+
+def test_links_are_followed_once_and_what_is_not_read_is_counted(tmp_path: Path) -> None:
+    root, elsewhere = tmp_path / "in", tmp_path / "elsewhere"
+    files(root, "own.jpg", "z/real.jpg")
+    files(elsewhere, "0.jpg", "deep/1.jpg")
+    (root / "linked.jpg").symlink_to("../elsewhere/0.jpg")
+    (root / "folder").symlink_to(elsewhere, target_is_directory=True)
+    (root / "again").symlink_to(elsewhere / "deep", target_is_directory=True)
+    (root / "to_z").symlink_to("z", target_is_directory=True)
+    (root / "itself").symlink_to(".", target_is_directory=True)
+    (elsewhere / "loop").symlink_to(root, target_is_directory=True)
+    (root / "gone.jpg").symlink_to("nowhere.jpg")
+    (root / "round.jpg").symlink_to("round.jpg")
+    os.mkfifo(root / "pipe.jpg")
+    found = planned(root)
+    assert keys(found) == [["again/1.jpg", "folder/0.jpg", "linked.jpg", "own.jpg", "z/real.jpg"]]
+    assert found.passed_over == {
+        "broken links": 2, "special files": 1, "links to folders that are read already": 4,
+    }  # fmt: skip
+    contents = [record.content for record in records(found.shards[0], Read(), {})]
+    assert contents == [b"deep/1.jpg", b"0.jpg", b"0.jpg", b"own.jpg", b"z/real.jpg"]
+
+
+@pytest.mark.parametrize("pattern", ["*", "**", "**/*.jpg", "f*/*.jpg", "f*"])
+def test_patterns_follow_links(tmp_path: Path, pattern: str) -> None:
+    files(tmp_path / "real", "0.jpg")
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in/folder").symlink_to("../real", target_is_directory=True)
+    assert [Path(key).name for key in keys(planned(tmp_path / "in" / pattern))[0]] == ["0.jpg"]
+
+
+def test_a_linked_file_changes_the_fingerprint_when_its_target_does(tmp_path: Path) -> None:
+    files(tmp_path, "real/a.jpg")
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in/b.jpg").symlink_to("../real/a.jpg")
+    before = planned(tmp_path / "in").fingerprint
+    os.utime(tmp_path / "real/a.jpg", (1, 1))
+    assert planned(tmp_path / "in").fingerprint != before
+
+
+def test_hidden_files_and_folders_are_counted_but_not_a_cameras_pictures(tmp_path: Path) -> None:
+    files(
+        tmp_path,
+        "a.jpg",
+        "_DSC1.JPG",
+        ".b.jpg",
+        "_temporary/0/c.jpg",
+        "x/.cache/d.jpg",
+        "_e.tar",
+        "_SUCCESS",
+        "._a.jpg",
+    )
+    found = planned(tmp_path)
+    assert keys(found) == [["_DSC1.JPG", "a.jpg"]]
+    assert found.passed_over == {"hidden": 6}
+    assert keys(planned(tmp_path / "_temporary" / "*"))[0] == ["0/c.jpg"], "named by the caller"
+    assert keys(planned(tmp_path / "_e.tar")) == [["_e.tar"]]
+
+
+def test_a_scan_directory_below_the_input_is_passed_over(tmp_path: Path) -> None:
+    files(tmp_path, "a.jpg", "out/scan.json", "out/plan.parquet", "out/scores/part-0.parquet", "other/scan.json")
+    found = planned(tmp_path)
+    assert keys(found) == [["a.jpg"]]
+    assert found.passed_over == {"in scan directories": 3, ".json": 1}
+
+
+@pytest.mark.parametrize("name", ["a::b.jpg", "zip::b.jpg", "::.jpg", "a?versionId=b.jpg", "{0,1}.jpg", "{1..3}.jpg"])
+def test_a_name_is_not_a_url(tmp_path: Path, name: str) -> None:
+    """On a local disk; s3fs reads another object than `?versionId=` stands for."""
+    files(tmp_path, name)
+    if "?" in name:
+        assert planned(files(tmp_path, "c.jpg")).passed_over == {"names with ?versionId=": 1}
+        return
+    for given in (tmp_path, tmp_path / name):
+        (shard,) = planned(given).shards
+        assert [record.content for record in records(shard, Read(), {})] == [name.encode()]
+
+
+@pytest.mark.parametrize(
+    ("given", "names"),
+    [
+        ("{08..11}.jpg", ["08.jpg", "09.jpg", "10.jpg", "11.jpg"]),
+        ("{11..8}.jpg", ["11.jpg", "10.jpg", "9.jpg", "8.jpg"]),
+        ("{b,a}/{1..2}.jpg", ["1.jpg", "2.jpg", "1.jpg", "2.jpg"]),
+        ("{a,b}/*.jpg", ["1.jpg", "2.jpg", "1.jpg", "2.jpg"]),
+    ],
+)
+def test_braces_are_expanded(tmp_path: Path, given: str, names: list[str]) -> None:
+    files(tmp_path, *[f"{number}.jpg" for number in (8, 9, 10, 11)], "08.jpg", "09.jpg")
+    files(tmp_path, "a/1.jpg", "a/2.jpg", "b/1.jpg", "b/2.jpg")
+    assert keys(planned(tmp_path / given))[0] == names
+
+
+def test_names_that_braces_stand_for_and_that_are_not_there_are_a_mistake(tmp_path: Path) -> None:
+    files(tmp_path, "1.jpg", "4.jpg")
+    with pytest.raises(CallerError, match=r"2.jpg' does not exist .*, and so do 1 others of its 4 names"):
+        planned(tmp_path / "{1..4}.jpg")
+    with pytest.raises(CallerError, match="it stands for more than 1000000 names"):
+        planned(tmp_path / "{1..9999999999}.jpg")
 
 
 @pytest.mark.parametrize(
@@ -170,10 +291,12 @@ def test_an_input_with_nothing_to_read_is_the_callers_mistake(
     assert message in str(raised.value)
 
 
-def test_a_name_that_is_not_utf8_is_refused_and_shown(tmp_path: Path) -> None:
-    (tmp_path / os.fsdecode(b"a\xff.jpg")).touch()
-    with pytest.raises(CallerError, match=r"a\\udcff.jpg': the file's name is not UTF-8"):
-        planned(tmp_path)
+def test_an_image_whose_name_is_not_utf8_is_a_row_with_the_name_escaped(tmp_path: Path) -> None:
+    (tmp_path / os.fsdecode(b"a\xff.jpg")).write_bytes(b"a")
+    found = planned(files(tmp_path, "b.jpg"))
+    assert read_plan(found.to_parquet()) == found.shards
+    rows = [(record.key, record.status) for record in records(found.shards[0], Read(), {})]
+    assert rows == [("a\\xff.jpg", "unreadable-file"), ("b.jpg", "ok")]
 
 
 def test_a_file_named_by_several_inputs_is_planned_once(tmp_path: Path) -> None:
@@ -334,23 +457,30 @@ def table(path: Path, **columns) -> None:
     path.write_bytes(buffer.getvalue())
 
 
-def test_a_table_without_the_image_column_is_refused_and_the_options_named(tmp_path: Path) -> None:
-    (tmp_path / "a.parquet").write_bytes(b"damaged: a matter for the scan")
+def test_a_table_without_images_is_refused_where_there_is_nothing_else(tmp_path: Path) -> None:
     table(tmp_path / "b.parquet", picture=[b""], name=["n"])
+    table(tmp_path / "c.parquet", caption=["n"])
     with pytest.raises(CallerError, match="b.parquet': no image column .* among picture, name; name them with"):
         planned(tmp_path)
-    assert len(planned(tmp_path, image_column="picture", key_column="name").shards) == 2
     with pytest.raises(CallerError, match="no key column 'nme' among picture, name"):
         planned(tmp_path, image_column="picture", key_column="nme")
+    found = planned(tmp_path, image_column="picture", key_column="name")
+    assert (len(found.shards), found.passed_over) == (1, {".parquet without a column of images": 1})
+    found = planned(files(tmp_path, "0.tar"))
+    assert (keys(found), found.passed_over) == ([["0.tar"]], {".parquet without a column of images": 2})
 
 
-def test_a_metadata_file_of_macos_is_passed_over() -> None:
-    assert kind_of("folder/._photo.jpg") is None
-    assert kind_of("folder/photo.jpg") == "images"
+def test_a_damaged_table_is_a_matter_for_the_scan(tmp_path: Path) -> None:
+    (tmp_path / "a.parquet").write_bytes(b"damaged")
+    assert len(planned(tmp_path).shards) == 1
 
 
 def image_table(path: Path, rows: int, rows_per_group: int = 1000) -> None:
-    pq.write_table(pa.table({"image": [f"{row}".encode() for row in range(rows)]}), path, row_group_size=rows_per_group)
+    pq.write_table(
+        pa.table({"image": pa.array([f"{row}".encode() for row in range(rows)], pa.binary())}),
+        path,
+        row_group_size=rows_per_group,
+    )
 
 
 def ranges(found: Plan) -> list[tuple[int, int | None]]:

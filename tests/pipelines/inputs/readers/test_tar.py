@@ -1,6 +1,7 @@
 import io
 import subprocess
 import tarfile
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -8,8 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipelines.errors import ReadError
+from pipelines.inputs.readers.names import IMAGE_SUFFIXES
 from pipelines.inputs.readers.range_file import open_range
-from pipelines.inputs.readers.record import IMAGE_SUFFIXES, Record
+from pipelines.inputs.readers.record import Record
 from pipelines.inputs.readers.tar import read_tar
 from tests.pipelines.flaky_files import break_every_other, holding
 from tests.pipelines.inputs.placeless import placeless
@@ -31,6 +33,13 @@ def tar_of(members: dict[str, bytes], kind: int = tarfile.PAX_FORMAT) -> bytes:
         for name, content in members.items():
             archive.addfile(member(name, size=len(content)), io.BytesIO(content))
     return buffer.getvalue()
+
+
+def ended(content: bytes) -> bytes:
+    """An archive put together from parts, ended as one is that was written at once."""
+    whole = content.rstrip(b"\0")
+    whole += bytes(-len(whole) % 512 + 1024)
+    return whole + bytes(-len(whole) % 10240)
 
 
 def read(content: bytes, max_bytes: int = 10**6) -> list[Record]:
@@ -92,9 +101,33 @@ def test_directories_and_macos_metadata_are_passed_over() -> None:
     assert read(buffer.getvalue()) == [Record("folder.jpg/x", b"pic")]
 
 
-def test_archives_written_one_after_the_other_are_read_to_the_end() -> None:
+def test_archives_written_one_after_the_other_are_read_to_the_end_and_the_zeros_between_them_told_of() -> None:
     both = tar_of({"a.jpg": b"1"}) + tar_of({}) + tar_of({"b.jpg": b"2"}, tarfile.GNU_FORMAT)
-    assert read(both) == [Record("a", b"1"), Record("b", b"2")]
+    assert shapes(read(both)) == [("a", "ok"), ("", "damaged-archive"), ("b", "ok")]
+
+
+@pytest.mark.parametrize("start", range(0, 20480, 512))
+@pytest.mark.parametrize("blocks", [1, 2, 8, 20, 21, 40])
+def test_zeros_that_hide_members_are_damage_wherever_they_lie(start: int, blocks: int) -> None:
+    """Members of a header and a block each; what is zeroed is a page, or the rest of a file made in advance."""
+    tar = bytearray(tar_of({f"{number:02d}.jpg": b"x" for number in range(20)}, tarfile.USTAR_FORMAT))
+    end = start + 512 * blocks
+    tar[start:end] = bytes(len(tar[start:end]))
+    records = read(bytes(tar))
+    headers = [place for place in range(0, 20480, 1024) if start <= place < end]
+    whole = [f"{place // 1024:02d}" for place in range(0, 20480, 1024) if not start <= place < end]
+    assert [record.key for record in records if record.status == "ok"] == whole
+    assert [record.status for record in records if record.status != "ok"] == ["damaged-archive"] * bool(headers)
+
+
+@pytest.mark.parametrize("kept", range(1, 30))
+def test_a_download_that_has_left_zeros_is_damage_wherever_it_ended(kept: int) -> None:
+    whole = tar_of({f"{number:02d}.jpg": bytes([number + 1]) * 1000 for number in range(30)}, tarfile.USTAR_FORMAT)
+    part = whole[: kept * 1536] + bytes(len(whole) - kept * 1536)
+    end = kept * 1536 + 1024
+    told = -(-end // 10240) * 10240 < len(whole)  # else the zeros could be an archive's own end
+    assert [record.status for record in read(part)] == ["ok"] * kept + ["damaged-archive"] * told
+    assert told or kept > 26
 
 
 def test_an_archive_without_members_has_no_records() -> None:
@@ -111,7 +144,7 @@ def test_a_size_in_base_256_is_read() -> None:
     header[124:136] = b"\x80" + (5).to_bytes(11, "big")
     header[148:156] = b"        "
     header[148:156] = b"%06o\0 " % sum(header)
-    content = bytes(header) + b"12345" + bytes(507) + tar_of({"b.jpg": b"2"})
+    content = ended(bytes(header) + b"12345" + bytes(507) + tar_of({"b.jpg": b"2"}))
     assert read(content) == [Record("a", b"12345"), Record("b", b"2")]
 
 
@@ -143,9 +176,47 @@ def test_a_sparse_file_with_many_holes_is_one_unsupported_member(tmp_path: Path,
     assert shapes(read(tarred)) == [("a", "unsupported-member"), ("b", "ok")]
 
 
+@pytest.mark.parametrize("kind", ["gnu", "pax", "ustar"])
+@pytest.mark.parametrize("stem", ["a", "n" * 150])
+def test_a_hard_link_is_the_image_that_it_names(tmp_path: Path, kind: str, stem: str) -> None:
+    if kind == "ustar" and len(stem) > 100:
+        pytest.skip("ustar has no room for it")
+    (tmp_path / f"{stem}.jpg").write_bytes(b"picture" * 200)
+    (tmp_path / "data").write_bytes(b"of no suffix")
+    (tmp_path / "b.jpg").hardlink_to(tmp_path / f"{stem}.jpg")
+    (tmp_path / "c.png").hardlink_to(tmp_path / "data")
+    (tmp_path / "d.jpg").write_bytes(b"d")
+    names = [f"{stem}.jpg", "data", "b.jpg", "c.png", "d.jpg"]
+    command = ["tar", f"--format={kind}", "-cf", "-", "-C", tmp_path, *names]
+    content = subprocess.run(command, check=True, capture_output=True).stdout
+    picture, data = b"picture" * 200, b"of no suffix"
+    expected = [Record(stem, picture), Record("b", picture), Record("c", data), Record("d", b"d")]
+    assert read(content) == expected
+    asked = []
+
+    def read_at(offset: int, size: int) -> bytes:
+        asked.append((offset, size))
+        return content[offset : offset + size]
+
+    places = list(read_tar(io.BytesIO(content), len(content), 10**6, read_at=read_at))
+    assert placeless(places) == expected
+    assert asked == [(places[1].offset, len(picture)), (places[2].offset, len(data))]
+    assert places[0].offset == places[1].offset
+    assert shapes(read(content, max_bytes=100)) == [
+        (stem, "too-large"), ("b", "too-large"), ("c", "ok"), ("d", "ok"),
+    ]  # fmt: skip
+
+
+def test_members_that_are_no_images_are_counted_by_kind() -> None:
+    counts: Counter[str] = Counter()
+    content = tar_of({"a.jpg": b"1", "a.json": b"{}", "b.JSON": b"", "b/._a.jpg": b"", "LICENSE": b"", "é.txt": b""})
+    assert len(list(read_tar(io.BytesIO(content), len(content), 10, passed_over=counts))) == 1
+    assert counts == {".json": 2, ".jpg": 1, "no suffix": 1, ".txt": 1}
+
+
 @pytest.mark.parametrize("kind", [tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.FIFOTYPE, tarfile.GNUTYPE_SPARSE, b"\xff"])
 def test_a_link_or_special_file_with_an_images_name_is_unsupported(kind: bytes) -> None:
-    content = with_header(member("a.jpg", kind, linkname="b.jpg")) + tar_of({"b.jpg": b"2"})
+    content = ended(with_header(member("a.jpg", kind, linkname="b.jpg")) + tar_of({"b.jpg": b"2"}))
     assert shapes(read(content)) == [("a", "unsupported-member"), ("b", "ok")]
 
 
@@ -251,13 +322,13 @@ def test_a_damaged_long_name_never_gives_the_name_to_another_member(kind: str, b
 )
 def test_a_malformed_pax_header_is_damage_and_the_member_after_it_is_still_read(content: bytes) -> None:
     header = with_header(member("pax", tarfile.XHDTYPE, size=len(content)), content)
-    records = read(header + tar_of({"a.jpg": b"1"}, tarfile.USTAR_FORMAT))
+    records = read(ended(header + tar_of({"a.jpg": b"1"}, tarfile.USTAR_FORMAT)))
     assert shapes(records) == [("", "damaged-archive"), ("a", "ok")]
 
 
 def test_an_endless_extended_header_is_not_read_into_memory() -> None:
     header = with_header(member("pax", tarfile.XHDTYPE, size=10**6), b"x" * 10**6)
-    assert shapes(read(header + tar_of({"a.jpg": b"1"}))) == [("", "damaged-archive"), ("a", "ok")]
+    assert shapes(read(ended(header + tar_of({"a.jpg": b"1"})))) == [("", "damaged-archive"), ("a", "ok")]
 
 
 @pytest.mark.parametrize("size", [10 * 2**40, 2**63])
