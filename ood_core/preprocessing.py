@@ -7,6 +7,8 @@ from jaxtyping import UInt8
 from PIL import Image
 
 LONGEST_SHAPE = 1000
+GREY_BITS = (8, 10, 12, 14, 16)
+"""Of greys: cameras and scanners store 10, 12 or 14 bits in 16."""
 
 
 @dataclass(frozen=True)
@@ -84,9 +86,26 @@ class Preprocessing:
 
 
 def as_rgb(picture: Image.Image) -> Image.Image:
-    """Any picture in RGB. One with 16-bit greys keeps their high byte; Pillow would cut them off at 255."""
-    if picture.mode == "I" or picture.mode.startswith("I;16"):
-        picture = Image.fromarray((np.asarray(picture).clip(0, 65535) // 256).astype(np.uint8))
+    """Any picture in RGB. Greys of more than 8 bits, or in floating point, are brought to 8: see `_as_greys`."""
+    if picture.mode in ("I", "F") or picture.mode.startswith("I;16"):
+        picture = Image.fromarray(_as_greys(np.asarray(picture)))
     if picture.mode == "P":  # Pillow warns when a palette with transparency goes straight to RGB
         picture = picture.convert("RGBA")
     return picture if picture.mode == "RGB" else picture.convert("RGB")
+
+
+def _as_greys(values: np.ndarray) -> UInt8[np.ndarray, "height width"]:
+    """Greys of 8 bits; Pillow would cut whatever is above 255 off.
+
+    Whole numbers are taken to be of the fewest usual bits that hold the largest one, fractions between 0 and 1 to be of
+    that range. Whatever fits neither is spread over its own range. NaN is black.
+    """
+    numbers = np.nan_to_num(values.astype(np.float64), nan=0.0, posinf=0.0, neginf=0.0)
+    low, high = float(numbers.min(initial=0.0)), float(numbers.max(initial=0.0))
+    if low < 0 or high >= 2 ** GREY_BITS[-1]:
+        white = (high - low) or 1.0
+    elif high <= 1 and np.issubdtype(values.dtype, np.floating):
+        low, white = 0.0, 1.0
+    else:
+        low, white = 0.0, float(next(2**bits for bits in GREY_BITS if high < 2**bits))
+    return (256 * ((numbers - low) / white)).clip(0, 255).astype(np.uint8)

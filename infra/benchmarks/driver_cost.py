@@ -151,7 +151,7 @@ def many(shards: int, place: Path) -> dict[str, Any]:
     def rerun() -> None:
         output = ManyFiles(str(place))
         vars(output)["ids"] = [shard.id for shard in read_plan(content)]
-        _, tally = known_receipts(output, "f", vars(output)["ids"])
+        _, tally, _ = known_receipts(output, "f", vars(output)["ids"])
         if len(tally.shards()) != shards:
             raise RuntimeError(f"{len(tally.shards())} of {shards} shards are known")
         tally.described()

@@ -10,15 +10,21 @@ from pipelines.config.rescore import Rescore
 from pipelines.config.scan import Scan
 from pipelines.errors import BUDGET_EXCEEDED
 
+SHARDS_NAMED = 5
+
 
 def end(summary: dict[str, Any], chosen: Scan | Rescore, as_json: bool) -> None:
     """Prints the summary of a scan; exits with `BUDGET_EXCEEDED` if it is no success, and says why."""
     typer.echo(json.dumps(summary, indent=2) if as_json else _lines(summary, chosen.output))
     if summary["success"]:
         return
-    if not summary["within_error_budget"]:
+    if summary["bad_fraction"] > chosen.max_bad_fraction:
         say(f"more than {chosen.max_bad_fraction:.2%} of the records are bad (--max-bad-fraction)")
-    else:
+    if summary["bad_shards"] > chosen.max_bad_shards:
+        named = ", ".join(summary["bad_shard_ids"][:SHARDS_NAMED])
+        more = ", …" if summary["bad_shards"] > SHARDS_NAMED else ""
+        say(f"{summary['bad_shards']} archives are damaged or could not be read (--max-bad-shards): {named}{more}")
+    if summary["within_error_budget"]:
         counts = ", ".join(f"{count} {status}" for status, count in summary["statuses"].items()) or "there are none"
         say(f"no image could be scored: {counts}")
     raise typer.Exit(BUDGET_EXCEEDED)

@@ -65,6 +65,9 @@ def rescore(
     score_gpus: Annotated[float | None, typer.Option(help="GPUs a worker takes; fractions share one.")] = None,
     score_threads: Annotated[int | None, typer.Option(help="torch threads of a worker; default 1.")] = None,
     max_bad_fraction: Annotated[float | None, typer.Option(help="Exit 3 when more are bad; default 0.01.")] = None,
+    max_bad_shards: Annotated[
+        int | None, typer.Option(help="Exit 3 when more archives are damaged or cannot be read; default 0.")
+    ] = None,
     new_scan: Annotated[bool, typer.Option(help="Start over: remove what an earlier run left in --output.")] = False,
     address: Address = None,
     wait_s: WaitS = None,
@@ -76,6 +79,7 @@ def rescore(
         embeddings=embeddings or None, labels=labels, output=output, method=method or None,
         param=parse_values("--param", param) or None, text_embeddings=text_embeddings,
         max_bad_fraction=max_bad_fraction,
+        max_bad_shards=max_bad_shards,
         order=order,
         memory=given_of(uri=memory, freeze=freeze_memory, shards=memory_shards, max_staleness=max_staleness),
         model=given_of(name=model, pretrained=pretrained, device=device, dtype=dtype,

@@ -52,6 +52,10 @@ def scan(
     ] = None,
     max_image_bytes: Annotated[int | None, typer.Option(help="Larger images are not read; default 256 MiB.")] = None,
     max_image_pixels: Annotated[int | None, typer.Option(help="Larger images are not decoded; default 100 M.")] = None,
+    max_jpeg_scans: Annotated[int | None, typer.Option(help="JPEGs of more are not decoded; default 64.")] = None,
+    retry_s: Annotated[
+        float | None, typer.Option(help="Seconds for which a failing request to a storage is repeated; default 120.")
+    ] = None,
     decode: Annotated[str | None, typer.Option(help="fast (default), or exact: OpenCLIP's own pixels.")] = None,
     encode_workers: Workers = None,
     encode_cpus: Annotated[float | None, typer.Option(help="CPUs an encoder takes of Ray's count.")] = None,
@@ -71,6 +75,9 @@ def scan(
     max_staleness: MaxStaleness = None,
     embeddings: Annotated[bool | None, typer.Option("--embeddings", help="Also store the embeddings (fp16).")] = None,
     max_bad_fraction: Annotated[float | None, typer.Option(help="Exit 3 when more are bad; default 0.01.")] = None,
+    max_bad_shards: Annotated[
+        int | None, typer.Option(help="Exit 3 when more archives are damaged or cannot be read; default 0.")
+    ] = None,
     new_scan: Annotated[bool, typer.Option(help="Start over: remove what an earlier scan left in --output.")] = False,
     address: Address = None,
     wait_s: WaitS = None,
@@ -81,12 +88,13 @@ def scan(
     given = given_of(
         input=input or None, labels=labels, output=output, method=method or None,
         param=parse_values("--param", param) or None, embeddings=embeddings, max_bad_fraction=max_bad_fraction,
-        order=order,
+        max_bad_shards=max_bad_shards, order=order,
         memory=given_of(uri=memory, freeze=freeze_memory, shards=memory_shards, max_staleness=max_staleness),
         model=given_of(name=model, pretrained=pretrained, device=device, dtype=dtype, compile=compile,
                        mixed_processors=mixed_processors),
         read=given_of(image_column=image_column, key_column=key_column, images_per_shard=images_per_shard,
-                    max_image_bytes=max_image_bytes, max_image_pixels=max_image_pixels, decode=decode),
+                      max_image_bytes=max_image_bytes, max_image_pixels=max_image_pixels,
+                      max_jpeg_scans=max_jpeg_scans, retry_s=retry_s, decode=decode),
         encode=given_of(workers=encode_workers, cpus=encode_cpus, gpus=encode_gpus, threads=encode_threads,
                       block=encode_block, batch_size=batch_size, decode_threads=decode_threads, wait_s=wait_s),
     )  # fmt: skip

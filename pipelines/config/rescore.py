@@ -45,6 +45,7 @@ class Rescore(Configuration):
     memory: Memory = Memory()
     score: ScorePool = ScorePool()
     max_bad_fraction: float = Field(default=0.01, ge=0, le=1)
+    max_bad_shards: int = Field(default=0, ge=0)
 
     def methods(self) -> dict[str, Method]:
         """The methods asked for, by name. Raises CallerError."""

@@ -17,9 +17,10 @@ class Read(Configuration):
 
     `image_column`, `key_column`: of Parquet tables; None: the first of the usual names. `images_per_shard`: the
     most images of a shard, for folders, lists and Parquet tables; a table is cut where its row groups end, unless one
-    is larger. Images above `max_image_bytes` or `max_image_pixels` are not decoded. `decode`: "exact" gives OpenCLIP's
+    is larger. Images above `max_image_bytes`, `max_image_pixels` or
+    `max_jpeg_scans` are not decoded. `decode`: "exact" gives OpenCLIP's
     own pixels, "fast" plain JPEGs and PNGs by torchvision, whose resize differs a little, and large JPEGs decoded at a
-    fraction of their size.
+    fraction of their size. `retry_s`: for how long a request to a storage is tried again.
     """
 
     image_column: str | None = None
@@ -27,7 +28,9 @@ class Read(Configuration):
     images_per_shard: Positive = 1000
     max_image_bytes: Positive = 256 * 2**20
     max_image_pixels: Positive = 100_000_000
+    max_jpeg_scans: Positive = 64
     decode: Literal["fast", "exact"] = "fast"
+    retry_s: float = Field(default=120.0, ge=0)
 
 
 class Scan(Configuration):
@@ -45,6 +48,7 @@ class Scan(Configuration):
     memory: Memory = Memory()
     embeddings: bool = False
     max_bad_fraction: float = Field(default=0.01, ge=0, le=1)
+    max_bad_shards: int = Field(default=0, ge=0)
 
     def methods(self) -> dict[str, Method]:
         """The methods asked for, by name. Raises CallerError."""
@@ -55,5 +59,5 @@ class Scan(Configuration):
         return {
             "embeddings": self.embeddings,
             **self.memory.settings(self.methods()),
-            **{f"read.{key}": value for key, value in self.read.model_dump().items()},
+            **{f"read.{key}": value for key, value in self.read.model_dump(exclude={"retry_s"}).items()},
         }

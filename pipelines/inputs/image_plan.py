@@ -23,7 +23,7 @@ def plan_images(inputs: Sequence[str], read: Read, options: Mapping[str, Any]) -
     """The shards of all inputs. Raises CallerError for an input that is missing, empty or of no known kind.
 
     Tables without a column of images, which many tools write beside tars and image files, are passed over; if they are
-    all that there is, that is an error.
+    all that there is, or a column was named that none has, that is an error.
     """
     shards: list[Shard] = []
     passed_over: Counter[str] = Counter()
@@ -41,7 +41,8 @@ def plan_images(inputs: Sequence[str], read: Read, options: Mapping[str, Any]) -
         archives = [file for file in chosen if kind_of(file.url) != "images"]
         shards.extend(_archives(archives, read, options, without_images))
         shards.extend(_slices(images, read.images_per_shard))
-    if without_images and not shards:
+    named = read.image_column is not None or read.key_column is not None
+    if without_images and (not shards or (named and all(shard.kind != "parquet" for shard in shards))):
         raise CallerError(f"--input {without_images[0]}; name them with --image-column and --key-column")
     if without_images:
         passed_over[WITHOUT_IMAGES] += len(without_images)

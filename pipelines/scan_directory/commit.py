@@ -33,13 +33,14 @@ class Committer:
 
     A shard's file holds nothing that depends on who made it, so a second attempt writes the same bytes. Its candidates
     for the memory are written before it, and so are its embeddings: a visible score has its embedding, and is
-    remembered.
+    remembered. `again`: shards whose files do not count.
     """
 
     output: Directory
     fingerprint: str
     folder: str = SCORES
     remember: Remember | None = None
+    again: frozenset[str] = frozenset()
 
     def commit(self, shard: str, rows: pa.Table, times: Mapping[str, float] = MappingProxyType({})) -> Receipt:
         """Commits all rows of a shard, given in order. `times`: what the receipt tells of the work."""
@@ -65,7 +66,7 @@ class Committer:
     def known(self, shard: str) -> Receipt | None:
         """The receipt of a shard that is committed already; None if it is not, or its file is not whole."""
         name = shard_file(self.folder, shard)
-        if not self.output.exists(name):
+        if shard in self.again or not self.output.exists(name):
             return None
         content = self.output.read(name)
         try:

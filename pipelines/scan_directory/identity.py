@@ -89,6 +89,18 @@ def check_unchanged(output: Directory, identity: Mapping[str, Any], plan: Plan) 
     return True
 
 
+def plan_with_gone(output: Directory, plan: Plan) -> Plan | None:
+    """The recorded plan, if the given one is the same but for shards that are gone from the input; else None."""
+    try:
+        recorded = read_plan(output.read(PLAN_FILE))
+    except (pa.ArrowException, OSError):
+        return None
+    now = {shard.id: shard.fingerprint for shard in plan.shards}
+    left = [shard for shard in recorded if shard.id in now]
+    same = [(shard.id, shard.fingerprint) for shard in left] == list(now.items())
+    return Plan(recorded, plan.passed_over) if same and len(left) < len(recorded) else None
+
+
 def recorded_fingerprint(output: Directory) -> str | None:
     """The fingerprint of the scan that was begun in the directory, None if there is none."""
     try:

@@ -23,7 +23,7 @@ OnReceipts = Callable[[pa.Table], Any]
 @dataclass(frozen=True)
 class Run:
     """One run of a scan. `shards`: all that are planned; `tally`, `manifest`: of all score tables; `clock`: of this
-    run's work."""
+    run's work; `again`: committed shards that are done again."""
 
     output: Directory
     fingerprint: str
@@ -32,10 +32,11 @@ class Run:
     clock: Clock
     say: Say
     manifest: Manifest
+    again: frozenset[str] = frozenset()
 
     def committer(self, folder: str) -> Committer:
         """What commits shards of this scan to a folder."""
-        return Committer(self.output, self.fingerprint, folder)
+        return Committer(self.output, self.fingerprint, folder, again=self.again)
 
     def missing(self, folder: str, shards: Sequence[Shard]) -> list[Shard]:
         """Those of the shards that are not committed to the folder; of score tables, those that are not whole too."""

@@ -1,7 +1,7 @@
 """What a scan found and what it cost: counts, quantiles, images/s by stage, and the stage that limits."""
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 
 from ood_core.methods import score_column
+from pipelines.inputs.readers.record import OF_ARCHIVES
 from pipelines.scan_directory.gallery import NO_CHOICES, merged
 from pipelines.scan_directory.receipts import TIMES, with_last
 from pipelines.scan_directory.sketch import Sketch
@@ -59,6 +60,21 @@ class Tally:
     def shards(self) -> set[str]:
         """The ids of the shards that are counted."""
         return {shard for table in self.receipts for shard in table["shard"].to_pylist()}
+
+    def bad_shards(self, archives: Container[str]) -> list[str]:
+        """The ids, sorted, of the archives of which a stretch was damaged or could not be read."""
+        if not any(self.statuses[status] for status in OF_ARCHIVES):
+            return []
+        return sorted(shard for shard in self.shards_with(OF_ARCHIVES) if shard in archives)
+
+    def shards_with(self, statuses: Container[str]) -> list[str]:
+        """The ids of the shards that hold a record of one of the statuses."""
+        return [
+            shard
+            for table in self.receipts
+            for shard, counts in zip(table["shard"].to_pylist(), table["statuses"].to_pylist(), strict=True)
+            if any(status in statuses for status, _ in counts)
+        ]
 
     @property
     def records(self) -> int:

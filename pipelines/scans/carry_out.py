@@ -6,6 +6,7 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
 from pipelines.consensus.summary import consensus_summary
+from pipelines.inputs.readers.record import UNREAD
 from pipelines.memory.summary import learned_summary
 from pipelines.runtime.progress import Say
 from pipelines.scan_directory.finish import finish, known_receipts
@@ -35,10 +36,18 @@ def carry_out(request: Request, place: Place, address: str | None, say: Say, new
     started = time.time()
     shards, output = request.plan.shards, request.output
     known = None if new_scan else recorded_fingerprint(output)
-    manifest, tally = known_receipts(output, known, [shard.id for shard in shards]) if known else (None, Tally())
+    ids = [shard.id for shard in shards]
+    found = known_receipts(output, known, ids, not request.learns) if known else (None, Tally(), frozenset[str]())
+    manifest, tally, again = found
     done = tally.shards()
     remaining = [shard for shard in shards if shard.id not in done]
     say(f"{len(shards)} shards planned, {len(done)} already committed")
+    if request.planned.gone:
+        say(f"{request.planned.gone} shards that were planned are gone from the input; what is committed of them stays")
+    if again:
+        say(f"{len(again)} shards that could not be read are tried again")
+    elif unread := len(tally.shards_with((UNREAD,))) if tally.statuses[UNREAD] else 0:
+        say(f"{unread} shards could not be read; other images' scores depend on what was: --new-scan tries them again")
     performance: dict[str, Any] = {"images": 0}
     if new_scan:
         check_not_read(output, request.reads())
@@ -53,7 +62,7 @@ def carry_out(request: Request, place: Place, address: str | None, say: Say, new
                 known = _begin(request, placement, new_scan)
                 manifest = manifest or Manifest(output, known)
                 clock, before = Clock(started, placement.lanes), tally.records
-                run = Run(output, known, shards, tally, clock, say, manifest)
+                run = Run(output, known, shards, tally, clock, say, manifest, again)
                 opened.callback(manifest.flush)
                 told = run_steps(steps_of(request, placement, run, opened), remaining)
                 performance = clock.described(time.time()) | {"images": tally.records - before} | told
@@ -62,7 +71,7 @@ def carry_out(request: Request, place: Place, address: str | None, say: Say, new
     learned |= consensus_summary(output, request.methods)
     if manifest:
         manifest.replace(tally)
-    summary = finish(output, request.plan, request.config.max_bad_fraction, tally, performance, learned)
+    summary = finish(output, request.plan, request.config, tally, performance, learned)
     for folder in (ENCODED, SCORED):
         output.remove(folder)
     return summary

@@ -73,7 +73,12 @@ class ImagePlacement:
         spec = EncodeSpec(
             read=self.config.read,
             options=self.request.options,
-            decoder=Decoder(self.facts.preprocessing, self.config.read.decode, self.config.read.max_image_pixels),
+            decoder=Decoder(
+                self.facts.preprocessing,
+                self.config.read.decode,
+                self.config.read.max_image_pixels,
+                self.config.read.max_jpeg_scans,
+            ),
             model=self.model,
             score=ScoreSpec(self.request.bank, first.methods, kept, first.memory),
             decode_threads=self.encode_pool.decode_threads or 1,

@@ -1,11 +1,11 @@
 """A scan or rescoring as it was asked for, and every mistake in it that needs no worker to find."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ood_core.labels import LabelBank
-from ood_core.methods import Method
+from ood_core.methods import LearningMethod, Method, consensus_of
 from pipelines.config.rescore import Rescore
 from pipelines.config.scan import Scan
 from pipelines.consensus.checks import check_base
@@ -13,18 +13,20 @@ from pipelines.inputs.label_bank import check_negatives, load_bank
 from pipelines.inputs.plan import Plan
 from pipelines.memory.initial import InitialMemory, initial_memory
 from pipelines.memory.orders import check_orders
-from pipelines.scan_directory.identity import asked_for, check_unchanged
+from pipelines.scan_directory.identity import asked_for, check_unchanged, plan_with_gone
 from pipelines.scans.checks import TextSource
 from pipelines.storage import Directory
 
 
 @dataclass(frozen=True)
 class Planned:
-    """What is to be read. `config`: with everything decided that the label bank decides; `texts`: of a rescoring."""
+    """What is to be read. `config`: with everything decided that the label bank decides; `texts`: of a rescoring;
+    `gone`: shards of the plan that are no longer in the input."""
 
     config: Scan | Rescore
     plan: Plan
     texts: TextSource | None = None
+    gone: int = 0
 
 
 PlanInput = Callable[[Any, Mapping[str, Method], LabelBank, Mapping[str, Any]], Planned]
@@ -56,6 +58,8 @@ class Request:
         planned = plan_input(config, methods, bank, options)
         output = Directory(config.output, options)
         output.check_writable("--output")
+        if not new_scan and (before := plan_with_gone(output, planned.plan)):
+            planned = replace(planned, plan=before, gone=len(before.shards) - len(planned.plan.shards))
         request = cls(planned, options, methods, bank, output, initial)
         if not new_scan:
             check_unchanged(output, request.identity(), request.plan)
@@ -68,6 +72,12 @@ class Request:
     @property
     def plan(self) -> Plan:
         return self.planned.plan
+
+    @property
+    def learns(self) -> bool:
+        """Whether an image's scores depend on all others."""
+        learning = any(isinstance(chosen, LearningMethod) for chosen in self.methods.values())
+        return (learning and not self.config.memory.freeze) or consensus_of(self.methods) is not None
 
     def identity(self) -> dict[str, Any]:
         """What the rows depend on, as far as it is known before a worker is asked."""

@@ -11,10 +11,10 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from PIL import Image, PngImagePlugin
 from PIL.ImageFile import ImageFile
 
-from ood_core.decoding import DecodeError, Decoder, Mode, Picture
+from ood_core.decoding import FORMATS, DecodeError, Decoder, Mode, Picture
 from ood_core.decoding.headers import is_plain
 from ood_core.decoding.scaling import scale_for
 from ood_core.decoding.tensors import decoded
@@ -259,11 +259,11 @@ def test_a_decompression_bomb_is_too_large_before_a_pixel_is_decoded(content, mo
     ("content", "status", "message"),
     [
         (b"", "empty-file", "0 bytes"),
-        (b"<html></html>", "unreadable-image", "not a picture of the formats JPEG, PNG, WEBP, BMP, GIF, TIFF"),
-        (encoded(PHOTO, "ICO"), "unreadable-image", "not a picture of the formats JPEG, PNG, WEBP, BMP, GIF, TIFF"),
+        (b"<html></html>", "unreadable-image", "HTML, not a picture of the formats JPEG, PNG, WEBP, AVIF, GIF, BMP, "),
+        (encoded(PHOTO, "PCX"), "unreadable-image", "not a picture of the formats JPEG, PNG, WEBP, AVIF, GIF, BMP, "),
         (PLAIN["JPEG"][:-700], "truncated-image", "image file is truncated"),
     ],
-    ids=["nothing", "HTML", "ICO", "half a JPEG"],
+    ids=["nothing", "HTML", "PCX", "half a JPEG"],
 )
 def test_what_gives_no_picture_has_a_status_and_a_message(content, status, message, mode):
     found = outcome(content, mode)
@@ -371,3 +371,96 @@ def test_a_picture_of_too_many_pixels_has_no_thumbnail():
     Image.new("1", (400, 300)).save(file, "PNG")
     with pytest.raises(DecodeError, match="400 x 300 pixels"):
         thumbnail(file.getvalue(), 119_999)
+
+
+@pytest.mark.parametrize("name", [*FORMATS, "MPO"])
+def test_every_usual_format_is_read_whatever_its_suffix_would_say(name):
+    picture = PHOTO.resize((64, 64))  # icons are square
+    expected = Decoder(SMALL, "exact")(encoded(picture, "BMP")).pixels
+    found = Decoder(SMALL, "exact")(encoded(picture, name))
+    assert (found.width, found.height) == (64, 64)
+    assert np.abs(found.pixels.astype(int) - expected).mean() < (30 if name == "GIF" else 8)
+    if name in ("PNG", "TIFF", "PPM", "ICO", "DIB", "TGA"):
+        np.testing.assert_array_equal(found.pixels, expected)
+
+
+def test_bytes_that_begin_as_a_tga_might_are_no_picture():
+    header = struct.pack("<BBBHHBHHHHBB", 0, 0, 2, 0, 0, 0, 0, 0, 4, 4, 24, 0)
+    with pytest.raises(DecodeError, match="not a picture"):
+        Decoder(SMALL)(header + bytes(48))
+
+
+@pytest.mark.parametrize(
+    ("content", "kind"),
+    [
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n", "a Git LFS pointer"),
+        (b"\x1f\x8b\x08\0" + bytes(20), "gzip"),
+        (b"PK\x03\x04" + bytes(20), "a ZIP archive"),
+        (b"\xef\xbb\xbf <!DOCTYPE html><title>404</title>", "HTML"),
+        (b"<?xml version='1.0'?>\n<svg xmlns='x'/>", "SVG"),
+        (b"<?xml version='1.0'?><Error><Code>AccessDenied</Code></Error>", "XML"),
+        (b'{"error": "not found"}', "JSON"),
+        (b"not found\n", "text"),
+        (bytes(1000), "nothing but zeros"),
+        (b"\0\0\0\x18ftypheic" + bytes(20), "HEIC"),
+        (b"\0\0\0\x18ftypisom" + bytes(20), "a video"),
+        (b"\xff\x0a" + bytes(20), "JPEG XL"),
+        (b"\xff\xd8\xff\xc1\0\x11\x0c\0\x10\0\x10\x03" + bytes(9), "a JPEG of 12 bits"),
+        (b"\xff\xd8\xff\xc3\0\x11\x08\0\x10\0\x10\x03" + bytes(9), "a lossless"),
+    ],
+)
+def test_a_message_says_what_the_bytes_are(content, kind):
+    with pytest.raises(DecodeError) as raised:
+        Decoder(SMALL)(content)
+    assert raised.value.message.startswith(kind)
+
+
+def test_metadata_of_a_png_never_costs_its_pixels():
+    plain = encoded(PHOTO, "PNG")
+    start, rest = plain[:33], plain[33:]
+    info = PngImagePlugin.PngInfo()
+    info.add_text("workflow", "x" * (2 << 20), zip=True)
+    huge = io.BytesIO()
+    PHOTO.save(huge, "PNG", pnginfo=info, icc_profile=bytes(3 << 20))
+
+    def chunk(kind, data, wrong=0):
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data) ^ wrong)
+
+    odd = [huge.getvalue()]
+    odd += [start + chunk(kind, b"broken", wrong=1) + rest for kind in (b"tEXt", b"iCCP", b"tRNS", b"acTL", b"eXIf")]
+    odd += [start + chunk(b"zTXt", b"key\0\0" + zlib.compress(bytes(80 << 20), 9)) + rest]
+    for mode in ("fast", "exact"):
+        expected = Decoder(SMALL, mode)(plain).pixels
+        for content in odd:
+            np.testing.assert_allclose(Decoder(SMALL, mode)(content).pixels.astype(int), expected, atol=2)
+
+
+def test_a_tile_larger_than_the_limit_is_refused_whatever_size_the_picture_claims():
+    side = 46_000
+    tags = [(256, 3, 16), (257, 3, 16), (258, 3, 1), (259, 3, 8), (262, 3, 1), (277, 3, 1)]
+    tags += [(322, 4, side), (323, 4, side), (324, 4, 8), (325, 4, 4)]
+    entries = b"".join(
+        struct.pack("<HHI", tag, kind, 1) + (struct.pack("<HH", value, 0) if kind == 3 else struct.pack("<I", value))
+        for tag, kind, value in tags
+    )
+    content = (
+        b"II*\0" + struct.pack("<I", 16) + zlib.compress(b"")[:8] + struct.pack("<H", len(tags)) + entries + bytes(4)
+    )
+    with pytest.raises(DecodeError, match=r"too-large.*46000 x 46000"):
+        Decoder(SMALL)(content)
+
+
+def test_a_picture_within_an_icon_is_held_against_the_limit():
+    png = encoded(Image.new("L", (3000, 3000)), "PNG")
+    icon = struct.pack("<HHH", 0, 1, 1) + struct.pack("<BBBBHHII", 16, 16, 0, 0, 1, 8, len(png), 22) + png
+    assert Decoder(SMALL)(icon).pixels.shape == (*SMALL.size, 3)
+    with pytest.raises(DecodeError, match=r"too-large.*3000 x 3000"):
+        Decoder(SMALL, max_pixels=1000 * 1000)(icon)
+
+
+def test_a_jpeg_of_many_scans_is_refused_before_it_is_decoded():
+    content = io.BytesIO()
+    PHOTO.save(content, "JPEG", progressive=True)
+    assert Decoder(SMALL, max_scans=10)(content.getvalue()).width == PHOTO.width
+    with pytest.raises(DecodeError, match=r"too-large.*10 scans, more than 9"):
+        Decoder(SMALL, max_scans=9)(content.getvalue())

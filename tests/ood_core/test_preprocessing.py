@@ -7,7 +7,7 @@ import pytest
 from open_clip import image_transform
 from PIL import Image
 
-from ood_core.preprocessing import Preprocessing
+from ood_core.preprocessing import Preprocessing, as_rgb
 
 SIZES = [(64, 64), (640, 480), (480, 640), (333, 777), (65, 64), (63, 64), (1, 1), (3, 2), (101, 37)]
 LINES = [(1, 500), (500, 1)]
@@ -139,3 +139,20 @@ def test_the_picture_itself_is_not_changed():
 def test_an_unknown_resize_mode_is_refused():
     with pytest.raises(ValueError, match="resize_mode must be shortest, longest or squash, not 'stretch'"):
         Preprocessing((32, 32), resize_mode="stretch")
+
+
+@pytest.mark.parametrize("bits", [8, 10, 12, 14, 16])
+@pytest.mark.parametrize("kind", ["<u2", "<i4", "<f4"])
+def test_greys_of_any_usual_number_of_bits_look_alike(bits, kind):
+    ramp = np.arange(256)[None].repeat(8, 0)
+    wide = Image.fromarray((ramp * 2 ** (bits - 8)).astype(kind))
+    np.testing.assert_array_equal(np.asarray(as_rgb(wide))[..., 0], ramp)
+
+
+def test_floating_point_greys_are_not_black():
+    ramp = np.linspace(0, 1, 256, dtype="f4")[None].repeat(8, 0)
+    shown = np.asarray(as_rgb(Image.fromarray(ramp)))[0, :, 0].astype(int)
+    assert np.abs(shown - np.arange(256)).max() <= 1
+    odd = np.array([[-3, np.nan, 0, 5, np.inf]], "f4")
+    assert np.asarray(as_rgb(Image.fromarray(odd)))[0, :, 0].tolist() == [0, 96, 96, 255, 96]
+    assert not np.asarray(as_rgb(Image.fromarray(np.zeros((2, 2), "f4")))).any()

@@ -4,10 +4,12 @@ from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 from fsspec import AbstractFileSystem
+from fsspec.asyn import AsyncFileSystem, sync
 from fsspec.core import has_magic
+from fsspec.exceptions import FSTimeoutError
 
 from pipelines.errors import ReadError, first_line
-from pipelines.inputs.readers.range_file import fetch
+from pipelines.inputs.readers.range_file import RETRY_S, fetch
 from pipelines.inputs.readers.record import Record
 
 FILES_AT_ONCE = 32
@@ -22,7 +24,9 @@ class ImageFile(NamedTuple):
     size: int
 
 
-def read_images(files: AbstractFileSystem, chosen: Sequence[ImageFile], max_bytes: int) -> Iterator[Record]:
+def read_images(
+    files: AbstractFileSystem, chosen: Sequence[ImageFile], max_bytes: int, retry_s: float = RETRY_S
+) -> Iterator[Record]:
     """One record per file, in order. A file that cannot be read, after every retry, becomes an error record."""
     for start in range(0, len(chosen), FILES_AT_ONCE):
         together = chosen[start : start + FILES_AT_ONCE]
@@ -31,12 +35,26 @@ def read_images(files: AbstractFileSystem, chosen: Sequence[ImageFile], max_byte
             for file in together
             if 0 < file.size <= max_bytes and not has_magic(file.path)  # `cat` takes such a name for a pattern
         ]
-        contents: Any = files.cat(at_once, on_error="return") if at_once else {}
+        contents = _contents(files, at_once, retry_s) if at_once else {}
         for file in together:
-            yield _record(files, file, contents.get(file.path), max_bytes)
+            yield _record(files, file, contents.get(file.path), max_bytes, retry_s)
 
 
-def _record(files: AbstractFileSystem, file: ImageFile, content: bytes | Exception | None, max_bytes: int) -> Record:
+def _contents(files: AbstractFileSystem, paths: list[str], timeout_s: float) -> dict[str, Any]:
+    """The contents of files, or the errors by which they were not read; none if a remote file system takes longer."""
+    if isinstance(files, AsyncFileSystem) and not files.asynchronous:
+        try:
+            found: Any = sync(files.loop, files._cat, paths, on_error="return", timeout=timeout_s)
+        except FSTimeoutError:
+            found = {}
+    else:
+        found = files.cat(paths, on_error="return")
+    return found
+
+
+def _record(
+    files: AbstractFileSystem, file: ImageFile, content: bytes | Exception | None, max_bytes: int, retry_s: float
+) -> Record:
     """The record of one file. It is read again if `content` is not the whole of it."""
     if file.size > max_bytes:
         error = f"{file.size} bytes, more than {max_bytes}"
@@ -46,7 +64,8 @@ def _record(files: AbstractFileSystem, file: ImageFile, content: bytes | Excepti
     try:
         if not file.size:
             _check_is_there(files, file.path)
-        return Record(file.key, fetch(files, file.path, 0, file.size) if file.size else b"", url=file.url)
+            return Record(file.key, b"", url=file.url)
+        return Record(file.key, fetch(files, file.path, 0, file.size, retry_s=retry_s), url=file.url)
     except ReadError as error:
         return Record(file.key, status="unreadable-file", error=str(error), url=file.url)
 

@@ -1,27 +1,44 @@
 """Reads files by byte ranges, so that a broken download goes on where it broke."""
 
 import io
+import itertools
 import time
+from collections.abc import Iterator
 from typing import Any
 
 from fsspec import AbstractFileSystem
+from fsspec.asyn import AsyncFileSystem, sync
+from fsspec.exceptions import FSTimeoutError
+from fsspec.implementations.local import LocalFileSystem
 
 from pipelines.errors import ReadError
 
 CHUNK_BYTES = 8 * 2**20
 ATTEMPTS = 6
-FIRST_WAIT_S = 0.2
+"""Of a local file, and of a remote one the least."""
+FIRST_WAIT_S, MOST_WAIT_S, RETRY_S = 0.2, 15.0, 120.0
+"""Between two attempts; `RETRY_S`: for how long a remote file is tried, if it is not said."""
+PERMANENT = (FileNotFoundError, PermissionError, IsADirectoryError)
+PERMANENT_STATUSES = (401, 403, 404, 410)
+"""Errors after which another attempt would be one too many."""
 
 
 class RangeFile(io.RawIOBase):
     """A file of `size` bytes; every piece read, of `CHUNK_BYTES` at most, is a request, repeated when it fails.
 
     There is no connection to lose between pieces, so nothing can be skipped or read twice. A piece shorter than asked
-    for counts as a failure. Raises ReadError when the attempts are used up.
+    for counts as a failure. Raises ReadError as `fetch` does.
     """
 
-    def __init__(self, files: AbstractFileSystem, path: str, size: int, first_wait_s: float = FIRST_WAIT_S) -> None:
-        self.files, self.path, self.size, self.first_wait_s = files, path, size, first_wait_s
+    def __init__(
+        self,
+        files: AbstractFileSystem,
+        path: str,
+        size: int,
+        first_wait_s: float = FIRST_WAIT_S,
+        retry_s: float = RETRY_S,
+    ) -> None:
+        self.files, self.path, self.size, self.first_wait_s, self.retry_s = files, path, size, first_wait_s, retry_s
         self.position = 0
 
     def readable(self) -> bool:
@@ -42,7 +59,7 @@ class RangeFile(io.RawIOBase):
         left = max(0, self.size - self.position)
         stop = self.position + (left if size < 0 else min(size, left))
         pieces = [
-            fetch(self.files, self.path, start, min(CHUNK_BYTES, stop - start), self.first_wait_s)
+            fetch(self.files, self.path, start, min(CHUNK_BYTES, stop - start), self.first_wait_s, self.retry_s)
             for start in range(self.position, stop, CHUNK_BYTES)
         ]
         self.position = stop
@@ -61,27 +78,65 @@ def open_range(
     size: int,
     first_wait_s: float = FIRST_WAIT_S,
     chunk_bytes: int = CHUNK_BYTES,
+    retry_s: float = RETRY_S,
 ) -> io.BufferedReader:
     """A `RangeFile` that asks for `chunk_bytes` at once."""
-    return io.BufferedReader(RangeFile(files, path, size, first_wait_s), chunk_bytes)
+    return io.BufferedReader(RangeFile(files, path, size, first_wait_s, retry_s), chunk_bytes)
 
 
-def fetch(files: AbstractFileSystem, path: str, start: int, count: int, first_wait_s: float = FIRST_WAIT_S) -> bytes:
-    """All `count` bytes from `start` on. Raises ReadError when the attempts are used up.
+def fetch(
+    files: AbstractFileSystem,
+    path: str,
+    start: int,
+    count: int,
+    first_wait_s: float = FIRST_WAIT_S,
+    retry_s: float = RETRY_S,
+) -> bytes:
+    """All `count` bytes from `start` on. What may pass is tried again, after ever longer waits, for `retry_s`.
 
-    Waits `first_wait_s` after a first failure, then ever twice as long."""
-    wait_s = first_wait_s
-    for attempt in range(1, ATTEMPTS + 1):
+    Raises ReadError for what will not pass, such as a file that is gone, and when the time is used up.
+    """
+    begun, waits, attempts = time.monotonic(), _waits(files, first_wait_s, retry_s), 0
+    while True:
+        attempts += 1
         try:
-            content: Any = files.cat_file(path, start=start, end=start + count)
+            content = _answer(files, path, start, count, max(1.0, begun + retry_s - time.monotonic()))
             if len(content) == count:
                 return content
             reason: object = f"{len(content)} of {count} bytes at {start} came"
-        except (FileNotFoundError, PermissionError) as error:
-            raise ReadError(f"{path} cannot be read: {error}") from error
+        except FSTimeoutError:
+            reason = "no answer came"
         except Exception as error:
             reason = error
-        if attempt < ATTEMPTS:
-            time.sleep(wait_s)
-            wait_s *= 2
-    raise ReadError(f"{path} cannot be read, {ATTEMPTS} attempts: {reason}")
+            if isinstance(error, PERMANENT) or _status(error) in PERMANENT_STATUSES:
+                raise ReadError(f"{path} cannot be read: {error}") from error
+        wait_s = next(waits, None)
+        if wait_s is None or (attempts >= ATTEMPTS and time.monotonic() + wait_s > begun + retry_s):
+            raise ReadError(f"{path} cannot be read, attempt after attempt: {reason}")
+        time.sleep(wait_s)
+
+
+def _answer(files: AbstractFileSystem, path: str, start: int, count: int, timeout_s: float) -> bytes:
+    """The answer to one request; raises FSTimeoutError if a remote file system takes longer."""
+    if isinstance(files, AsyncFileSystem) and not files.asynchronous:
+        content: Any = sync(files.loop, files._cat_file, path, start=start, end=start + count, timeout=timeout_s)
+    else:
+        content = files.cat_file(path, start=start, end=start + count)
+    return content
+
+
+def _waits(files: AbstractFileSystem, first_wait_s: float, retry_s: float) -> Iterator[float]:
+    """The seconds to wait before each further attempt."""
+    wait_s, waited = first_wait_s, 0.0
+    for attempt in itertools.count(2):
+        if attempt > ATTEMPTS and (isinstance(files, LocalFileSystem) or not wait_s or waited + wait_s > retry_s):
+            return
+        yield wait_s
+        waited += wait_s
+        wait_s = min(2 * wait_s, MOST_WAIT_S)
+
+
+def _status(error: Exception) -> int | None:
+    """The HTTP status that an error of a file system tells of."""
+    found = getattr(error, "status", getattr(error, "code", None))
+    return found if isinstance(found, int) else None

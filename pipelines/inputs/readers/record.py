@@ -9,7 +9,7 @@ STATUSES = {
     "unreadable-image": "the bytes are not a picture in a supported format",
     "truncated-image": "the picture breaks off",
     "too-large": "more bytes than --max-image-bytes or more pixels than --max-image-pixels",
-    "unreadable-file": "the image file could not be read, or is gone",
+    "unreadable-file": "the file could not be read, or is gone; a rerun tries it again",
     "unsupported-member": "a symbolic link, a sparse file, or a hard link to nothing in a tar",
     "crashed-worker": "workers have died, one after the other, while they read the image's shard",
     "damaged-archive": "part of a tar or Parquet file is damaged; in a tar it may hide several records",
@@ -23,6 +23,12 @@ STATUSES = {
     "not-unit-norm": "the embedding is not of unit length; --normalize mends it",
 }
 """Every value of a score table's `status` column, and what it means."""
+
+
+UNREAD = "unreadable-file"
+"""The status of what could not be read now, and may be another time."""
+OF_ARCHIVES = (UNREAD, "crashed-worker", "damaged-archive", "truncated-archive")
+"""The statuses of records that stand for a stretch of an archive, however many records that held."""
 
 
 @dataclass(frozen=True, slots=True)

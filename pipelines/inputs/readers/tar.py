@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import BinaryIO
 
+from ood_core.decoding.kinds import kind_of_bytes
 from pipelines.errors import ReadError
 from pipelines.inputs.readers.names import image_key, passed_over_as
 from pipelines.inputs.readers.record import Record
@@ -85,6 +86,9 @@ def _records(file: BinaryIO, size: int, members: "_Members") -> Iterator[Record]
     breaks_off = zeros_start is None or any(_read_exactly(file, size - file.tell()))
     if zeros_start is not None and damage_start is None and not breaks_off and size > _padded(zeros_start):
         damage_start = zeros_start
+    if damage_start == 0:
+        yield _no_tar(file, size)
+        return
     if damage_start is not None:
         yield _damage(damage_start, size)
     if breaks_off:
@@ -214,6 +218,14 @@ def _damage(start: int, end: int) -> Record:
     """The record that stands for a damaged stretch of the tar."""
     error = f"no valid header from byte {start} to {end}; records may be lost here"
     return Record("", status="damaged-archive", error=error, offset=start, length=end - start)
+
+
+def _no_tar(file: BinaryIO, size: int) -> Record:
+    """The record that stands for a file without a single header; says what it is, if that is known."""
+    file.seek(0)
+    kind = kind_of_bytes(_read_exactly(file, min(size, 1024)))
+    error = f"no tar{f', but {kind}' if kind else ''}: no valid header from its first byte to its last"
+    return Record("", status="damaged-archive", error=error, offset=0, length=size)
 
 
 def _cut(member: tarfile.TarInfo, extended: dict[str, str], offset: int, size: int) -> Record:

@@ -20,14 +20,14 @@ from ood_core.decoding import Decoder
 from pipelines.config.scan import Read
 from pipelines.inputs.plan import Shard, shards_of
 from pipelines.inputs.readers.record import Record
-from pipelines.inputs.records import records
+from pipelines.inputs.records import error_rows, records
 from pipelines.runtime.model import ModelSpec
 from pipelines.scan_directory.commit import Committer
 from pipelines.scan_directory.receipts import Receipt, receipts_table
 from pipelines.scans.workers.attempts import MOST_DEATHS, Turns, one_by_one
 from pipelines.scans.workers.decode import Decoded, decode
 from pipelines.scans.workers.encode import Encoded, ImageEncoder, ScoreImages, ScoreSpec
-from pipelines.scans.workers.open_shard import OpenShard, error_rows
+from pipelines.scans.workers.open_shard import OpenShard
 from pipelines.scans.workers.room import Room
 
 READ_AHEAD_BYTES, READ_AHEAD_BLOCKS = 128 * 2**20, 3

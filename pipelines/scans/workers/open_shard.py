@@ -2,7 +2,6 @@
 
 import json
 from collections import Counter
-from collections.abc import Sequence
 from concurrent.futures import Future
 from dataclasses import replace
 
@@ -69,9 +68,3 @@ class OpenShard:
             columns[name] = pa.array([None if value == "" else value for value in known], kind)
         told = {PASSED_OVER_KEY: json.dumps(self.passed_over, sort_keys=True)} if self.passed_over else None
         return pa.table(columns, metadata=told)
-
-
-def error_rows(shard: Shard, status: str, error: str) -> Sequence[Record]:
-    """Records that say why nothing is known of a shard: one for each that is planned, else one for all."""
-    keys = shard.keys or [str(shard.start + row) for row in range(shard.rows or 0)] or [""]
-    return [Record(key, status=status, error=error) for key in keys]

@@ -40,7 +40,7 @@ def place(tmp_path: Path, dataset: Path, bank_directory: Path) -> Path:
     (tmp_path / "bank").symlink_to(bank_directory)
     (tmp_path / "empty").mkdir()
     (tmp_path / "notes.md").write_text("x")
-    (tmp_path / "list.txt").write_text("data/folder/00.webp\ngone.png\n")
+    (tmp_path / "list.txt").write_text("data/folder/00.webp\ngone.pdf\n")
     (tmp_path / "twice.txt").write_text("cat\ndog\ncat\n")
     (tmp_path / "blank.txt").write_text("cat\n\ndog\n")
     (tmp_path / "labels.txt").write_text("cat\ndog\n")
@@ -89,7 +89,7 @@ SCAN = {"--input": "data", "--labels": "bank", "--output": "out"}
         ({"--input": "nowhere"}, "--input 'nowhere' does not exist or holds no files"),
         ({"--input": "empty"}, "--input 'empty' does not exist or holds no files"),
         ({"--input": "notes.md"}, "--input 'notes.md' is not a .tar, .parquet, .txt (a list) or image file"),
-        ({"--input": "list.txt"}, "--input 'list.txt', line 2: 'gone.png' does not exist"),
+        ({"--input": "list.txt"}, "--input 'list.txt', line 2: 'gone.pdf' is not a .tar, .parquet or image file"),
         ({"--input": "data/*.jpg"}, "--input 'data/*.jpg' does not exist or holds no files"),
         ({"--method": "negable"}, "--method 'negable' is unknown; the methods are mcm, gl-mcm, neglabel"),
         ({"--param": "neglabel.gruops=5"}, "--param neglabel.gruops=5: neglabel has the parameters groups"),

@@ -468,6 +468,8 @@ def test_a_table_without_images_is_refused_where_there_is_nothing_else(tmp_path:
     assert (len(found.shards), found.passed_over) == (1, {".parquet without a column of images": 1})
     found = planned(files(tmp_path, "0.tar"))
     assert (keys(found), found.passed_over) == ([["0.tar"]], {".parquet without a column of images": 2})
+    with pytest.raises(CallerError, match="no image column .'photo'. among picture, name"):
+        planned(tmp_path, image_column="photo")
 
 
 def test_a_damaged_table_is_a_matter_for_the_scan(tmp_path: Path) -> None:

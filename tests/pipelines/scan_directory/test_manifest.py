@@ -95,7 +95,7 @@ def test_a_manifest_that_is_wrong_is_dropped_and_the_tables_are_read(output: Dir
     change(output, what)
     assert known(output).shards() == set()
     whole = set(IDS) - ({"s1"} if "table" in what else set())
-    manifest, tally = known_receipts(output, "f1", IDS)
+    manifest, tally, _ = known_receipts(output, "f1", IDS)
     assert tally.shards() == whole
     assert tally.statuses == {"ok": 2 * len(whole), "unreadable-image": len(whole)}
     manifest.flush()
@@ -110,6 +110,6 @@ def test_the_manifest_of_another_scan_counts_for_nothing(output: Directory) -> N
 def test_tables_that_the_manifest_does_not_tell_of_are_read(output: Directory) -> None:
     written(output, IDS[:3])
     commit(output, IDS[3:5])
-    _, tally = known_receipts(output, "f1", IDS)
+    _, tally, _ = known_receipts(output, "f1", IDS)
     assert tally.shards() == set(IDS[:5])
     assert tally.records == 15

@@ -1,8 +1,13 @@
+import asyncio
 import io
 import random
+import time
+from pathlib import Path
 from typing import NoReturn
 
 import pytest
+from fsspec.asyn import AsyncFileSystem
+from fsspec.implementations.local import LocalFileSystem
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -65,15 +70,25 @@ def test_a_request_is_repeated_until_it_succeeds(failures: int) -> None:
 
 def test_after_the_last_attempt_the_error_says_what_went_wrong() -> None:
     files = holding(CONTENT, lambda _, answer: answer[:-1])
-    with pytest.raises(ReadError, match="^/file cannot be read, 6 attempts: 19 of 20 bytes at 10 came$"):
+    with pytest.raises(ReadError, match="^/file cannot be read, attempt after attempt: 19 of 20 bytes at 10 came$"):
         fetch(files, "/file", 10, 20, first_wait_s=0)
     assert files.requests == 6
 
 
-@pytest.mark.parametrize("kind", [FileNotFoundError, PermissionError])
-def test_what_waiting_cannot_mend_is_not_repeated(kind: type[OSError]) -> None:
+class StatusError(Exception):
+    """An error of a file system over HTTP."""
+
+    def __init__(self, status: int) -> None:
+        super().__init__("no")
+        self.status = status
+
+
+@pytest.mark.parametrize(
+    "error", [FileNotFoundError("no"), PermissionError("no"), StatusError(403), StatusError(410)], ids=str
+)
+def test_what_waiting_cannot_mend_is_not_repeated(error: Exception) -> None:
     def fault(_request: int, _answer: bytes) -> NoReturn:
-        raise kind("no")
+        raise error
 
     files = holding(CONTENT, fault)
     with pytest.raises(ReadError, match="^/file cannot be read: no$"):
@@ -83,7 +98,7 @@ def test_what_waiting_cannot_mend_is_not_repeated(kind: type[OSError]) -> None:
 
 def test_a_file_that_has_become_shorter_than_planned_is_a_read_error() -> None:
     file = open_range(holding(CONTENT, lambda _, answer: answer), "/file", 60_000, 0)
-    with pytest.raises(ReadError, match="6 attempts: 848 of 8192 bytes at 49152 came"):
+    with pytest.raises(ReadError, match="attempt after attempt: 848 of 8192 bytes at 49152 came"):
         file.read()
 
 
@@ -101,3 +116,42 @@ def test_of_a_large_piece_only_the_part_that_broke_is_fetched_again() -> None:
     assert file.read(len(content)) == content
     assert came == [CHUNK_BYTES, CHUNK_BYTES, CHUNK_BYTES, len(content) - 2 * CHUNK_BYTES]
     assert (file.tell(), file.read(1)) == (len(content), b"")
+
+
+def test_a_remote_file_is_tried_again_for_as_long_as_is_said_and_a_local_one_a_few_times(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = 0.0
+    waited: list[float] = []
+
+    def sleep(seconds: float) -> None:
+        nonlocal now
+        now += seconds
+        waited.append(seconds)
+
+    def fault(_request: int, _answer: bytes) -> NoReturn:
+        raise StatusError(503)
+
+    monkeypatch.setattr(time, "sleep", sleep)
+    monkeypatch.setattr(time, "monotonic", lambda: now)
+    with pytest.raises(ReadError):
+        fetch(holding(CONTENT, fault), "/file", 0, 1, retry_s=100)
+    assert waited == [0.2, 0.4, 0.8, 1.6, 3.2, 6.4, 12.8, *[15.0] * 4]
+    waited.clear()
+    (tmp_path / "short").write_bytes(b"1")
+    with pytest.raises(ReadError):
+        fetch(LocalFileSystem(), str(tmp_path / "short"), 0, 2, retry_s=100)
+    assert waited == [0.2, 0.4, 0.8, 1.6, 3.2]
+
+
+def test_an_answer_that_does_not_come_is_waited_for_no_longer_than_is_said() -> None:
+    class Stalled(AsyncFileSystem):
+        """A file system whose answers never come."""
+
+        async def _cat_file(self, path, start=None, end=None, **_):  # noqa: ARG002
+            await asyncio.sleep(60)
+
+    begun = time.monotonic()
+    with pytest.raises(ReadError, match="^/file cannot be read, attempt after attempt: no answer came$"):
+        fetch(Stalled(), "/file", 0, 1, first_wait_s=0, retry_s=1)
+    assert time.monotonic() - begun < 20

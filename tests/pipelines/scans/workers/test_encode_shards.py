@@ -20,7 +20,6 @@ from ood_core.preprocessing import Preprocessing
 from ood_core.scores import ImageScorer
 from ood_core.vocabulary import CSP, NEGLABEL
 from pipelines.config.scan import Read
-from pipelines.errors import ReadError
 from pipelines.inputs.image_plan import plan_images
 from pipelines.inputs.plan import Shard, blocks_of
 from pipelines.inputs.records import records
@@ -135,15 +134,38 @@ def test_a_shard_of_bad_or_no_records_has_the_columns_of_any_other(
     assert [table.schema.remove_metadata() for table in tables] == [schema.remove_metadata()] * 2
 
 
-def test_storage_that_fails_for_good_fails_the_call_and_every_later_one(
-    facts: ModelFacts, bank: LabelBank, output: Directory, shards: list[Shard]
+def test_a_shard_that_cannot_be_read_says_so_in_its_rows_and_costs_no_other_its_scores(
+    facts: ModelFacts, bank: LabelBank, output: Directory, shards: list[Shard], whole: Directory
 ) -> None:
-    gone = replace(shards[0], urls=["/nowhere/at-all.tar"])
+    kinds = ("tar", "parquet", "images")
+    tar, table, folder = (next(shard for shard in shards if shard.kind == kind) for kind in kinds)
+    gone = [replace(tar, id="tar", urls=["/nowhere/at-all.tar"]), replace(table, id="table", urls=["/nowhere/x"])]
     worker = EncodeShards(spec_of(facts, bank), Committer(output, "f"))
-    with pytest.raises(ReadError, match="at-all"):
-        worker.commit([gone, shards[1]])
-    with pytest.raises(ReadError, match="at-all"):
-        worker.commit([shards[2]])
+    receipts = worker.commit([gone[0], folder, gone[1]])
+    assert [receipt["records"] for receipt in receipts] == [1, len(folder.keys), table.rows]
+    for shard in gone:
+        rows = read_table(output, shard_file(SCORES, shard.id))
+        assert set(rows["status"].to_pylist()) == {"unreadable-file"}
+        assert "/nowhere/" in rows["error"][0].as_py()
+    name = shard_file(SCORES, folder.id)
+    assert output.read(name) == whole.read(name)
+
+
+def test_what_a_reader_raises_after_some_records_is_the_rest_of_its_shards_rows(
+    facts: ModelFacts, bank: LabelBank, output: Directory, shards: list[Shard], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def breaking(*_: Any) -> Iterator[Any]:
+        yield from found[:3]
+        raise RuntimeError("a library broke\nand says more")
+
+    folder = next(shard for shard in shards if shard.kind == "images")
+    found = list(records(folder, Read(), {}))
+    monkeypatch.setattr("pipelines.inputs.records.read_images", breaking)
+    EncodeShards(spec_of(facts, bank), Committer(output, "f")).commit([folder])
+    rows = read_table(output, shard_file(SCORES, folder.id))
+    assert rows["key"].to_pylist() == list(folder.keys)
+    assert rows["status"].to_pylist()[3:] == ["unreadable-file"] * (len(folder.keys) - 3)
+    assert set(rows["error"].to_pylist()[3:]) == {"a library broke"}
 
 
 class UnwritableDirectory(Directory):
