@@ -8,6 +8,7 @@ import numpy as np
 import pyarrow as pa
 
 from pipelines.errors import first_line
+from pipelines.inputs.readers.cells import as_texts
 from pipelines.inputs.readers.parquet import KEY_COLUMNS
 from pipelines.inputs.readers.range_file import RangeFile
 from pipelines.inputs.readers.row_groups import DAMAGE, ROWS_PER_BATCH, Gap, RowRange, open_table, row_batches
@@ -133,18 +134,10 @@ def _rows_of_batch(batch: pa.RecordBatch, key: str, embedding: str, dim: int) ->
         column = column.cast(pa.list_(pa.float32()))
     lengths = _lengths(column)
     extra = {name: batch.column(name) for name in batch.schema.names if name not in (key, embedding)}
-    rows = EmbeddingRows.of(text_keys(batch.column(key)), _vectors(column, lengths == dim, dim), extra)
+    rows = EmbeddingRows.of(as_texts(batch.column(key)), _vectors(column, lengths == dim, dim), extra)
     rows.blame(lengths < 0, "missing-embedding")
     rows.blame(lengths != dim, "wrong-dimension", lambda row: f"{lengths[row]} numbers, the label bank's have {dim}")
     return rows
-
-
-def text_keys(column: Any) -> list[str | None]:
-    """Keys as text; bytes that are not UTF-8 are escaped."""
-    if column.type in (pa.string(), pa.large_string(), pa.binary(), pa.large_binary()):
-        cells = column.cast(pa.large_binary()).to_pylist()
-        return [None if cell is None else cell.decode("utf-8", "backslashreplace") for cell in cells]
-    return [None if cell is None else str(cell) for cell in column.to_pylist()]
 
 
 def _lengths(column: Any) -> np.ndarray:

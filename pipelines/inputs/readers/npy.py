@@ -7,7 +7,8 @@ from typing import Any, BinaryIO
 import numpy as np
 from fsspec import AbstractFileSystem
 
-from pipelines.inputs.readers.embeddings import EmbeddingColumns, EmbeddingRows, text_keys
+from pipelines.inputs.readers.cells import as_texts
+from pipelines.inputs.readers.embeddings import EmbeddingColumns, EmbeddingRows
 from pipelines.inputs.readers.range_file import RangeFile, fetch
 from pipelines.inputs.readers.row_groups import ROWS_PER_BATCH, Gap, RowRange, open_table, row_batches
 
@@ -79,7 +80,7 @@ def read_keys(file: BinaryIO | RangeFile, columns: EmbeddingColumns, start: int,
     table = open_table(file)
     key = columns.find_key(table.schema_arrow)
     for batch in row_batches(table, [key], RowRange(start, count)):
-        yield from [None] * batch.rows if isinstance(batch, Gap) else text_keys(batch.column(0))
+        yield from [None] * batch.rows if isinstance(batch, Gap) else as_texts(batch.column(0))
 
 
 def read_npy(vectors: Iterator[np.ndarray], keys: Iterator[str | None]) -> Iterator[EmbeddingRows]:

@@ -2,11 +2,12 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 import pyarrow as pa
 
 from pipelines.errors import first_line
+from pipelines.inputs.readers.cells import as_texts, holds_images, image_cells
 from pipelines.inputs.readers.range_file import RangeFile
 from pipelines.inputs.readers.record import Record
 from pipelines.inputs.readers.row_groups import DAMAGE, Gap, RowRange, open_table, row_batches
@@ -29,7 +30,7 @@ class ImageColumns:
         if image is None:
             wanted = repr(self.image) if self.image else "one of " + ", ".join(IMAGE_COLUMNS)
             raise ValueError(f"no image column ({wanted}) among {', '.join(schema.names)}")
-        if not _holds_bytes(schema.field(image).type):
+        if not holds_images(schema.field(image).type):
             raise ValueError(f"column {image!r} holds {schema.field(image).type}, not image bytes")
         key = _first_present([self.key] if self.key else KEY_COLUMNS, schema.names)
         if key is None and self.key:
@@ -84,43 +85,21 @@ def _bad(rows: RowRange, status: str, error: str, url: str) -> Iterator[Record]:
 
 def _records(batch: pa.RecordBatch, image: str, key: str | None, first: int, max_bytes: int) -> Iterator[Record]:
     """The records of a batch, without their place; `first`: its first row's number, the key of one that has none."""
-    cells = batch.column(image)
-    if pa.types.is_struct(cells.type):
-        cells = cells.field("bytes") if not cells.null_count else pa.array(_struct_bytes(cells), pa.large_binary())
-    keys = _keys(batch.column(key)) if key and key != image else [None] * len(batch)
-    for offset, (cell, name) in enumerate(zip(cells, keys, strict=True)):
-        named = str(first + offset) if name is None else str(name)
-        yield _record(named, cell, max_bytes)
+    keys = as_texts(batch.column(key)) if key and key != image else [None] * len(batch)
+    for offset, ((cell, why), name) in enumerate(zip(image_cells(batch.column(image)), keys, strict=True)):
+        named = str(first + offset) if name is None else name
+        if cell is None:
+            yield Record(named, status="missing-image", error=why)
+        else:
+            yield _record(named, cell.as_buffer(), max_bytes)  # pyright: ignore[reportAttributeAccessIssue]
 
 
-def _keys(cells: pa.Array) -> list[Any]:
-    """The values of a key column. Text that is not UTF-8 is escaped: Arrow takes whatever bytes the file holds."""
-    if pa.types.is_string(cells.type) or pa.types.is_large_string(cells.type):
-        raw = cells.cast(pa.large_binary()).to_pylist()
-        return [None if cell is None else cell.decode("utf-8", "backslashreplace") for cell in raw]
-    return cells.to_pylist()
-
-
-def _record(key: str, cell: pa.Scalar, max_bytes: int) -> Record:
-    if not cell.is_valid:
-        return Record(key, status="missing-image", error="null")
-    content = cell.as_buffer()  # pyright: ignore[reportAttributeAccessIssue]
+def _record(key: str, content: pa.Buffer, max_bytes: int) -> Record:
     if content.size > max_bytes:
         return Record(key, status="too-large", error=f"{content.size} bytes, more than {max_bytes}")
     return Record(key, content.to_pybytes())
 
 
-def _struct_bytes(cells: pa.Array) -> list[bytes | None]:
-    return [cell["bytes"].as_py() if cell.is_valid else None for cell in cells]
-
-
 def _first_present(names: list[str] | tuple[str, ...], present: list[str]) -> str | None:
     """The first of the names that is among those present."""
     return next((name for name in names if name in present), None)
-
-
-def _holds_bytes(kind: pa.DataType) -> bool:
-    """Whether a column of this type can hold images: binary, or a struct with a field `bytes`."""
-    if pa.types.is_struct(kind):
-        return any(field.name == "bytes" and _holds_bytes(field.type) for field in kind.fields)
-    return pa.types.is_binary(kind) or pa.types.is_large_binary(kind)

@@ -13,13 +13,13 @@ from hypothesis import strategies as st
 
 from pipelines.errors import ReadError
 from pipelines.inputs.readers import row_groups
+from pipelines.inputs.readers.cells import as_texts
 from pipelines.inputs.readers.embeddings import (
     EMBEDDING_COLUMNS,
     FOREIGN_KEY_COLUMNS,
     EmbeddingColumns,
     EmbeddingRows,
     read_embedding_table,
-    text_keys,
     validated,
 )
 from pipelines.inputs.readers.range_file import open_range
@@ -164,7 +164,7 @@ def test_two_columns_of_one_name_are_refused() -> None:
     ],
 )
 def test_keys_of_every_type_are_text(cells: pa.Array, expected: list[str | None]) -> None:
-    assert text_keys(cells) == expected
+    assert as_texts(cells) == expected
 
 
 def test_other_columns_come_along() -> None:

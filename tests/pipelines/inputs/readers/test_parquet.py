@@ -14,6 +14,7 @@ from tests.pipelines.flaky_files import break_every_other, holding
 from tests.pipelines.inputs.placeless import placeless
 
 IMAGES = [bytes([row]) * 40 for row in range(30)]
+LATE = f"<value out of range: {2**62}>"
 STRUCT = pa.struct({"bytes": pa.binary(), "path": pa.string()})
 
 
@@ -27,11 +28,25 @@ def read(content: bytes, columns: ImageColumns = ImageColumns(), max_bytes: int 
     return placeless(read_parquet(io.BytesIO(content), columns, max_bytes))
 
 
-@pytest.mark.parametrize("kind", [pa.binary(), pa.large_binary(), STRUCT], ids=["binary", "large", "hugging face"])
+KINDS = {
+    "binary": pa.binary(),
+    "large": pa.large_binary(),
+    "view": pa.binary_view(),
+    "fixed size": pa.binary(40),
+    "dictionary": pa.dictionary(pa.int32(), pa.binary()),
+    "hugging face": STRUCT,
+    "list": pa.list_(pa.binary()),
+    "large list": pa.large_list(pa.large_binary()),
+}
+
+
+@pytest.mark.parametrize("kind", KINDS.values(), ids=KINDS)
 @pytest.mark.parametrize("rows_per_group", [7, 30, 1000])
 def test_every_cell_is_a_record_in_row_order(kind: pa.DataType, rows_per_group: int) -> None:
     images = IMAGES * 5  # more than are read at once
     cells = [{"bytes": image, "path": "x"} for image in images] if kind == STRUCT else images
+    if pa.types.is_list(kind) or pa.types.is_large_list(kind):
+        cells = [[image] for image in images]
     records = read(file_of({"image": pa.array(cells, kind)}, rows_per_group))
     assert records == [Record(str(row), image) for row, image in enumerate(images)]
 
@@ -42,7 +57,10 @@ def test_every_cell_is_a_record_in_row_order(kind: pa.DataType, rows_per_group: 
         (pa.binary(), [b"a", None, b"", b"d"]),
         (pa.large_binary(), [b"a", None, b"", b"d"]),
         (STRUCT, [{"bytes": b"a"}, None, {"bytes": b""}, {"bytes": b"d"}]),
-        (STRUCT, [{"bytes": b"a"}, {"bytes": None, "path": "elsewhere.jpg"}, {"bytes": b""}, {"bytes": b"d"}]),
+        (STRUCT, [{"bytes": b"a"}, {"bytes": None}, {"bytes": b""}, {"bytes": b"d"}]),
+        (pa.list_(pa.binary()), [[b"a"], [], [b""], [b"d"]]),
+        (pa.list_(pa.binary()), [[b"a"], [None], [b""], [b"d"]]),
+        (pa.dictionary(pa.int32(), pa.binary()), [b"a", None, b"", b"d"]),
     ],
 )
 def test_a_null_is_a_missing_image_and_an_empty_cell_an_empty_one(kind: pa.DataType, cells: list) -> None:
@@ -56,12 +74,36 @@ def test_a_null_is_a_missing_image_and_an_empty_cell_an_empty_one(kind: pa.DataT
 
 
 @pytest.mark.parametrize(
+    "kind", [STRUCT, pa.struct({"path": pa.string()}), pa.struct({"bytes": pa.null(), "path": pa.string()})]
+)
+def test_an_image_that_was_never_embedded_says_where_it_should_be(kind: pa.DataType) -> None:
+    records = read(file_of({"image": pa.array([{"path": "a/b.jpg"}, None], kind)}))
+    assert records == [
+        Record("0", status="missing-image", error="never embedded: path 'a/b.jpg'"),
+        Record("1", status="missing-image", error="null"),
+    ]
+
+
+def test_a_list_of_several_images_is_not_one() -> None:
+    (record,) = read(file_of({"image": pa.array([[b"a", b"b"]], pa.list_(pa.binary()))}))
+    assert record == Record("0", status="missing-image", error="a list of 2 images, not one")
+
+
+@pytest.mark.parametrize(
     ("keys", "expected"),
     [
         ({"key": ["p", "q"]}, ["p", "q"]),
         ({"key": pa.array(["p", "q"], pa.large_string())}, ["p", "q"]),
         ({"id": [70, 71]}, ["70", "71"]),
         ({"key": ["p", None]}, ["p", "1"]),
+        ({"key": pa.array(["p", "q"]).dictionary_encode()}, ["p", "q"]),
+        ({"key": pa.array([b"p", b"\xff"]).dictionary_encode()}, ["p", "\\xff"]),
+        ({"key": pa.array([b"p", b"q"], pa.binary())}, ["p", "q"]),
+        (
+            {"key": pa.array([1, 2**62], pa.timestamp("us"))},
+            ["1970-01-01 00:00:00.000001", f"<value out of range: {2**62}>"],
+        ),
+        ({"key": pa.array([[1], [2, 3]])}, ["[1]", "[2, 3]"]),
         ({"path": ["x/p.jpg", "ü"], "caption": ["no", "no"]}, ["x/p.jpg", "ü"]),
         ({"caption": ["no", "no"]}, ["0", "1"]),
         ({"path": ["late", "late"], "key": ["p", "q"]}, ["p", "q"]),
