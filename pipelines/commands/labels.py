@@ -33,7 +33,7 @@ labels_app = typer.Typer(
 
 @labels_app.command("build")
 def labels_build(
-    id_labels: Annotated[str | None, typer.Option(help="A text file: one label a line.")] = None,
+    id_labels: Annotated[str | None, typer.Option(help="A file: a label a line, CSV, JSON (lines) or YAML.")] = None,
     output: Annotated[str | None, typer.Option(help="The label bank's directory.")] = None,
     config: Annotated[Path | None, typer.Option(metavar="CONFIG.yaml", help="Values for the other options.")] = None,
     corpus: Annotated[list[str], typer.Option(help="wordnet, or a word list: FILE, noun:FILE, adjective:FILE.")] = [],  # noqa: B006

@@ -15,6 +15,7 @@ import numpy as np
 from ood_core.vocabulary import Part, corpus_texts, wordnet_corpus
 from pipelines.errors import CallerError, ReadError
 from pipelines.inputs.label_bank import open_words
+from pipelines.inputs.label_files import check_is_lines
 
 WORDS_AT_ONCE = 4096
 PARTS: tuple[Part, ...] = ("noun", "adjective")
@@ -51,6 +52,7 @@ class Sources:
                 yield word.text, word.part
             return
         part, file = _part_and_file(name)
+        check_is_lines(file)
         with open_words("--corpus", file, self.options) as lines:
             for text in corpus_texts(lines):
                 yield text, part

@@ -6,11 +6,12 @@ from functools import partial
 from typing import Any
 
 from ood_core.criteria import ConjugatedPool, Criterion, Intermodal
-from ood_core.vocabulary import id_labels, superclass_phrase
+from ood_core.vocabulary import superclass_phrase
 from pipelines.config.judges import StoredAnswersJudge
 from pipelines.config.labels import LabelsBuild
 from pipelines.errors import CallerError
 from pipelines.inputs.label_bank import read_words
+from pipelines.inputs.label_files import labels_of
 from pipelines.label_banks.answers import Answers, AnswerStore
 from pipelines.label_banks.corpus import Corpus, Sources, survey
 from pipelines.label_banks.id_images import IdImages, find_id_images
@@ -54,7 +55,7 @@ class LabelBankRequest:
 
 def _id_labels(config: LabelsBuild, options: Mapping[str, Any]) -> list[str]:
     try:
-        return id_labels(read_words("--id-labels", config.id_labels, options))
+        return labels_of(config.id_labels, read_words("--id-labels", config.id_labels, options))
     except ValueError as error:
         raise CallerError(f"--id-labels {config.id_labels!r}: {error}") from error
 

@@ -1,4 +1,5 @@
 import threading
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -103,7 +104,42 @@ def test_an_unknown_protocol_is_the_callers_mistake(url: str) -> None:
         file_system(url, {})
 
 
-def test_a_url_with_a_password_is_refused_without_showing_it() -> None:
-    with pytest.raises(CallerError, match="holds a password") as refused:
-        Directory("http://me:hunter2@host/x").exists("a")
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://me:hunter2@host/x",
+        "https://hunter2@host/x",
+        "s3://key:hunter2@bucket/x",
+        "zip://x.jpg::https://me:hunter2@host/a.zip",
+        "simplecache::https://me:hunter2@host/a.tar",
+        "https://bucket.s3.amazonaws.com/a.tar?X-Amz-Credential=a&X-Amz-Signature=hunter2",
+        "https://account.blob.core.windows.net/c/a.tar?sv=1&sig=hunter2",
+        "https://storage.googleapis.com/b/a.tar?X-Goog-Signature=hunter2",
+        "zip://x::https://host/a.zip?token=hunter2",
+        "https://host/a.tar?api_key=hunter2",
+        "sftp://me:hunter2@host/x",
+    ],
+)
+def test_a_url_that_holds_credentials_is_refused_without_showing_them(url: str) -> None:
+    with pytest.raises(CallerError, match="URL holds a ") as refused:
+        Directory(url).exists("a")
     assert "hunter2" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("url", "path"),
+    [
+        ("/data/a::b.tar", "/data/a::b.tar"),
+        ("file:///data/a::b.tar", "/data/a::b.tar"),
+        ("s3://bucket/a::b.tar", "bucket/a::b.tar"),
+    ],
+)
+def test_colons_in_a_name_make_no_chain(url: str, path: str) -> None:
+    assert file_system(url, {})[1] == path
+
+
+def test_a_chain_is_followed(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        archive.writestr("in/x.txt", "found")
+    files, path = file_system(f"zip://in/x.txt::{tmp_path}/a.zip", {})
+    assert files.cat_file(path) == b"found"
