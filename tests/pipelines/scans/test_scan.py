@@ -97,7 +97,7 @@ def test_every_record_has_a_row_in_input_order_and_bad_ones_say_why(reference: P
     assert table["key"].to_pylist() == [f"folder/{index:02d}.webp" for index in range(12)]
     assert table["status"].to_pylist()[3] == "empty-file"
     assert table["score_neglabel"].to_pylist()[3] is None
-    assert table["error"].to_pylist()[7].startswith("not a picture of the formats JPEG, ")
+    assert table["error"].to_pylist()[7].startswith("text, not a picture of the formats JPEG, ")
 
 
 def test_the_score_table_keeps_its_contract(reference: Path) -> None:
