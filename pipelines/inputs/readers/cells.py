@@ -35,30 +35,29 @@ def holds_images(kind: pa.DataType) -> bool:
 
 
 def image_cells(column: Any) -> Iterator[tuple[pa.Scalar | None, str]]:
-    """For each cell of a column of images its bytes, or None and why there are none."""
+    """For each cell of a column of images its bytes, or None and why there are none.
+
+    Raises ArrowException, before the first, for a column whose cells point nowhere.
+    """
     if types.is_struct(column.type):
-        yield from _of_structs(column)
-    elif _is_list(column.type):
-        yield from _of_lists(column)
-    else:
-        yield from ((cell if cell.is_valid else None, "null") for cell in column.cast(pa.large_binary()))
+        names = [field.name for field in column.type.fields]
+        whole = column.flatten()  # a null struct has null fields
+        images = whole[names.index(BYTES)].cast(pa.large_binary()) if BYTES in names else pa.nulls(len(column))
+        paths = as_texts(whole[names.index(PATH)]) if PATH in names else [None] * len(column)
+        return map(_of_struct, images, paths)
+    if _is_list(column.type):
+        return map(_of_list, column.cast(pa.large_list(pa.large_binary())))
+    return ((cell if cell.is_valid else None, "null") for cell in column.cast(pa.large_binary()))
 
 
-def _of_structs(column: Any) -> Iterator[tuple[pa.Scalar | None, str]]:
-    names = [field.name for field in column.type.fields]
-    whole = column.flatten()  # a null struct has null fields
-    images = whole[names.index(BYTES)].cast(pa.large_binary()) if BYTES in names else pa.nulls(len(column))
-    paths = as_texts(whole[names.index(PATH)]) if PATH in names else [None] * len(column)
-    for image, path in zip(images, paths, strict=True):
-        yield image if image.is_valid else None, "null" if path is None else f"never embedded: path {path!r}"
+def _of_struct(image: pa.Scalar, path: str | None) -> tuple[pa.Scalar | None, str]:
+    return image if image.is_valid else None, "null" if path is None else f"never embedded: path {path!r}"
 
 
-def _of_lists(column: Any) -> Iterator[tuple[pa.Scalar | None, str]]:
-    for cell in column:
-        count = len(cell) if cell.is_valid else 0
-        image = cell[0].cast(pa.large_binary()) if count == 1 else None
-        valid = image is not None and image.is_valid
-        yield image if valid else None, f"a list of {count} images, not one" if count > 1 else "null"
+def _of_list(cell: Any) -> tuple[pa.Scalar | None, str]:
+    count = len(cell) if cell.is_valid else 0
+    image = cell[0] if count == 1 else None
+    return image if image and image.is_valid else None, f"a list of {count} images, not one" if count > 1 else "null"
 
 
 def _is_list(kind: pa.DataType) -> bool:

@@ -85,8 +85,13 @@ def _bad(rows: RowRange, status: str, error: str, url: str) -> Iterator[Record]:
 
 def _records(batch: pa.RecordBatch, image: str, key: str | None, first: int, max_bytes: int) -> Iterator[Record]:
     """The records of a batch, without their place; `first`: its first row's number, the key of one that has none."""
-    keys = as_texts(batch.column(key)) if key and key != image else [None] * len(batch)
-    for offset, ((cell, why), name) in enumerate(zip(image_cells(batch.column(image)), keys, strict=True)):
+    try:
+        keys = as_texts(batch.column(key)) if key and key != image else [None] * len(batch)
+        cells = image_cells(batch.column(image))
+    except DAMAGE as error:  # a dictionary that lacks what its indices name, among others
+        yield from _bad(RowRange(first, len(batch)), "damaged-archive", first_line(error), "")
+        return
+    for offset, ((cell, why), name) in enumerate(zip(cells, keys, strict=True)):
         named = str(first + offset) if name is None else name
         if cell is None:
             yield Record(named, status="missing-image", error=why)

@@ -84,6 +84,17 @@ def test_an_image_that_was_never_embedded_says_where_it_should_be(kind: pa.DataT
     ]
 
 
+@pytest.mark.parametrize("kind", ["image", "key"])
+def test_cells_that_point_nowhere_are_damage(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As of a dictionary shorter than an index, which Arrow notices only when it is looked up."""
+    odd = pa.DictionaryArray.from_arrays(pa.array([0, 7], pa.int32()), pa.array([b"a", b"b"]), safe=False)
+    columns = {"image": pa.array([b"x", b"y"]), "key": pa.array(["p", "q"]), kind: odd}
+    batch = pa.RecordBatch.from_pydict(columns)
+    monkeypatch.setattr("pipelines.inputs.readers.parquet.row_batches", lambda *_: iter([batch]))
+    records = read(file_of({"image": [b"x", b"y"], "key": ["p", "q"]}))
+    assert [(record.key, record.status) for record in records] == [("0", "damaged-archive"), ("1", "damaged-archive")]
+
+
 def test_a_list_of_several_images_is_not_one() -> None:
     (record,) = read(file_of({"image": pa.array([[b"a", b"b"]], pa.list_(pa.binary()))}))
     assert record == Record("0", status="missing-image", error="a list of 2 images, not one")
