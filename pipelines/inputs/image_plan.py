@@ -84,6 +84,8 @@ def _group_rows(file: File, read: Read, options: Mapping[str, Any]) -> list[int]
         ImageColumns(read.image_column, read.key_column).find(table.schema_arrow)
     except ValueError as error:
         return f"{file.url!r}: {error}"
+    except LookupError:
+        pass  # its rows will say so
     return group_rows(table)
 
 

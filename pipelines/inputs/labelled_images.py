@@ -76,7 +76,7 @@ def _of_parquet(file: File, config: LabelsBuild, options: Mapping[str, Any]) -> 
             yield from _of_manifest(file.url, iter(rows), column)
             return
         wanted = table.read([column, *([key] if key and key != column else [])]).to_pydict()
-    except (ValueError, ReadError, *DAMAGE) as error:
+    except (ValueError, LookupError, ReadError, *DAMAGE) as error:
         raise CallerError(f"--id-images {file.url!r}: {first_line(error)}") from error
     for row, label in enumerate(wanted[column]):
         yield LabelledImage(str(label), str(wanted[key][row] if key else row), file.url, row, file.size)

@@ -25,16 +25,23 @@ class ImageColumns:
     key: str | None = None
 
     def find(self, schema: pa.Schema) -> tuple[str, str | None]:
-        """The image column and the key column (None: the row's number is the key). Raises ValueError if none fits."""
+        """The image column and the key column (None: the row's number is the key).
+
+        Raises ValueError if none fits, LookupError if two have the name of one that does.
+        """
         image = _first_present([self.image] if self.image else IMAGE_COLUMNS, schema.names)
         if image is None:
             wanted = repr(self.image) if self.image else "one of " + ", ".join(IMAGE_COLUMNS)
             raise ValueError(f"no image column ({wanted}) among {', '.join(schema.names)}")
+        if schema.names.count(image) > 1:
+            raise LookupError(f"there are {schema.names.count(image)} columns {image!r}")
         if not holds_images(schema.field(image).type):
             raise ValueError(f"column {image!r} holds {schema.field(image).type}, not image bytes")
         key = _first_present([self.key] if self.key else KEY_COLUMNS, schema.names)
         if key is None and self.key:
             raise ValueError(f"no key column {self.key!r} among {', '.join(schema.names)}")
+        if schema.names.count(key) > 1:
+            raise LookupError(f"there are {schema.names.count(key)} columns {key!r}")
         return image, key
 
 
@@ -63,7 +70,7 @@ def read_parquet(
     wanted = RowRange(start, table.metadata.num_rows - start if rows is None else rows)
     try:
         image, key = columns.find(schema)
-    except ValueError as error:
+    except (ValueError, LookupError) as error:
         yield from _bad(wanted, "missing-image", str(error), url)
         return
     row = start
