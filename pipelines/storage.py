@@ -48,20 +48,19 @@ def _check_no_secret(url: str) -> None:
     """Raises CallerError for a URL, or a chain of them, that holds a password, a token or a signature, and shows none
     of it: URLs are recorded in scan.json and plan.parquet."""
     for part in url.split("::"):
-        if "://" not in part:
-            continue
-        protocol, _, rest = part.partition("://")
-        held = "a password" if ":" in rest.split("/")[0].rpartition("@")[0] else ""
-        if not held and protocol in ("http", "https"):
-            held = (
-                "a user or token"
-                if "@" in rest.split("/")[0]
-                else "a signature or token"
-                if SECRET.search(rest)
-                else ""
-            )
-        if held:
+        protocol, separator, rest = part.partition("://")
+        if separator and (held := _held(protocol, rest)):
             raise CallerError(f"a {protocol}:// URL holds {held}; give credentials by environment or --storage-options")
+
+
+def _held(protocol: str, rest: str) -> str:
+    """What credentials a URL holds; "" for none. A user alone counts over HTTP only: Azure's containers look so."""
+    user, at, _ = rest.split("/")[0].rpartition("@")
+    if ":" in user:
+        return "a password"
+    if protocol not in ("http", "https"):
+        return ""
+    return "a user or token" if at else "a signature or token" if SECRET.search(rest) else ""
 
 
 @contextmanager

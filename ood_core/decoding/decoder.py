@@ -30,7 +30,7 @@ could hand plain JPEGs to nvJPEG: it would need a device and whole batches of fi
 
 FORMATS = ("JPEG", "PNG", "WEBP", "AVIF", "GIF", "BMP", "TIFF", "JPEG2000", "PPM", "ICO", "DIB", "TGA")
 """The formats that are read, as Pillow calls them, whatever the file's suffix. MPO is JPEG; TGA only with its footer,
-since without it a third of all files begin as one might."""
+for its header has no mark of its own."""
 TGA_FOOTER = b"TRUEVISION-XFILE.\0"
 TILE_WIDTH, TILE_LENGTH = 322, 323
 SCAN = b"\xff\xda"

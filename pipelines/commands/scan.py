@@ -61,7 +61,7 @@ def scan(
     encode_cpus: Annotated[float | None, typer.Option(help="CPUs an encoder takes of Ray's count.")] = None,
     encode_gpus: Annotated[float | None, typer.Option(help="GPUs an encoder takes; fractions share one.")] = None,
     encode_threads: Annotated[int | None, typer.Option(help="torch threads of an encoder; default 1.")] = None,
-    encode_block: Annotated[int | None, typer.Option(help="Images per forward pass; default 16, on a GPU 256.")] = None,
+    encode_block: Annotated[int | None, typer.Option(help="Images per forward pass; default 32, on a GPU 256.")] = None,
     batch_size: Annotated[
         int | None, typer.Option(help="Images that an encoder scores at once; default 128, on a GPU 1024.")
     ] = None,

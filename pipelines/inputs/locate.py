@@ -24,7 +24,7 @@ def read_again(
     if offset is not None and length is not None:
         if offset < 0 or not 0 <= length <= read.max_image_bytes:
             raise ReadError(f"{url}: {length} bytes at {offset} are not read, {read.max_image_bytes} are the most")
-        return fetch(files, path, offset, length) if length else b""
+        return fetch(files, path, offset, length, retry_s=read.retry_s) if length else b""
     if row is not None and row < 0:
         raise ReadError(f"{url}: there is no row {row}")
     try:
@@ -33,9 +33,10 @@ def read_again(
         raise ReadError(f"{url} cannot be read: {first_line(error)}") from error
     if row is not None:
         columns = ImageColumns(read.image_column, read.key_column)
-        found = read_parquet(RangeFile(files, path, size), columns, read.max_image_bytes, row, 1, url)
+        file = RangeFile(files, path, size, retry_s=read.retry_s)
+        found = read_parquet(file, columns, read.max_image_bytes, row, 1, url)
     elif kind_of(url) == "images":
-        found = read_images(files, [ImageFile(url, path, url, size)], read.max_image_bytes)
+        found = read_images(files, [ImageFile(url, path, url, size)], read.max_image_bytes, read.retry_s)
     else:
         raise ReadError(f"{url} holds many images, and it is not said where in it this one is")
     record = next(found)

@@ -7,6 +7,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import pyarrow as pa
@@ -73,7 +74,7 @@ class Plan:
         sizes = {url: size for shard in self.shards for url, size in zip(shard.urls, shard.sizes, strict=True)}
         return sum(sizes.values())
 
-    @property
+    @cached_property
     def fingerprint(self) -> str:
         """A digest that changes with any shard's files, and with their order."""
         digest = hashlib.sha256()

@@ -144,7 +144,7 @@ class LabelWorker:
         self, chosen: LabelledSlice, read: Read, options: Mapping[str, Any]
     ) -> Iterator[tuple[int, np.ndarray]]:
         """The chosen records' indices and pictures at the model's size; those that cannot be decoded are left out."""
-        decoder = Decoder(self.encoder.preprocessing, "exact", read.max_image_pixels)
+        decoder = Decoder(self.encoder.preprocessing, "exact", read.max_image_pixels, read.max_jpeg_scans)
         last = max(chosen.labels)
         for index, record in enumerate(records(chosen.shard, read, options)):
             if index in chosen.labels:

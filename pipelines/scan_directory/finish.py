@@ -31,23 +31,21 @@ def known_receipts(
     """
     sizes, manifest = committed_sizes(output, SCORES), Manifest(output, fingerprint)
     tally = manifest.read(sizes)
-    unread = tally.shards_with((UNREAD,)) if retry and tally.statuses[UNREAD] else []
-    if unread:
+    if retry and tally.statuses[UNREAD]:
         tally = Tally()
     told = tally.shards()
     untold = sorted((set(shard_ids) & sizes.keys()) - told)
     with ThreadPoolExecutor(REQUESTS_AT_ONCE) as pool:
         found = [receipt for receipt in pool.map(Committer(output, fingerprint).known, untold) if receipt]
-    if retry:
-        unread = [receipt["shard"] for receipt in found if UNREAD in dict(receipt["statuses"])]
-        found = [receipt for receipt in found if receipt["shard"] not in set(unread)]
+    unread = frozenset(receipt["shard"] for receipt in found if retry and UNREAD in dict(receipt["statuses"]))
+    found = [receipt for receipt in found if receipt["shard"] not in unread]
     if not told:
         manifest.clear()
     if found:
         receipts = receipts_table(found)
         tally.add(receipts)
         manifest.add(receipts)
-    return manifest, tally, frozenset(unread)
+    return manifest, tally, unread
 
 
 def finish(

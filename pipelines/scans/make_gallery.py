@@ -79,7 +79,8 @@ class GalleryRows:
 
     def _thumbnail(self, place: Mapping[str, Any], read: Read) -> bytes | None:
         try:
-            return thumbnail(read_again(**place, read=read, options=self.options), read.max_image_pixels)
+            content = read_again(**place, read=read, options=self.options)
+            return thumbnail(content, read.max_image_pixels, read.max_jpeg_scans)
         except (ReadError, DecodeError):
             return None
 

@@ -3,7 +3,7 @@
 import json
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -16,7 +16,7 @@ from pipelines.config.scan import Scan
 from pipelines.errors import CallerError, ReadError, first_line
 from pipelines.inputs.embedding_plan import read_rows
 from pipelines.inputs.plan import Plan, Shard, read_plan
-from pipelines.inputs.readers.record import STATUSES, UNREAD, Record
+from pipelines.inputs.readers.record import STATUSES, UNREAD
 from pipelines.inputs.records import records
 from pipelines.scan_directory.identity import fingerprint
 from pipelines.scan_directory.layout import (
@@ -168,9 +168,9 @@ def _embedding_problems(embeddings: pa.Table | None, scores: pa.Table) -> Iterat
 def _input_problems(table: pa.Table, shard: Shard, config: Scan | Rescore, options: Mapping[str, Any]) -> list[str]:
     try:
         if isinstance(config, Scan):
-            found = list(map(_without_bytes, records(shard, config.read, options)))
-            keys = [record.key for record in found]
-            unread = next((record.error for record in found if record.status == UNREAD), None)
+            found = [(record.key, record.status, record.error) for record in records(shard, config.read, options)]
+            keys = [key for key, _, _ in found]
+            unread = next((error for _, status, error in found if status == UNREAD), None)
             if unread and UNREAD not in table["status"].to_pylist():
                 return [f"{shard.id}: {unread}"]
         else:  # the keys are the same whatever dimension the embeddings should have
@@ -180,10 +180,6 @@ def _input_problems(table: pa.Table, shard: Shard, config: Scan | Rescore, optio
     if keys == table["key"].to_pylist():
         return []
     return [f"{shard.id}: the input holds {len(keys)} records, the score table {len(table)}, or their keys differ"]
-
-
-def _without_bytes(record: Record) -> Record:
-    return replace(record, content=b"")
 
 
 def _stray_files(output: Directory, folder: str, shards: list[Shard]) -> list[str]:

@@ -4,12 +4,11 @@ from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 from fsspec import AbstractFileSystem
-from fsspec.asyn import AsyncFileSystem, sync
 from fsspec.core import has_magic
 from fsspec.exceptions import FSTimeoutError
 
 from pipelines.errors import ReadError, first_line
-from pipelines.inputs.readers.range_file import RETRY_S, fetch
+from pipelines.inputs.readers.range_file import RETRY_S, answer_within, fetch
 from pipelines.inputs.readers.record import Record
 
 FILES_AT_ONCE = 32
@@ -42,14 +41,10 @@ def read_images(
 
 def _contents(files: AbstractFileSystem, paths: list[str], timeout_s: float) -> dict[str, Any]:
     """The contents of files, or the errors by which they were not read; none if a remote file system takes longer."""
-    if isinstance(files, AsyncFileSystem) and not files.asynchronous:
-        try:
-            found: Any = sync(files.loop, files._cat, paths, on_error="return", timeout=timeout_s)
-        except FSTimeoutError:
-            found = {}
-    else:
-        found = files.cat(paths, on_error="return")
-    return found
+    try:
+        return answer_within(timeout_s, files, "cat", paths, on_error="return")
+    except FSTimeoutError:
+        return {}
 
 
 def _record(

@@ -100,7 +100,8 @@ def fetch(
     while True:
         attempts += 1
         try:
-            content = _answer(files, path, start, count, max(1.0, begun + retry_s - time.monotonic()))
+            left_s = max(1.0, begun + retry_s - time.monotonic())
+            content: Any = answer_within(left_s, files, "cat_file", path, start=start, end=start + count)
             if len(content) == count:
                 return content
             reason: object = f"{len(content)} of {count} bytes at {start} came"
@@ -116,13 +117,11 @@ def fetch(
         time.sleep(wait_s)
 
 
-def _answer(files: AbstractFileSystem, path: str, start: int, count: int, timeout_s: float) -> bytes:
-    """The answer to one request; raises FSTimeoutError if a remote file system takes longer."""
+def answer_within(timeout_s: float, files: AbstractFileSystem, method: str, *arguments: Any, **options: Any) -> Any:
+    """What a method of a file system returns; raises FSTimeoutError if a remote one takes longer."""
     if isinstance(files, AsyncFileSystem) and not files.asynchronous:
-        content: Any = sync(files.loop, files._cat_file, path, start=start, end=start + count, timeout=timeout_s)
-    else:
-        content = files.cat_file(path, start=start, end=start + count)
-    return content
+        return sync(files.loop, getattr(files, f"_{method}"), *arguments, timeout=timeout_s, **options)
+    return getattr(files, method)(*arguments, **options)
 
 
 def _waits(files: AbstractFileSystem, first_wait_s: float, retry_s: float) -> Iterator[float]:
