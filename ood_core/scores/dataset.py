@@ -30,10 +30,11 @@ def score_dataset(
     local: Float[Tensor, "images places dim"] | None = None,
     device: str = "cpu",
 ) -> ImageScores:
-    """Scores of unit embeddings whose keys differ, by every method; higher = more in-distribution.
+    """Scores of unit embeddings by every method; higher = more in-distribution.
 
-    In transductive order the result does not depend on the order of the images. `encode` and `invert` come from a text
-    encoder, `local` from an image encoder. Raises ValueError if a method lacks what it needs; consensus its base.
+    In transductive order the result does not depend on the order of the images. `keys` may repeat: a memory takes two
+    images for one only if their embeddings are the same too. `encode` and `invert` come from a text encoder, `local`
+    from an image encoder. Raises ValueError if a method lacks what it needs; consensus its base.
     """
     images, smoothing = of_images(methods), consensus_of(methods)
     if smoothing and smoothing.base not in images:

@@ -21,6 +21,7 @@ from pipelines.commands.options import (
     Pretrained,
     ScoreWorkers,
     StorageOptions,
+    TakeOver,
     WaitS,
     given_of,
     say,
@@ -47,6 +48,9 @@ def rescore(
     ] = None,
     embedding_column: Annotated[str | None, typer.Option(help="Column of embeddings; default: embedding …")] = None,
     rows_per_shard: Annotated[int | None, typer.Option(help="How tables are cut; default 100 000.")] = None,
+    retry_s: Annotated[
+        float | None, typer.Option(help="Seconds for which a failing request to a storage is repeated; default 120.")
+    ] = None,
     text_embeddings: Annotated[
         str | None, typer.Option(help="A Parquet table of text and embedding, in place of a model, for negrefine.")
     ] = None,
@@ -69,6 +73,7 @@ def rescore(
         int | None, typer.Option(help="Exit 3 when more archives are damaged or cannot be read; default 0.")
     ] = None,
     new_scan: Annotated[bool, typer.Option(help="Start over: remove what an earlier run left in --output.")] = False,
+    take_over: TakeOver = False,
     address: Address = None,
     wait_s: WaitS = None,
     storage_options: StorageOptions = [],  # noqa: B006
@@ -85,10 +90,10 @@ def rescore(
         model=given_of(name=model, pretrained=pretrained, device=device, dtype=dtype,
                        mixed_processors=mixed_processors),
         read=given_of(normalize=normalize, key_column=key_column, embedding_column=embedding_column,
-                    rows_per_shard=rows_per_shard),
+                    rows_per_shard=rows_per_shard, retry_s=retry_s),
         score=given_of(workers=score_workers, cpus=score_cpus, gpus=score_gpus, threads=score_threads, wait_s=wait_s),
     )  # fmt: skip
     from pipelines.scans.rescore import rescore as run_rescore
 
     chosen, options = load(Rescore, config, given), parse_storage_options(storage_options)
-    end(run_rescore(chosen, options, address=address, say=say, new_scan=new_scan), chosen, as_json)
+    end(run_rescore(chosen, options, address=address, say=say, new_scan=new_scan, take_over=take_over), chosen, as_json)

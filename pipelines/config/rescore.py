@@ -17,13 +17,14 @@ class ReadEmbeddings(Configuration):
 
     `key_column`, `embedding_column`: None: the first of the usual names. `normalize`: brings every embedding to unit
     length, which otherwise it must have. `rows_per_shard`: the most rows of a shard; a table is cut where its
-    row groups end, unless one is larger.
+    row groups end, unless one is larger. `retry_s`: for how long a request to a storage is tried again.
     """
 
     key_column: str | None = None
     embedding_column: str | None = None
     normalize: bool = False
     rows_per_shard: Positive = 100_000
+    retry_s: float = Field(default=120.0, ge=0)
 
 
 class Rescore(Configuration):
@@ -56,5 +57,5 @@ class Rescore(Configuration):
         return {
             "command": "rescore",
             **self.memory.settings(self.methods()),
-            **{f"read.{key}": value for key, value in self.read.model_dump().items()},
+            **{f"read.{key}": value for key, value in self.read.model_dump(exclude={"retry_s"}).items()},
         }

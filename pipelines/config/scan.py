@@ -18,7 +18,10 @@ class Read(Configuration):
     `image_column`, `key_column`: of Parquet tables; None: the first of the usual names. `images_per_shard`: the
     most images of a shard, for folders, lists and Parquet tables; a table is cut where its row groups end, unless one
     is larger. Images above `max_image_bytes`, `max_image_pixels` or
-    `max_jpeg_scans` are not decoded. `decode`: "exact" gives OpenCLIP's
+    `max_jpeg_scans` are not decoded; nor are pages of a Parquet table that would grow above `max_image_bytes` (64 MiB
+    at least) and 16 times their size in the file. `max_rows_per_shard`: rows that the footer of a Parquet table may
+    claim, or else as many as the file has bits; of one that claims more, no row is read. `max_decode_s`: seconds that
+    decoding an image may take; its worker is then replaced, and the image passed over. `decode`: "exact" gives OpenCLIP's
     own pixels, "fast" plain JPEGs and PNGs by torchvision, whose resize differs a little, and large JPEGs decoded at a
     fraction of their size. `retry_s`: for how long a request to a storage is tried again.
     """
@@ -29,6 +32,8 @@ class Read(Configuration):
     max_image_bytes: Positive = 256 * 2**20
     max_image_pixels: Positive = 100_000_000
     max_jpeg_scans: Positive = 64
+    max_rows_per_shard: Positive = 1_000_000
+    max_decode_s: float = Field(default=60.0, gt=0)
     decode: Literal["fast", "exact"] = "fast"
     retry_s: float = Field(default=120.0, ge=0)
 
@@ -59,5 +64,7 @@ class Scan(Configuration):
         return {
             "embeddings": self.embeddings,
             **self.memory.settings(self.methods()),
-            **{f"read.{key}": value for key, value in self.read.model_dump(exclude={"retry_s"}).items()},
+            **{
+                f"read.{key}": value for key, value in self.read.model_dump(exclude={"retry_s", "max_decode_s"}).items()
+            },
         }

@@ -21,6 +21,7 @@ from pipelines.inputs.readers.embeddings import (
 from pipelines.inputs.readers.names import passed_over_as, suffix_of
 from pipelines.inputs.readers.range_file import RangeFile, open_range
 from pipelines.inputs.readers.row_groups import DAMAGE, RowRange, group_rows, open_table, row_ranges
+from pipelines.inputs.unchanged import while_unchanged
 from pipelines.storage import file_system
 
 EMBEDDINGS_OPTION = "--embeddings"
@@ -79,7 +80,7 @@ def _embedding_table(file: File, read: ReadEmbeddings, dim: int, options: Mappin
             return _npy_table(file, read, dim, options)
         files, path = file_system(file.url, options)
         try:
-            opened = open_table(RangeFile(files, path, file.size))
+            opened = open_table(RangeFile(files, path, file.size, retry_s=read.retry_s))
         except DAMAGE:
             return EmbeddingTable(file, "embeddings", [1])
         _, embedding = EmbeddingColumns(read.key_column, read.embedding_column).find(opened.schema_arrow)
@@ -94,7 +95,7 @@ def _embedding_table(file: File, read: ReadEmbeddings, dim: int, options: Mappin
 def _npy_table(file: File, read: ReadEmbeddings, dim: int, options: Mapping[str, Any]) -> EmbeddingTable:
     """Opens a `.npy` file and the table of its keys. Raises ValueError if they do not fit together."""
     files, path = file_system(file.url, options)
-    layout = npy.Layout.of(open_range(files, path, file.size), file.size)
+    layout = npy.Layout.of(open_range(files, path, file.size, retry_s=read.retry_s), file.size)
     if layout.dim != dim:
         raise ValueError(f"its embeddings have dimension {layout.dim}, those of the label bank {dim}")
     url = npy.keys_url(file.url)
@@ -105,7 +106,7 @@ def _npy_table(file: File, read: ReadEmbeddings, dim: int, options: Mapping[str,
     except CallerError as error:
         raise ValueError(f"there is no {url!r} with the keys of its rows") from error
     files, path = file_system(url, options)
-    table = open_table(RangeFile(files, path, keys.size))
+    table = open_table(RangeFile(files, path, keys.size, retry_s=read.retry_s))
     EmbeddingColumns(read.key_column).find_key(table.schema_arrow)
     if table.metadata.num_rows != layout.rows:
         raise ValueError(f"it has {layout.rows} rows, and {url!r} has {table.metadata.num_rows}")
@@ -127,24 +128,33 @@ def _sliced(table: EmbeddingTable, rows_per_shard: int) -> Iterator[Shard]:
             fingerprint=files_fingerprint(files, start, rows),
             start=start,
             rows=rows,
+            versions=tuple(file.version for file in files),
         )
 
 
 def read_rows(shard: Shard, read: ReadEmbeddings, dim: int, options: Mapping[str, Any]) -> Iterator[EmbeddingRows]:
-    """A shard's rows in order, some thousands at once, validated. Raises ReadError if the storage fails for good."""
-    columns = EmbeddingColumns(read.key_column, read.embedding_column)
+    """A shard's rows in order, some thousands at once, validated.
+
+    Raises ReadError if the storage fails for good or a file has changed since it was planned (see `while_unchanged`),
+    and what libraries raise on files that they cannot read.
+    """
+    for part in while_unchanged(_rows(shard, read, dim, options), shard, options, read.retry_s):
+        yield validated(part, read.normalize)
+
+
+def _rows(shard: Shard, read: ReadEmbeddings, dim: int, options: Mapping[str, Any]) -> Iterator[EmbeddingRows]:
+    """The rows as they are."""
+    columns, rows = EmbeddingColumns(read.key_column, read.embedding_column), shard.rows or 0
     files, path = file_system(shard.urls[0], options)
-    rows = shard.rows or 0
-    if shard.kind == "npy":
-        key_files, key_path = file_system(shard.urls[1], options)
-        keys = npy.read_keys(RangeFile(key_files, key_path, shard.sizes[1]), columns, shard.start, rows)
-        layout = npy.Layout.of(open_range(files, path, shard.sizes[0]), shard.sizes[0])
-        found = npy.read_npy(npy.read_vectors(files, path, layout, shard.start, rows), keys)
-    else:
-        found = read_embedding_table(RangeFile(files, path, shard.sizes[0]), columns, dim, shard.start, rows)
-    seen: set[str] = set()
-    for part in found:
-        yield validated(part, read.normalize, seen)
+    file = RangeFile(files, path, shard.sizes[0], retry_s=read.retry_s)
+    if shard.kind != "npy":
+        yield from read_embedding_table(file, columns, dim, shard.start, rows)
+        return
+    key_files, key_path = file_system(shard.urls[1], options)
+    key_file = RangeFile(key_files, key_path, shard.sizes[1], retry_s=read.retry_s)
+    layout = npy.Layout.of(open_range(files, path, shard.sizes[0], retry_s=read.retry_s), shard.sizes[0])
+    vectors = npy.read_vectors(files, path, layout, shard.start, rows, read.retry_s)
+    yield from npy.read_npy(vectors, npy.read_keys(key_file, columns, shard.start, rows))
 
 
 def _check_lengths(shards: Sequence[Shard], read: ReadEmbeddings, dim: int, options: Mapping[str, Any]) -> None:
@@ -157,8 +167,8 @@ def _check_lengths(shards: Sequence[Shard], read: ReadEmbeddings, dim: int, opti
         return
     try:
         rows = next(read_rows(first, read, dim, options))
-    except ReadError as error:
-        raise CallerError(f"{EMBEDDINGS_OPTION} {first.urls[0]!r} cannot be read: {error}") from error
+    except (ReadError, ValueError, *DAMAGE) as error:
+        raise CallerError(f"{EMBEDDINGS_OPTION} {first.urls[0]!r} cannot be read: {first_line(error)}") from error
     off = [error for status, error in zip(rows.statuses, rows.errors, strict=True) if status == "not-unit-norm"]
     if len(off) > len(rows) / 2:
         raise CallerError(

@@ -77,7 +77,8 @@ def _group_rows(file: File, read: Read, options: Mapping[str, Any]) -> list[int]
     """The rows of each row group; what is wrong if no column holds images; None for a file that cannot be read."""
     files, path = file_system(file.url, options)
     try:
-        table = open_table(RangeFile(files, path, file.size))
+        file_range = RangeFile(files, path, file.size, retry_s=read.retry_s)
+        table = open_table(file_range, read.max_image_bytes, read.max_rows_per_shard)
     except (ReadError, *DAMAGE):
         return None
     try:
@@ -112,4 +113,5 @@ def _shard(kind: Kind, files: Sequence[File], rows: RowRange | None = None, cut:
         fingerprint=files_fingerprint(files, *(rows or ())),
         start=rows.start if rows else 0,
         rows=rows.rows if rows else None,
+        versions=tuple([file.version for file in files]),
     )

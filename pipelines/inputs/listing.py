@@ -18,6 +18,8 @@ from pipelines.errors import CallerError
 from pipelines.inputs.below import Entry, below, described
 from pipelines.inputs.braces import expanded, has_braces
 from pipelines.inputs.readers.names import IMAGE_SUFFIXES, is_hidden, passed_over_as, suffix_of
+from pipelines.inputs.readers.range_file import real_path
+from pipelines.inputs.readers.versions import version_of
 from pipelines.storage import file_system, storage_errors
 
 Kind = Literal["tar", "parquet", "images", "embeddings", "npy"]
@@ -29,8 +31,6 @@ SCAN_FILE, PLAN_FILE = "scan.json", "plan.parquet"
 VERSIONED = "?versionId="
 """What s3fs takes for the version of another object, wherever it stands in a name."""
 REQUESTS_AT_ONCE, MISTAKES_SHOWN = 32, 10
-VERSIONS = ("ETag", "etag", "md5", "mtime", "LastModified", "created")
-"""The names by which file systems tell of a file's version, the most reliable first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +114,7 @@ def _expand(given: str, options: Mapping[str, Any], accepted: Accepted) -> list[
         elif path.lower().endswith(LIST_SUFFIX):
             return list(_listed(files, path, given, options, accepted))
         else:
-            found, root = {path: files.info(path)}, path.rpartition("/")[0]
+            found, root = {path: _entry(files, path)}, path.rpartition("/")[0]
     if not found:
         raise CallerError(f"{option} {given!r} does not exist or holds no files")
     named = found.keys() == {path}
@@ -229,17 +229,21 @@ def _listed_file(given: str, number: int, line: str, options: Mapping[str, Any],
         return f"{where} is not a {accepted.described.replace(', .txt (a list)', '')}"
     files, path = file_system(url, options)
     try:
-        entry = files.info(path)
+        entry = _entry(files, path)
     except FileNotFoundError:
         return _file(files, {"name": path, "size": 0}, line)
     return _file(files, entry, line) if entry["type"] == "file" else f"{where} is not a file"
 
 
+def _entry(files: AbstractFileSystem, path: str) -> Entry:
+    """What the file system says of a path, or of what it links to. Raises FileNotFoundError."""
+    return {**files.info(real_path(files, path)), "name": path}
+
+
 def _file(files: AbstractFileSystem, entry: Mapping[str, Any], key: str, passed_over: str = "") -> File:
     """A `File` from what the file system says of it. In a name that is not UTF-8 the bytes that are not are escaped."""
-    changed = next((entry[name] for name in VERSIONS if entry.get(name)), "")
     url, key = (_as_utf8(name) for name in (files.unstrip_protocol(entry["name"]), key))
-    return File(url, key, int(entry["size"] or 0), str(changed), passed_over)
+    return File(url, key, int(entry["size"] or 0), version_of(entry), passed_over)
 
 
 def _as_utf8(name: str) -> str:

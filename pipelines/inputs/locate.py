@@ -9,6 +9,7 @@ from pipelines.inputs.listing import kind_of
 from pipelines.inputs.readers.images import ImageFile, read_images
 from pipelines.inputs.readers.parquet import ImageColumns, read_parquet
 from pipelines.inputs.readers.range_file import RangeFile, fetch
+from pipelines.inputs.readers.row_groups import RowRange
 from pipelines.storage import file_system
 
 
@@ -34,7 +35,7 @@ def read_again(
     if row is not None:
         columns = ImageColumns(read.image_column, read.key_column)
         file = RangeFile(files, path, size, retry_s=read.retry_s)
-        found = read_parquet(file, columns, read.max_image_bytes, row, 1, url)
+        found = read_parquet(file, columns, read.max_image_bytes, RowRange(row, 1), url, read.max_rows_per_shard)
     elif kind_of(url) == "images":
         found = read_images(files, [ImageFile(url, path, url, size)], read.max_image_bytes, read.retry_s)
     else:

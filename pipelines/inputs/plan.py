@@ -28,7 +28,7 @@ class Shard:
 
     `id`: see `shard_id`. Of a table, `rows` rows from `start` on; None: as many as there are. In a `.npy` shard the
     second URL is that of the table of keys. `keys`: names of image files in the dataset, none of other files. `sizes`:
-    bytes of each file.
+    bytes of each file; `versions`: of each, see `File`; none where nobody has looked.
     """
 
     id: str
@@ -39,11 +39,17 @@ class Shard:
     fingerprint: str
     start: int = 0
     rows: int | None = None
+    versions: Sequence[str] = ()
 
     @property
     def size(self) -> int:
         """Bytes of all files."""
         return sum(self.sizes)
+
+    @property
+    def files(self) -> Iterable[tuple[str, int, str]]:
+        """URL, size and version of each file; "" for a version that is not known."""
+        return zip(self.urls, self.sizes, self.versions or [""] * len(self.urls), strict=True)
 
 
 SCHEMA = pa.schema(
@@ -56,6 +62,7 @@ SCHEMA = pa.schema(
         "fingerprint": pa.string(),
         "start": pa.int64(),
         "rows": pa.int64(),
+        "versions": pa.list_(pa.string()),
     }
 )
 """The columns of `plan.parquet`: the fields of a shard, in their order."""
@@ -99,6 +106,8 @@ def passed_over_line(counts: Mapping[str, int]) -> str:
 def read_plan(content: bytes) -> list[Shard]:
     """The shards in the contents of a `plan.parquet`. Raises ArrowException or OSError if it is damaged."""
     file = pq.ParquetFile(pa.BufferReader(content), page_checksum_verification=True)
+    if missing := set(SCHEMA.names).difference(file.schema_arrow.names):
+        raise pa.ArrowInvalid(f"it has no column {min(missing)}")
     shards: list[Shard] = []
     for batch in file.iter_batches(SHARDS_AT_ONCE, columns=SCHEMA.names):
         shards += shards_of(pa.table(batch))

@@ -12,7 +12,9 @@ from pipelines.inputs.readers.images import ImageFile, read_images
 from pipelines.inputs.readers.parquet import ImageColumns, read_parquet
 from pipelines.inputs.readers.range_file import RangeFile, fetch, open_range
 from pipelines.inputs.readers.record import UNREAD, Record
+from pipelines.inputs.readers.row_groups import RowRange
 from pipelines.inputs.readers.tar import read_tar
+from pipelines.inputs.unchanged import while_unchanged
 from pipelines.storage import file_system
 
 
@@ -21,7 +23,8 @@ def records(
 ) -> Iterator[Record]:
     """A shard's records in order; `passed_over` counts the members of a tar that are none, by kind.
 
-    Whatever goes wrong with the shard's file, the records that are not read then say so: see `error_rows`.
+    Whatever goes wrong with the shard's file, the records that are not read then say so: see `error_rows`. A file that
+    is replaced while it is read is found out at its end: what was read before may be of both, and one says so.
     """
     count = 0
     try:
@@ -48,15 +51,18 @@ def _records(
     files, path = file_system(shard.urls[0], options)
     if shard.kind == "images":
         chosen = [
-            ImageFile(url, file_system(url, options)[1], key, size)
-            for url, key, size in zip(shard.urls, shard.keys, shard.sizes, strict=True)
+            ImageFile(url, file_system(url, options)[1], key, size, version)
+            for key, (url, size, version) in zip(shard.keys, shard.files, strict=True)
         ]
         yield from read_images(files, chosen, read.max_image_bytes, read.retry_s)
     elif shard.kind == "tar":
         file = open_range(files, path, shard.size, retry_s=read.retry_s)
         again = partial(fetch, files, path, retry_s=read.retry_s)
-        yield from read_tar(file, shard.size, read.max_image_bytes, shard.urls[0], again, passed_over)
+        found = read_tar(file, shard.size, read.max_image_bytes, shard.urls[0], again, passed_over)
+        yield from while_unchanged(found, shard, options, read.retry_s)
     else:
         columns = ImageColumns(read.image_column, read.key_column)
         file = RangeFile(files, path, shard.size, retry_s=read.retry_s)
-        yield from read_parquet(file, columns, read.max_image_bytes, shard.start, shard.rows, shard.urls[0])
+        rows = None if shard.rows is None else RowRange(shard.start, shard.rows)
+        found = read_parquet(file, columns, read.max_image_bytes, rows, shard.urls[0], read.max_rows_per_shard)
+        yield from while_unchanged(found, shard, options, read.retry_s)

@@ -5,9 +5,11 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from pipelines.config.rescore import ReadEmbeddings
+from pipelines.errors import first_line
 from pipelines.inputs.embedding_plan import read_rows
 from pipelines.inputs.plan import Shard
-from pipelines.inputs.readers.embeddings import EmbeddingRows
+from pipelines.inputs.readers.embeddings import EmbeddingRows, broken_rows
+from pipelines.inputs.readers.record import UNREAD
 
 
 class EmbeddingSource(Protocol):
@@ -34,9 +36,21 @@ class StoredEmbeddings:
     options: Mapping[str, Any] = field(repr=False)
 
     def rows(self, shard: Shard) -> Iterator[EmbeddingRows]:
-        """The shard's rows in order, checked. Raises ReadError if the storage fails for good."""
+        """The shard's rows in order, checked. Raises whatever `read_rows` does."""
         return read_rows(shard, self.read, self.dim, self.options)
 
     def count(self, shards: Sequence[Shard]) -> int:
         """How many rows the shards have in all, which their plan tells."""
         return sum(shard.rows or 0 for shard in shards)
+
+
+def rows_or_why(embeddings: EmbeddingSource, shard: Shard) -> Iterator[EmbeddingRows]:
+    """The rows of a shard, as many as are planned; those that cannot be read say why, whatever is raised."""
+    count = 0
+    try:
+        for rows in embeddings.rows(shard):
+            yield rows
+            count += len(rows)
+    except Exception as error:  # every library that reads has errors of its own
+        left = embeddings.count([shard]) - count
+        yield from broken_rows(left, embeddings.dim, UNREAD, first_line(error))

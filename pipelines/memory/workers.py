@@ -92,7 +92,7 @@ class CountVerdicts(LearnFromEmbeddings):
 
 
 class InvertImages:
-    """Turns tables of `key` and `embedding` into tables of the unit text embeddings that say what is in each image."""
+    """Adds to tables of `key` and `embedding` a column `word`: the unit text embedding of what is in the image."""
 
     def __init__(self, model: ModelSpec, chosen: LearningMethod) -> None:
         self.invert = chosen.inverter(model.load())
@@ -102,22 +102,27 @@ class InvertImages:
 
         embeddings = torch.from_numpy(vectors_of(images["embedding"]).copy())
         words = self.invert(embeddings, images["key"].to_pylist()).cpu().numpy()
-        return pa.table({"key": images["key"], "embedding": vector_column(words)})
+        return images.append_column("word", vector_column(words))
 
 
 def extra_negatives(bank: LabelBank, chosen: LearningMethod, memory: Candidates, words: pa.Table) -> Candidates:
     """The extra negatives that a method's scorer is given, from its memory and those of its images that are words now.
 
-    `words`: `key` and text embedding of each image (`InvertImages`).
+    `words`: what `InvertImages` makes of them, in any order. Images are known by key and embedding: keys may repeat.
     """
     import torch
 
     from ood_core.scores import Labels
 
-    found = torch.from_numpy(vectors_of(words["embedding"]).copy())
-    inverted = dict(zip(words["key"].to_pylist(), found, strict=True))
-    learner = chosen.learner(Labels.of(bank))
-    return learner.conclude(memory, lambda _, keys: torch.stack([inverted[key] for key in keys]))
+    found = torch.from_numpy(vectors_of(words["word"]).copy())
+    images = (embedding.tobytes() for embedding in vectors_of(words["embedding"]))
+    inverted = dict(zip(zip(words["key"].to_pylist(), images, strict=True), found, strict=True))
+
+    def invert(embeddings: "torch.Tensor", keys: Sequence[str]) -> "torch.Tensor":
+        images = (embedding.tobytes() for embedding in embeddings.numpy())
+        return torch.stack([inverted[image] for image in zip(keys, images, strict=True)])
+
+    return chosen.learner(Labels.of(bank)).conclude(memory, invert)
 
 
 def _batches(spec: LearnSpec, shard: Shard, labels: "Labels") -> Iterator[tuple["ImageBatch", Sequence[str]]]:

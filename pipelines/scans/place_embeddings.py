@@ -14,6 +14,7 @@ from pipelines.runtime.model import ModelSpec, device_of, model_facts, model_spe
 from pipelines.runtime.pools import fit_scorers
 from pipelines.runtime.progress import Say, quiet
 from pipelines.scan_directory.identity import model_identity
+from pipelines.scan_directory.read_again import EmbeddingsReadAgain
 from pipelines.scan_directory.run import Run
 from pipelines.scans.checks import TextSource, check_inversion
 from pipelines.scans.placement import FirstStep
@@ -42,7 +43,11 @@ class EmbeddingPlacement:
         return dict.fromkeys(("read_s", "score_s", "write_s"), self.score_pool.least_workers or 1)
 
     @property
-    def embeddings(self) -> StoredEmbeddings:
+    def embeddings(self) -> EmbeddingsReadAgain:
+        return EmbeddingsReadAgain(self._stored, self.request.output)
+
+    @property
+    def _stored(self) -> StoredEmbeddings:
         return StoredEmbeddings(self.config.read, self.request.bank.dim, self.request.options)
 
     def first_step(self, run: Run, first: FirstStep) -> Step:
@@ -55,7 +60,7 @@ class EmbeddingPlacement:
         spec = ScoreEmbeddingsSpec(
             bank=self.request.bank,
             methods=first.methods,
-            embeddings=self.embeddings,
+            embeddings=self._stored,
             texts=texts,
             device=self.device,
             threads=self.score_pool.threads,

@@ -109,20 +109,22 @@ def read_embedding_table(
         table = open_table(file)
         key, embedding = columns.find(table.schema_arrow)
     except (*DAMAGE, ValueError) as error:
-        yield from _gap(Gap(count, f"not a readable Parquet file: {first_line(error)}"), dim)
+        yield from broken_rows(count, dim, "damaged-archive", f"not a readable Parquet file: {first_line(error)}")
         return
     extra = [column for column in table.schema_arrow if column.name not in (key, embedding)]
     for batch in row_batches(table, None, RowRange(start, count)):
         if isinstance(batch, Gap):
-            yield from _gap(batch, dim, extra)
+            yield from broken_rows(batch.rows, dim, "damaged-archive", batch.reason, extra)
         else:
             yield _rows_of_batch(batch, key, embedding, dim)
 
 
-def _gap(gap: Gap, dim: int, extra: Sequence[pa.Field] = ()) -> Iterator[EmbeddingRows]:
-    """The rows that cannot be read, no more at once than of those that can."""
-    for start in range(0, gap.rows, ROWS_PER_BATCH):
-        yield EmbeddingRows.broken(min(ROWS_PER_BATCH, gap.rows - start), dim, "damaged-archive", gap.reason, extra)
+def broken_rows(
+    count: int, dim: int, status: str, error: str, extra: Sequence[pa.Field] = ()
+) -> Iterator[EmbeddingRows]:
+    """Rows that cannot be read, as `EmbeddingRows.broken`, no more at once than of those that can."""
+    for start in range(0, count, ROWS_PER_BATCH):
+        yield EmbeddingRows.broken(min(ROWS_PER_BATCH, count - start), dim, status, error, extra)
 
 
 def _rows_of_batch(batch: pa.RecordBatch, key: str, embedding: str, dim: int) -> EmbeddingRows:
@@ -155,19 +157,12 @@ def _vectors(column: Any, fits: np.ndarray, dim: int) -> np.ndarray:
     return vectors
 
 
-def validated(rows: EmbeddingRows, normalize: bool, seen: set[str]) -> EmbeddingRows:
-    """The rows, with a status on each whose vector is not finite and of unit length, or whose key is null or repeated.
+def validated(rows: EmbeddingRows, normalize: bool) -> EmbeddingRows:
+    """The rows, with a status on each whose vector is not finite and of unit length, or whose key is null.
 
-    `normalize`: scales vectors to unit length first. `seen`: keys of earlier rows; gains those of these. The rows are
-    changed in place.
+    `normalize`: scales vectors to unit length first. The rows are changed in place.
     """
     rows.blame(np.array([key is None for key in rows.keys]), "missing-key")
-    repeated = np.zeros(len(rows), bool)
-    for row, key in enumerate(rows.keys):
-        if key is not None:
-            repeated[row] = key in seen
-            seen.add(key)
-    rows.blame(repeated, "duplicate-key")
     rows.blame(np.logical_not(np.isfinite(rows.vectors).all(axis=1)), "not-finite")
     lengths: np.ndarray = np.sqrt(np.einsum("ij,ij->i", rows.vectors, rows.vectors, dtype=np.float64))
     rows.blame(np.asarray(lengths == 0), "zero-vector")

@@ -6,27 +6,37 @@ from typing import Any, NamedTuple
 from fsspec import AbstractFileSystem
 from fsspec.core import has_magic
 from fsspec.exceptions import FSTimeoutError
+from fsspec.implementations.local import LocalFileSystem
 
-from pipelines.errors import ReadError, first_line
+from pipelines.errors import ReadError
 from pipelines.inputs.readers.range_file import RETRY_S, answer_within, fetch
-from pipelines.inputs.readers.record import Record
+from pipelines.inputs.readers.record import UNREAD, Record
+from pipelines.inputs.readers.versions import check_unchanged
 
 FILES_AT_ONCE = 32
 
 
 class ImageFile(NamedTuple):
-    """An image file: its URL, its path in the file system, its name in the dataset and its size in bytes."""
+    """An image file: its URL, its path in the file system, its name in the dataset, its size in bytes, its version.
+
+    "" for a version that is not known.
+    """
 
     url: str
     path: str
     key: str
     size: int
+    version: str = ""
 
 
 def read_images(
     files: AbstractFileSystem, chosen: Sequence[ImageFile], max_bytes: int, retry_s: float = RETRY_S
 ) -> Iterator[Record]:
-    """One record per file, in order. A file that cannot be read, after every retry, becomes an error record."""
+    """One record per file, in order. A file that cannot be read, after every retry, becomes an error record.
+
+    So does one that has changed since it was planned: on a disk by size and version, elsewhere by size alone, since
+    another request for each image would take as long as the image.
+    """
     for start in range(0, len(chosen), FILES_AT_ONCE):
         together = chosen[start : start + FILES_AT_ONCE]
         at_once = [
@@ -50,24 +60,24 @@ def _contents(files: AbstractFileSystem, paths: list[str], timeout_s: float) -> 
 def _record(
     files: AbstractFileSystem, file: ImageFile, content: bytes | Exception | None, max_bytes: int, retry_s: float
 ) -> Record:
-    """The record of one file. It is read again if `content` is not the whole of it."""
+    """The record of one file. `content`: what has been read of it already, or the error by which it was not."""
     if file.size > max_bytes:
         error = f"{file.size} bytes, more than {max_bytes}"
         return Record(file.key, status="too-large", error=error, url=file.url)
-    if isinstance(content, bytes) and len(content) == file.size:
-        return Record(file.key, content, url=file.url)
     try:
-        if not file.size:
-            _check_is_there(files, file.path)
-            return Record(file.key, b"", url=file.url)
-        return Record(file.key, fetch(files, file.path, 0, file.size, retry_s=retry_s), url=file.url)
+        return Record(file.key, _whole(files, file, content, retry_s), url=file.url)
     except ReadError as error:
-        return Record(file.key, status="unreadable-file", error=str(error), url=file.url)
+        return Record(file.key, status=UNREAD, error=str(error), url=file.url)
 
 
-def _check_is_there(files: AbstractFileSystem, path: str) -> None:
-    """Raises ReadError for a file that is not there: one that a list names has no size then either."""
-    try:
-        files.info(path)
-    except Exception as error:  # every file system has errors of its own
-        raise ReadError(f"{path} cannot be read: {first_line(error)}") from error
+def _whole(files: AbstractFileSystem, file: ImageFile, content: bytes | Exception | None, retry_s: float) -> bytes:
+    """The bytes of a file, which is read again if `content` is not the whole of it. Raises ReadError."""
+    planned = files, file.path, file.size, file.version, retry_s
+    if isinstance(content, bytes) and len(content) == file.size:
+        if isinstance(files, LocalFileSystem):
+            check_unchanged(*planned)
+        return content
+    check_unchanged(*planned)
+    again = fetch(files, file.path, 0, file.size, retry_s=retry_s) if file.size else b""
+    check_unchanged(*planned)
+    return again

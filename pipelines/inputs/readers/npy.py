@@ -2,14 +2,14 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 import numpy as np
 from fsspec import AbstractFileSystem
 
 from pipelines.inputs.readers.cells import as_texts
 from pipelines.inputs.readers.embeddings import EmbeddingColumns, EmbeddingRows
-from pipelines.inputs.readers.range_file import RangeFile, fetch
+from pipelines.inputs.readers.range_file import RETRY_S, RangeFile, fetch
 from pipelines.inputs.readers.row_groups import ROWS_PER_BATCH, Gap, RowRange, open_table, row_batches
 
 FOLDER, STEM, KEYS_FOLDER, KEYS_STEM = "img_emb", "img_emb_", "metadata", "metadata_"
@@ -56,23 +56,19 @@ def keys_url(url: str) -> str | None:
     return f"{parent}/{KEYS_FOLDER}/{KEYS_STEM}{name.removeprefix(STEM).removesuffix('.npy')}.parquet"
 
 
-def read_vectors(files: AbstractFileSystem, path: str, layout: Layout, start: int, count: int) -> Iterator[np.ndarray]:
-    """`count` rows from `start` on as float32, at most `ROWS_PER_BATCH` at once.
+def read_vectors(
+    files: AbstractFileSystem, path: str, layout: Layout, start: int, count: int, retry_s: float = RETRY_S
+) -> Iterator[np.ndarray]:
+    """`count` rows from `start` on as float32, at most `ROWS_PER_BATCH` at once, by byte ranges.
 
-    A local file is memory-mapped, any other read by byte ranges. Raises ReadError if the storage fails for good.
+    Not by a memory map, even of a local file: one that is cut short while it is mapped ends the process. Raises
+    ReadError if the storage fails for good.
     """
-    mapped = None
-    if "file" in files.protocol:
-        shape = (layout.rows, layout.dim)
-        mapped = np.memmap(path, layout.dtype, mode="r", offset=layout.offset, shape=shape)
     for first in range(start, start + count, ROWS_PER_BATCH):
         rows = min(ROWS_PER_BATCH, start + count - first)
-        if mapped is not None:
-            part: Any = mapped[first : first + rows]
-        else:
-            content = fetch(files, path, layout.offset + first * layout.row_bytes, rows * layout.row_bytes)
-            part = np.frombuffer(content, layout.dtype).reshape(rows, layout.dim)
-        yield part.astype(np.float32)
+        place, size = layout.offset + first * layout.row_bytes, rows * layout.row_bytes
+        content = fetch(files, path, place, size, retry_s=retry_s)
+        yield np.frombuffer(content, layout.dtype).reshape(rows, layout.dim).astype(np.float32)
 
 
 def read_keys(file: BinaryIO | RangeFile, columns: EmbeddingColumns, start: int, count: int) -> Iterator[str | None]:

@@ -10,9 +10,10 @@ from pipelines.errors import first_line
 from pipelines.inputs.readers.cells import as_texts, holds_images, image_cells
 from pipelines.inputs.readers.range_file import RangeFile
 from pipelines.inputs.readers.record import Record
-from pipelines.inputs.readers.row_groups import DAMAGE, Gap, RowRange, open_table, row_batches
+from pipelines.inputs.readers.row_groups import (
+    BATCH_BYTES, DAMAGE, MOST_ROWS, Gap, RowRange, open_table, row_batches,
+)  # fmt: skip
 
-IMAGES_PER_BATCH = 64
 IMAGE_COLUMNS = ("image", "img", "jpg", "png", "webp", "image_bytes", "bytes", "content")
 KEY_COLUMNS = ("key", "__key__", "id", "image_id", "filename", "path")
 
@@ -49,34 +50,35 @@ def read_parquet(
     file: BinaryIO | RangeFile,
     columns: ImageColumns,
     max_bytes: int,
-    start: int = 0,
-    rows: int | None = None,
+    wanted: RowRange | None = None,
     url: str = "",
+    max_rows: int = MOST_ROWS,
 ) -> Iterator[Record]:
-    """The images of the Parquet file at `url` in row order: `rows` of them from `start` on; None: all.
+    """The images of the wanted rows of the Parquet file at `url`, in order; None: of all.
 
-    Rows of a damaged row group become error records. The default key is the row's number in the file.
+    `max_bytes`, `max_rows`: see `open_table`. Rows of a damaged row group become error records, and those after a page
+    that is refused. The default key is the row's number in the file.
     """
     try:
-        table = open_table(file)
+        table = open_table(file, max_bytes, max_rows)
         schema = table.schema_arrow
     except DAMAGE as error:
         reason = f"not a readable Parquet file: {first_line(error)}"
-        if rows is None:
+        if wanted is None:
             yield Record("", status="damaged-archive", error=reason, url=url)
         else:
-            yield from _bad(RowRange(start, rows), "damaged-archive", reason, url)
+            yield from _bad(wanted, "damaged-archive", reason, url)
         return
-    wanted = RowRange(start, table.metadata.num_rows - start if rows is None else rows)
+    wanted = wanted or RowRange(0, table.metadata.num_rows)
     try:
         image, key = columns.find(schema)
     except (ValueError, LookupError) as error:
         yield from _bad(wanted, "missing-image", str(error), url)
         return
-    row = start
-    for batch in row_batches(table, list(dict.fromkeys([image, *([key] if key else [])])), wanted, IMAGES_PER_BATCH):
+    row, names = wanted.start, list(dict.fromkeys([image, *([key] if key else [])]))
+    for batch in row_batches(table, names, wanted, batch_bytes=BATCH_BYTES):
         if isinstance(batch, Gap):
-            yield from _bad(RowRange(row, batch.rows), "damaged-archive", batch.reason, url)
+            yield from _bad(RowRange(row, batch.rows), batch.status, batch.reason, url)
             row += batch.rows
         else:
             for record in _records(batch, image, key, row, max_bytes):

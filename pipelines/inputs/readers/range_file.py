@@ -2,9 +2,10 @@
 
 import io
 import itertools
+import os
 import time
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Callable, Iterator
+from typing import Any, TypeVar
 
 from fsspec import AbstractFileSystem
 from fsspec.asyn import AsyncFileSystem, sync
@@ -21,6 +22,8 @@ FIRST_WAIT_S, MOST_WAIT_S, RETRY_S = 0.2, 15.0, 120.0
 PERMANENT = (FileNotFoundError, PermissionError, IsADirectoryError)
 PERMANENT_STATUSES = (401, 403, 404, 410)
 """Errors after which another attempt would be one too many."""
+
+Answer = TypeVar("Answer")
 
 
 class RangeFile(io.RawIOBase):
@@ -96,17 +99,48 @@ def fetch(
 
     Raises ReadError for what will not pass, such as a file that is gone, and when the time is used up.
     """
+
+    def asked(left_s: float) -> bytes:
+        content: Any = answer_within(left_s, files, "cat_file", path, start=start, end=start + count)
+        if len(content) != count:
+            raise ReadError(f"{len(content)} of {count} bytes at {start} came")
+        return content
+
+    return _answered(asked, files, path, first_wait_s, retry_s)
+
+
+def describe(
+    files: AbstractFileSystem, path: str, first_wait_s: float = FIRST_WAIT_S, retry_s: float = RETRY_S
+) -> dict[str, Any]:
+    """What the file system says of a file now, tried again as by `fetch`; of a link, what it leads to.
+
+    Raises ReadError as `fetch` does.
+    """
+    real = real_path(files, path)
+
+    def asked(left_s: float) -> dict[str, Any]:
+        files.invalidate_cache(real)
+        return answer_within(left_s, files, "info", real)
+
+    return {**_answered(asked, files, path, first_wait_s, retry_s), "name": path}
+
+
+def real_path(files: AbstractFileSystem, path: str) -> str:
+    """Where a local path leads to, links followed; any other path as it is."""
+    return os.path.realpath(path) if isinstance(files, LocalFileSystem) else path
+
+
+def _answered(
+    ask: Callable[[float], Answer], files: AbstractFileSystem, path: str, first_wait_s: float, retry_s: float
+) -> Answer:
+    """What `ask` returns, given the seconds that are left, at the first attempt that it does not raise."""
     begun, waits, attempts = time.monotonic(), _waits(files, first_wait_s, retry_s), 0
     while True:
         attempts += 1
         try:
-            left_s = max(1.0, begun + retry_s - time.monotonic())
-            content: Any = answer_within(left_s, files, "cat_file", path, start=start, end=start + count)
-            if len(content) == count:
-                return content
-            reason: object = f"{len(content)} of {count} bytes at {start} came"
+            return ask(max(1.0, begun + retry_s - time.monotonic()))
         except FSTimeoutError:
-            reason = "no answer came"
+            reason: object = "no answer came"
         except Exception as error:
             reason = error
             if isinstance(error, PERMANENT) or _status(error) in PERMANENT_STATUSES:

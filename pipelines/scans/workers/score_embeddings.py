@@ -13,7 +13,7 @@ from ood_core.labels import LabelBank
 from ood_core.methods import ImageMethod, score_column
 from pipelines.inputs.plan import Shard
 from pipelines.inputs.readers.embeddings import EmbeddingRows
-from pipelines.inputs.stored_embeddings import EmbeddingSource
+from pipelines.inputs.stored_embeddings import EmbeddingSource, rows_or_why
 from pipelines.memory.scoring import MemoryScorer, MemoryUse
 from pipelines.scan_directory.columns import RESERVED, RESERVED_PREFIXES, scattered
 from pipelines.scan_directory.shard_worker import ShardRows
@@ -59,7 +59,7 @@ class ScoreEmbeddings:
         tables = [self._table(shard, 0, EmbeddingRows.of([], np.empty((0, self.spec.bank.dim), np.float32)))]
         read_s, index, start = 0.0, 0, time.perf_counter()
         begun = start
-        for rows in self.spec.embeddings.rows(shard):
+        for rows in rows_or_why(self.spec.embeddings, shard):
             read_s += time.perf_counter() - start
             tables.append(self._table(shard, index, rows))
             index, start = index + len(rows), time.perf_counter()

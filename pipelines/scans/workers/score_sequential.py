@@ -10,6 +10,7 @@ import pyarrow as pa
 from ood_core.methods import LearningMethod
 from pipelines.inputs.plan import shards_of
 from pipelines.inputs.readers.embeddings import EmbeddingRows
+from pipelines.inputs.stored_embeddings import rows_or_why
 from pipelines.scan_directory.commit import Committer
 from pipelines.scan_directory.receipts import receipts_table
 from pipelines.scans.workers.score_embeddings import ScoreColumns, ScoreEmbeddingsSpec
@@ -46,7 +47,7 @@ class ScoreInSequence:
         from ood_core.scores import score_dataset
 
         start = time.perf_counter()
-        read = [(shard.id, list(self.spec.embeddings.rows(shard))) for shard in shards_of(shards)]
+        read = [(shard.id, list(rows_or_why(self.spec.embeddings, shard))) for shard in shards_of(shards)]
         read_s, start = time.perf_counter() - start, time.perf_counter()
         parts = [part for _, rows in read for part in rows]
         good = [np.flatnonzero(part.statuses == "ok") for part in parts]

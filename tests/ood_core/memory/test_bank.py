@@ -89,6 +89,13 @@ def test_what_is_worse_than_the_worst_changes_nothing(given, image):
         assert content(made) == before
 
 
+def test_images_of_one_key_are_one_only_if_their_embeddings_are_the_same():
+    one, other = (0, 1.0, "a", 0), (0, 1.0, "a", 1)
+    assert content(bank([other, one, one, other])) == content(bank([one], [other])) == [
+        (0, 1.0, "a", [0.0]), (0, 1.0, "a", [1.0])
+    ]  # fmt: skip
+
+
 def test_rows_may_have_capacities_of_their_own():
     made = MemoryBank(np.array([0, 1, 3]), dim=1)
     made.offer(candidates([(row, float(number), f"key {number}", 0) for row in range(3) for number in range(4)]))

@@ -553,6 +553,16 @@ def test_a_table_whose_footer_is_damaged_or_lies_is_one_shard_that_says_so(tmp_p
         assert (record.key, record.status) == ("", "damaged-archive")
 
 
+def test_a_table_of_more_rows_than_are_allowed_and_than_it_has_bits_is_one_shard_that_says_so(tmp_path: Path) -> None:
+    pq.write_table(pa.table({"image": pa.nulls(50_000, pa.binary())}), tmp_path / "a.parquet")
+    read = Read(images_per_shard=30_000, max_rows_per_shard=49_999)
+    (shard,) = plan_images([str(tmp_path)], read, {}).shards
+    (record,) = records(shard, read, {})
+    assert (shard.rows, record.key, record.status) == (None, "", "damaged-archive")
+    assert "50000 rows, more than 49999 (--max-rows-per-shard)" in str(record.error)
+    assert ranges(planned(tmp_path, images_per_shard=30_000)) == [(0, 30_000), (30_000, 20_000)]
+
+
 def test_a_table_that_is_cut_short_after_it_was_planned_loses_no_row_in_silence(tmp_path: Path) -> None:
     image_table(tmp_path / "a.parquet", 25, 5)
     shards = planned(tmp_path, images_per_shard=10).shards
@@ -560,4 +570,4 @@ def test_a_table_that_is_cut_short_after_it_was_planned_loses_no_row_in_silence(
         (tmp_path / "a.parquet").read_bytes()[: shards[0].size // 2].ljust(shards[0].size)
     )
     found = [record for shard in shards for record in records(shard, Read(), {})]
-    assert [(record.key, record.status) for record in found] == [(str(row), "damaged-archive") for row in range(25)]
+    assert [(record.key, record.status) for record in found] == [(str(row), "unreadable-file") for row in range(25)]

@@ -92,12 +92,14 @@ def test_a_worker_asks_for_news_when_it_is_as_far_behind_as_it_may_be(bank: Labe
     assert versions[0] == versions[1] == versions[2] < versions[3] == versions[4] == versions[5] < versions[6]
 
 
-def encoded(bank: LabelBank, images: torch.Tensor, learners: dict[str, LearningMethod]) -> LocalActors:
+def encoded(
+    bank: LabelBank, images: torch.Tensor, learners: dict[str, LearningMethod], named: list[str] = KEYS
+) -> LocalActors:
     """Three shards encoded by two workers, stored; the last image of each is bad."""
     actors = actors_of(bank, learners)
     workers = [scorer_of(bank, actors, dict(learners), {"neglabel": NegLabel(groups=2)}) for _ in range(2)]
     for shard, start in enumerate(range(0, IMAGES, 100)):
-        here, keys = images[start : start + 100], KEYS[start : start + 100]
+        here, keys = images[start : start + 100], named[start : start + 100]
         scores, columns = workers[shard % 2](here, None, keys)
         vectors = pa.array([*here.numpy(), None], pa.list_(pa.float32(), DIM))
         names, static = [*keys, "bad"], [*scores.scores["neglabel"], None]
@@ -113,12 +115,13 @@ def offered(column: pa.Array, keys: list[str]) -> pa.Table:
     return offers.append_column("key", pa.array(keys).take(column.value_parent_indices()))
 
 
+@pytest.mark.parametrize("keys", [KEYS, [key[0] for key in KEYS], [""] * IMAGES], ids=["own", "repeated", "none"])
 @pytest.mark.parametrize("memory_length", [1, 4])
 def test_encoding_and_scoring_find_what_one_process_finds(
-    bank: LabelBank, images: torch.Tensor, memory_length: int
+    bank: LabelBank, images: torch.Tensor, memory_length: int, keys: list[str]
 ) -> None:
     chosen, static = adaneg(memory_length=memory_length), NegLabel(groups=2)
-    actors = encoded(bank, images, {"adaneg": chosen})
+    actors = encoded(bank, images, {"adaneg": chosen}, keys)
     learned = MemoryClient(actors.spec, actors).remembered()
     assert len(learned["adaneg"]) == (0 if memory_length == 1 else 30)
     output = actors.spec.files.output
@@ -133,8 +136,8 @@ def test_encoding_and_scoring_find_what_one_process_finds(
         "key", "negative_label", "score_adaneg", "score_neglabel", "memory_version", "embedding",
     ]  # fmt: skip
     good = table.filter(table["score_adaneg"].is_valid())
-    expected = score_dataset(bank, {"adaneg": chosen, "neglabel": static}, images, KEYS).scores
-    assert good["key"].to_pylist() == KEYS
+    expected = score_dataset(bank, {"adaneg": chosen, "neglabel": static}, images, keys).scores
+    assert good["key"].to_pylist() == keys
     np.testing.assert_array_equal(good["score_adaneg"].to_numpy(), expected["adaneg"])
     np.testing.assert_array_equal(good["score_neglabel"].to_numpy(), expected["neglabel"])
     assert set(good["memory_version"].to_pylist()) == {3}

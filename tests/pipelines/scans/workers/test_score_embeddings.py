@@ -82,6 +82,41 @@ def test_a_shard_becomes_a_table_with_a_row_for_each_of_its_own(
     np.testing.assert_array_equal(found, expected)
 
 
+def test_a_table_that_cannot_be_read_is_rows_that_say_so_in_any_order(
+    bank: LabelBank, planned: Plan, tmp_path: Path
+) -> None:
+    (tmp_path / "a.parquet").unlink()
+    tables = scored(rescoring(bank, "mcm"), planned)
+    spec, output = rescoring(bank, "adaneg", adaneg__order="sequential"), Directory(str(tmp_path / "out"))
+    shards = [shard.id for shard in planned.shards]
+    list(ScoreInSequence(Committer(output, "f"), spec, frozenset(shards))(blocks_of([planned.shards])[0]))
+    for found in (tables, [read_table(output, shard_file(SCORES, shard)) for shard in shards]):
+        assert [table["index"].to_pylist() for table in found] == [[*range(20)], [*range(20)], [*range(10)]]
+        assert {status for table in found for status in table["status"].to_pylist()} == {"unreadable-file"}
+        assert "a.parquet cannot be read: " in found[0]["error"][0].as_py()
+    assert tables[0]["score_mcm"].null_count == 20
+
+
+def test_rows_of_one_key_are_scored_each_by_itself(bank: LabelBank, images: np.ndarray, tmp_path: Path) -> None:
+    cells = {"key": ["same"] * ROWS, "embedding": images.tolist()}
+    pq.write_table(pa.table(cells), tmp_path / "a.parquet")
+    shards = plan_embeddings([str(tmp_path)], READ, DIM, {})
+    found = pa.concat_tables(scored(rescoring(bank, "mcm"), shards))
+    assert set(found["status"].to_pylist()) == {"ok"}
+    learn = LearnFromEmbeddings(learning(bank, memory_length=3, groups=1), {})
+    memories = [learn.learners["adaneg"].memory() for _ in range(2)]
+    for memory, order in zip(memories, (shards.shards, shards.shards[::-1]), strict=True):
+        for shard in order:
+            memory.offer(candidates_of(learn(shard).rows, DIM))
+    apart = {"key": [f"{row:02d}" for row in range(ROWS)], "embedding": images.tolist()}
+    pq.write_table(pa.table(apart), tmp_path / "a.parquet")
+    of_own_keys = learn.learners["adaneg"].memory()
+    for shard in plan_embeddings([str(tmp_path)], READ, DIM, {}).shards:
+        of_own_keys.offer(candidates_of(learn(shard).rows, DIM))
+    for memory in memories:
+        np.testing.assert_array_equal(memory.snapshot().embeddings, of_own_keys.snapshot().embeddings)
+
+
 @pytest.mark.parametrize("at_once", [1, 7, 20])
 def test_rows_do_not_depend_on_how_many_are_read_at_once(
     bank: LabelBank, planned: Plan, monkeypatch: pytest.MonkeyPatch, at_once: int
