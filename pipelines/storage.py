@@ -7,13 +7,14 @@ import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, NamedTuple
 
 import fsspec
 from fsspec.core import split_protocol, url_to_fs
 
-from pipelines.errors import CallerError, first_line
+from pipelines.errors import CallerError, WriteError, first_line
 
 LOCAL = (None, "file", "local")
 
@@ -83,6 +84,16 @@ def absolute(url: str) -> str:
     return str(Path(url.removeprefix("file://")).absolute()) if split_protocol(url)[0] in LOCAL else url
 
 
+class Entry(NamedTuple):
+    """A file as its folder lists it: bytes, and when it was written, in seconds by the storage's own clock.
+
+    `written`: None where a file system does not tell.
+    """
+
+    size: int
+    written: float | None
+
+
 @dataclass(frozen=True)
 class Directory:
     """A directory at a URL. Credentials in `options` stay out of its printed form."""
@@ -118,30 +129,75 @@ class Directory:
 
     def names(self, folder: str = "") -> list[str]:
         """Names of the files directly in a folder, sorted; none if there is no such folder."""
-        return sorted(self.sizes(folder))
+        return sorted(self.entries(folder))
 
-    def sizes(self, folder: str = "") -> dict[str, int]:
-        """Sizes in bytes of the files directly in a folder, by name; none if there is no such folder."""
+    def entries(self, folder: str = "") -> dict[str, Entry]:
+        """The files directly in a folder, by name; none if there is no such folder."""
         files, path = self._open(folder)
         files.invalidate_cache()
         try:
             found = files.ls(path, detail=True)
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return {}
-        return {entry["name"].rsplit("/", 1)[-1]: int(entry["size"]) for entry in found if entry["type"] == "file"}
+        return {
+            entry["name"].rsplit("/", 1)[-1]: Entry(int(entry["size"]), _written(entry))
+            for entry in found
+            if entry["type"] == "file"
+        }
 
     def put(self, name: str, content: bytes) -> None:
-        """Writes a whole file so that nobody ever sees a part of it. A second put of the same name replaces it."""
-        if self.is_local:
-            with self.writing(name) as file:
-                file.write(content)
-        else:
-            files, path = self._open(name)
-            files.pipe_file(path, content)
+        """Writes a whole file so that nobody ever sees a part of it. A second put of the same name replaces it.
+
+        Raises WriteError if it cannot be written.
+        """
+        try:
+            if self.is_local:
+                with self._writing(name) as file:
+                    file.write(content)
+            else:
+                files, path = self._open(name)
+                files.pipe_file(path, content)
+        except CallerError:
+            raise
+        except Exception as error:  # every file system has errors of its own
+            raise WriteError(f"{self.url!r} cannot be written to: {first_line(error)}") from error
 
     @contextmanager
     def writing(self, name: str) -> Iterator[BinaryIO]:
-        """A file to be written piece by piece. It is visible once it is whole; after an error it never is."""
+        """A file to be written piece by piece. It is visible once it is whole; after an error it never is.
+
+        Raises WriteError if it cannot be written.
+        """
+        try:
+            with self._writing(name) as file:
+                yield file
+        except OSError as error:
+            raise WriteError(f"{self.url!r} cannot be written to: {first_line(error)}") from error
+
+    def create(self, name: str, content: bytes) -> bool:
+        """Writes a file unless there is one of the name; returns whether it did.
+
+        Of two that try at once one does, where the file system can refuse to replace a file: on disks, S3 and GCS.
+        Raises WriteError if it cannot be written.
+        """
+        files, path = self._open(name)
+        try:
+            if self.is_local:
+                Path(path).parent.mkdir(parents=True, exist_ok=True)
+                with Path(path).open("xb") as file:
+                    file.write(content)
+            else:
+                files.pipe_file(path, content, mode="create")
+        except FileExistsError:
+            return False
+        except Exception as error:
+            if not self.is_local and files.exists(path):  # S3 answers that a precondition has failed
+                return False
+            raise WriteError(f"{self.url!r} cannot be written to: {first_line(error)}") from error
+        return True
+
+    @contextmanager
+    def _writing(self, name: str) -> Iterator[BinaryIO]:
         files, path = self._open(name)
         if not self.is_local:
             file: Any = files.open(path, "wb", autocommit=False)
@@ -187,9 +243,22 @@ class Directory:
     def check_writable(self, option: str) -> None:
         """Raises CallerError, naming the option, if nothing can be written here."""
         probe = f".write-check-{uuid.uuid4().hex[:8]}"
-        with storage_errors(f"{option} {self.url!r}", "cannot be written to"):
+        try:
             self.put(probe, b"")
             self.remove(probe)
+        except WriteError as error:
+            raise CallerError(f"{option} {error}") from error
+
+
+def _written(entry: Mapping[str, Any]) -> float | None:
+    """When a listed file was written, as the file systems of fsspec tell: seconds, or a time under one of its names."""
+    found = next(
+        (entry[name] for name in ("mtime", "LastModified", "last_modified", "updated", "created") if name in entry),
+        None,
+    )
+    if isinstance(found, str):
+        found = datetime.fromisoformat(found)
+    return found.timestamp() if isinstance(found, datetime) else found
 
 
 def _sync_directory(directory: Path) -> None:

@@ -29,13 +29,13 @@ from pipelines.runtime.cells import as_cell, from_cells
 from pipelines.runtime.cluster import cluster
 from pipelines.runtime.progress import quiet
 from pipelines.runtime.spread import over_actors, over_tasks, ranges
-from pipelines.scan_directory.finish import known_receipts
+from pipelines.scan_directory.known import known_shards
 from pipelines.scan_directory.layout import CANDIDATES, ENCODED, SCORED, SCORES, VOTES, shard_name
 from pipelines.scan_directory.manifest import Manifest
 from pipelines.scan_directory.receipts import receipt_of, receipts_table
 from pipelines.scan_directory.run import Run
 from pipelines.scan_directory.summary import Clock, Tally
-from pipelines.storage import Directory
+from pipelines.storage import Directory, Entry
 
 ROWS, ANCHORS, WORKERS = 1000, 65_536, 2
 STATIC, LEARNED = ("score_neglabel",), ("score_adaneg", "score_consensus", "consensus_weight")
@@ -125,9 +125,9 @@ def an_image(shards: int, place: Path) -> dict[str, Any]:
 class ManyFiles(Directory):
     """A directory in which the listing says that every planned shard has a score table, which nobody reads."""
 
-    def sizes(self, folder: str = "") -> dict[str, int]:
-        found = super().sizes(folder)
-        return dict.fromkeys(map(shard_name, vars(self)["ids"]), 0) if folder == SCORES else found
+    def entries(self, folder: str = "") -> dict[str, Entry]:
+        found = super().entries(folder)
+        return dict.fromkeys(map(shard_name, vars(self)["ids"]), Entry(0, 0.0)) if folder == SCORES else found
 
 
 def many(shards: int, place: Path) -> dict[str, Any]:
@@ -151,7 +151,7 @@ def many(shards: int, place: Path) -> dict[str, Any]:
     def rerun() -> None:
         output = ManyFiles(str(place))
         vars(output)["ids"] = [shard.id for shard in read_plan(content)]
-        _, tally, _ = known_receipts(output, "f", vars(output)["ids"])
+        tally = known_shards(output, "f", vars(output)["ids"]).tally
         if len(tally.shards()) != shards:
             raise RuntimeError(f"{len(tally.shards())} of {shards} shards are known")
         tally.described()

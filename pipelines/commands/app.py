@@ -13,7 +13,8 @@ from pipelines.commands.rescore import rescore
 from pipelines.commands.scan import scan
 from pipelines.commands.show import anchors_app, memory_app
 from pipelines.commands.verify import verify
-from pipelines.errors import CALLER_MISTAKE, CallerError
+from pipelines.errors import CALLER_MISTAKE, INTERRUPTED, TERMINATED, CallerError, Terminated, WriteError, cause_of
+from pipelines.runtime.interrupts import raise_on_signals
 
 app = typer.Typer(
     name="oodscan",
@@ -30,12 +31,25 @@ app.add_typer(anchors_app, name="anchors")
 
 
 def main() -> None:
-    """The console script: a caller's mistake is one line and exit code 2."""
+    """The console script: a caller's mistake is one line and exit code 2, an interruption one line and 130 or 143."""
     try:
+        raise_on_signals()
         app(prog_name="oodscan")
     except CallerError as error:
-        print(f"oodscan: {error}", file=sys.stderr)  # noqa: T201
-        sys.exit(CALLER_MISTAKE)
+        _end(f"oodscan: {error}", CALLER_MISTAKE)
+    except WriteError as error:
+        _end(f"oodscan: --output {error}", CALLER_MISTAKE)
+    except SystemExit as ended:  # as which typer raises a KeyboardInterrupt
+        if not (interrupted := cause_of(ended, KeyboardInterrupt)):
+            raise
+        said = interrupted.args  # if there was something to say
+        _end("" if said else "interrupted", TERMINATED if isinstance(interrupted, Terminated) else INTERRUPTED)
+
+
+def _end(line: str, code: int) -> None:
+    if line:
+        print(line, file=sys.stderr)  # noqa: T201
+    sys.exit(code)
 
 
 def _print_version(asked: bool) -> None:

@@ -49,6 +49,12 @@ Workers = Annotated[
 ScoreWorkers = Annotated[
     str | None, typer.Option(metavar="N or MIN-MAX", help="Workers; default: one a GPU, else one a CPU.")
 ]
+TakeOver = Annotated[
+    bool,
+    typer.Option(
+        "--take-over", help="Go on where another driver has left off without a word: waits until its lease is stale."
+    ),
+]
 WaitS = Annotated[float | None, typer.Option(help="Seconds to wait for a cluster that has no room yet; default 600.")]
 
 Order = Annotated[

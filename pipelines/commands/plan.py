@@ -22,6 +22,7 @@ def plan(
     from pipelines.config.scan import Read
     from pipelines.inputs.image_plan import plan_images
     from pipelines.inputs.plan import passed_over_line
+    from pipelines.scan_directory.identity import recorded_shards
     from pipelines.scan_directory.layout import committed
     from pipelines.storage import Directory
 
@@ -30,7 +31,9 @@ def plan(
         Read, None, given_of(images_per_shard=images_per_shard, image_column=image_column, key_column=key_column)
     )
     planned = plan_images(input, read, options)
-    done = committed(Directory(output, options)) if output else set()
+    scan = Directory(output, options) if output else None
+    before = recorded_shards(scan) if scan else {}
+    done = committed(scan) if scan else set()
     rows = [
         {
             "shard": shard.id,
@@ -38,7 +41,8 @@ def plan(
             "bytes": shard.size,
             "start": shard.start,
             "rows": shard.rows,
-            "committed": shard.id in done,
+            "committed": shard.id in done and before.get(shard.id) == shard.fingerprint,
+            "changed": before.get(shard.id) not in (None, shard.fingerprint),
         }
         for shard in planned.shards
     ]
@@ -46,7 +50,11 @@ def plan(
         typer.echo(json.dumps({"shards": rows, "passed_over": dict(planned.passed_over)}, indent=2))
         return
     for row in rows:
-        typer.echo(f"{row['shard']:<50} {row['kind']:<8} {row['bytes']:>14,} {'committed' if row['committed'] else ''}")
-    typer.echo(f"{len(rows)} shards, {planned.size:,} bytes, {len(done)} committed")
+        state = "committed" if row["committed"] else "has changed since" if row["changed"] else ""
+        typer.echo(f"{row['shard']:<50} {row['kind']:<8} {row['bytes']:>14,} {state}")
+    count, changed = (sum(row[state] for row in rows) for state in ("committed", "changed"))
+    typer.echo(f"{len(rows)} shards, {planned.size:,} bytes, {count} committed")
+    if changed:
+        typer.echo(f"{changed} shards have changed since --output {output!r} was planned")
     if planned.passed_over:
         typer.echo(f"passed over: {passed_over_line(planned.passed_over)}")

@@ -2,7 +2,7 @@
 
 import itertools
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,8 +10,11 @@ import pyarrow as pa
 
 from ood_core.consensus.agreement import Agreement, Sums
 from ood_core.consensus.votes import Votes
-from ood_core.methods import Consensus
+from ood_core.methods import Consensus, consensus_of
 from ood_core.vectors import vector_column, vectors_of
+from pipelines.config.rescore import Rescore
+from pipelines.config.scan import Scan
+from pipelines.inputs.plan import Shard
 from pipelines.scan_directory.layout import (
     ANCHORS,
     CONSENSUS,
@@ -123,3 +126,12 @@ class ConsensusFiles:
 def sums_file(number: int) -> str:
     """The path of a round's sums in the scan directory."""
     return f"{SUMS}{number}.parquet"
+
+
+def consensus_files(config: Scan | Rescore, shards: Sequence[Shard]) -> list[str]:
+    """The files of a finished scan's consensus; none if it was not asked for."""
+    chosen = consensus_of(config.methods())
+    if chosen is None:
+        return []
+    sums = [sums_file(step) for step in range(Agreement(chosen, 0).steps)]
+    return [ANCHORS, *sums, *(shard_file(VOTES, shard.id) for shard in shards)]

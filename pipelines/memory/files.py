@@ -2,7 +2,7 @@
 
 import itertools
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -10,14 +10,21 @@ import pyarrow as pa
 import pyarrow.compute as compute
 
 from ood_core.memory import Candidates, MemoryBank
+from ood_core.methods import learners_of
 from ood_core.vectors import vector_column, vectors_of
+from pipelines.config.rescore import Rescore
+from pipelines.config.scan import Scan
 from pipelines.inputs.listing import REQUESTS_AT_ONCE
+from pipelines.inputs.plan import Shard
+from pipelines.memory.orders import has_sequential, methods_with_memory
 from pipelines.scan_directory.layout import (
     CANDIDATES,
+    EXTRA_NEGATIVES,
     FINGERPRINT_KEY,
     INITIAL,
     MEMORY,
     SNAPSHOT,
+    VERDICTS,
     committed,
     read_table,
     shard_file,
@@ -121,11 +128,11 @@ class MemoryFiles:
 
     def forget(self, shards: Iterable[str]) -> None:
         """Removes the candidates of these shards, and the snapshot if they are in it."""
-        gone = self.shards().intersection(shards)
+        gone = set(shards)
         snapshot = self.snapshot() if gone else None
         if snapshot and gone & snapshot.shards:
             self.output.remove(snapshot_file(snapshot.version))
-        for shard in gone:
+        for shard in gone & self.shards():
             self.output.remove(shard_file(CANDIDATES, shard))
 
     def initial(self) -> pa.Table | None:
@@ -149,9 +156,26 @@ class MemoryFiles:
     def _versions(self) -> list[int]:
         names = [f"{MEMORY}/{name}" for name in self.output.names(MEMORY)]
         chosen = [name for name in names if name.startswith(SNAPSHOT) and name.endswith(".parquet")]
-        return sorted(int(name.removeprefix(SNAPSHOT).removesuffix(".parquet")) for name in chosen)
+        numbers = [name.removeprefix(SNAPSHOT).removesuffix(".parquet") for name in chosen]
+        return sorted(int(number) for number in numbers if number.isdecimal())
 
 
 def snapshot_file(version: int) -> str:
     """The path of the snapshot of so many shards in the scan directory."""
     return f"{SNAPSHOT}{version}.parquet"
+
+
+def memory_files(config: Scan | Rescore, shards: Sequence[Shard]) -> list[str]:
+    """The files of a finished scan's memory; none if it fills none."""
+    methods = config.methods()
+    learners = methods_with_memory(methods)
+    if not learners or config.memory.freeze or has_sequential(methods):
+        return []
+    names = [shard_file(CANDIDATES, shard.id) for shard in shards]
+    names += [INITIAL] if config.memory.uri else []
+    names.append(snapshot_file(len(shards)))
+    if any(chosen.inverts for chosen in learners.values()):
+        names.append(EXTRA_NEGATIVES)
+    if any(chosen.adapts for chosen in learners_of(methods).values()):
+        names += [shard_file(VERDICTS, shard.id) for shard in shards]
+    return names

@@ -2,7 +2,9 @@
 
 import logging
 import os
+import signal
 import sys
+import threading
 import time
 import warnings
 from collections import Counter
@@ -33,6 +35,8 @@ NOISY_LOGGERS = (
     "ray.data._internal.progress",  # that progress bars are off
     "ray.data._internal.execution.streaming_executor",
 )
+RAISED_TOO = ("ray.data._internal.execution.streaming_executor_state",)
+"""Loggers that print the stack trace of what is then raised."""
 
 
 @dataclass(frozen=True)
@@ -79,7 +83,10 @@ def cluster(address: str | None = None) -> Iterator[Cluster]:
     """
     ours, address = not ray.is_initialized(), address or os.environ.get("RAY_ADDRESS")
     if ours:
+        on_sigterm = signal.getsignal(signal.SIGTERM)
         _start(address)
+        if threading.current_thread() is threading.main_thread():  # Ray has set one of its own
+            signal.signal(signal.SIGTERM, on_sigterm)
     context = ray.data.DataContext.get_current()
     context.target_max_block_size = BLOCK_BYTES
     context.enable_progress_bars = False
@@ -129,6 +136,8 @@ def wait_for_room(found: Cluster, workers: int, needs: Node, option: str, wait_s
 def _start(address: str | None) -> None:
     for name in NOISY_LOGGERS:
         logging.getLogger(name).setLevel(logging.ERROR)
+    for name in RAISED_TOO:
+        logging.getLogger(name).setLevel(logging.CRITICAL)
     for name, value in QUIET.items():
         os.environ.setdefault(name, value)
     dashboard = None if address else False

@@ -7,7 +7,6 @@ from typing import Any
 
 import pyarrow as pa
 
-from pipelines.inputs.readers.parquet import DAMAGE
 from pipelines.scan_directory.columns import EMBEDDING, OFFERS
 from pipelines.scan_directory.layout import (
     CANDIDATES,
@@ -18,9 +17,9 @@ from pipelines.scan_directory.layout import (
     SCORES,
     shard_file,
     table_bytes,
-    table_from,
 )
 from pipelines.scan_directory.receipts import Receipt, receipt_of
+from pipelines.scan_directory.whole import NotWholeError, whole_table
 from pipelines.storage import Directory
 
 Remember = Callable[[str, pa.Table], None]
@@ -54,31 +53,44 @@ class Committer:
             if self.remember:
                 self.remember(shard, offered)
             rows = rows.drop_columns(OFFERS)
+        kept = None
         if self.folder == SCORES and EMBEDDING in rows.column_names:
             embeddings = rows.select(["key", "shard", "index", EMBEDDING]).filter(rows[EMBEDDING].is_valid())
-            self._put(EMBEDDINGS, shard, embeddings, metadata)
+            kept = self._put(EMBEDDINGS, shard, embeddings, metadata)
             rows = rows.drop_columns(EMBEDDING)
         content = self._put(self.folder, shard, rows, metadata)
         if self.folder == CANDIDATES and self.remember:
             self.remember(shard, rows)
-        return receipt_of(shard, rows, content, times, self.folder == SCORES)
+        return receipt_of(shard, rows, content, times, self.folder == SCORES, kept)
 
     def known(self, shard: str) -> Receipt | None:
         """The receipt of a shard that is committed already; None if it is not, or its file is not whole."""
-        name = shard_file(self.folder, shard)
-        if shard in self.again or not self.output.exists(name):
+        if shard in self.again or not self.output.exists(shard_file(self.folder, shard)):
             return None
-        content = self.output.read(name)
+        embeddings = self.folder == SCORES and self.output.exists(shard_file(EMBEDDINGS, shard))
         try:
-            rows = table_from(content)
-        except DAMAGE:
+            return self.receipt(shard, embeddings)
+        except NotWholeError:
             return None
-        metadata = rows.schema.metadata or {}
-        if metadata.get(FINGERPRINT_KEY, b"").decode() != self.fingerprint:
-            return None
+
+    def receipt(self, shard: str, embeddings: bool = False) -> Receipt:
+        """The receipt of a committed shard, from its file. `embeddings`: whether there must be one of these too.
+
+        Raises NotWholeError, which names the file, if one is not whole, FileNotFoundError if it is not there.
+        """
+        content, rows = self._whole(self.folder, shard, shard)
+        kept = self._whole(EMBEDDINGS, shard)[0] if embeddings else None
         if self.folder == CANDIDATES and self.remember:  # a worker may have died between the file and this
             self.remember(shard, rows)
-        return receipt_of(shard, rows, content, final=self.folder == SCORES)
+        return receipt_of(shard, rows, content, final=self.folder == SCORES, embeddings=kept)
+
+    def _whole(self, folder: str, shard: str, rows_of: str | None = None) -> tuple[bytes, pa.Table]:
+        name = shard_file(folder, shard)
+        content = self.output.read(name)
+        try:
+            return content, whole_table(content, self.fingerprint, rows_of)
+        except NotWholeError as error:
+            raise NotWholeError(f"{name}: {error}") from error
 
     def _put(self, folder: str, shard: str, table: pa.Table, metadata: dict) -> bytes:
         content = table_bytes(table, metadata)

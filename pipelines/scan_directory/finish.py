@@ -2,50 +2,17 @@
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Mapping
 from typing import Any
 
 from pipelines.config.rescore import Rescore
 from pipelines.config.scan import Scan
-from pipelines.inputs.listing import REQUESTS_AT_ONCE
 from pipelines.inputs.plan import Plan
-from pipelines.inputs.readers.record import UNREAD
-from pipelines.scan_directory.commit import Committer
-from pipelines.scan_directory.layout import SCORES, SUCCESS_FILE, SUMMARY_FILE, committed_sizes
-from pipelines.scan_directory.manifest import Manifest
-from pipelines.scan_directory.receipts import receipts_table
+from pipelines.scan_directory.layout import SUCCESS_FILE, SUMMARY_FILE
 from pipelines.scan_directory.summary import Tally
 from pipelines.storage import Directory
 
 BAD_SHARDS_NAMED = 20
-
-
-def known_receipts(
-    output: Directory, fingerprint: str, shard_ids: Iterable[str], retry: bool = False
-) -> tuple[Manifest, Tally, frozenset[str]]:
-    """The manifest, the receipts of those of the shards that are committed already, and which of them do not count.
-
-    A table that the manifest does not tell of is read, and counts only if it is whole and of this scan. With `retry`,
-    one with records that could not be read does not count; then all others are read, since receipts are added up.
-    """
-    sizes, manifest = committed_sizes(output, SCORES), Manifest(output, fingerprint)
-    tally = manifest.read(sizes)
-    if retry and tally.statuses[UNREAD]:
-        tally = Tally()
-    told = tally.shards()
-    untold = sorted((set(shard_ids) & sizes.keys()) - told)
-    with ThreadPoolExecutor(REQUESTS_AT_ONCE) as pool:
-        found = [receipt for receipt in pool.map(Committer(output, fingerprint).known, untold) if receipt]
-    unread = frozenset(receipt["shard"] for receipt in found if retry and UNREAD in dict(receipt["statuses"]))
-    found = [receipt for receipt in found if receipt["shard"] not in unread]
-    if not told:
-        manifest.clear()
-    if found:
-        receipts = receipts_table(found)
-        tally.add(receipts)
-        manifest.add(receipts)
-    return manifest, tally, unread
 
 
 def finish(
@@ -77,12 +44,18 @@ def finish(
         **({"learned": learned} if learned else {}),
         "last_run": performance,
     }
-    recorded = summary
-    if not performance["images"] and output.exists(SUMMARY_FILE):  # of the last run that did anything
-        recorded = summary | {"last_run": json.loads(output.read(SUMMARY_FILE))["last_run"]}
-    output.put(SUMMARY_FILE, (json.dumps(recorded, indent=2) + "\n").encode())
+    last_run = performance if performance["images"] else _last_run(output) or performance
+    output.put(SUMMARY_FILE, (json.dumps(summary | {"last_run": last_run}, indent=2) + "\n").encode())
     if summary["success"]:
         output.put(SUCCESS_FILE, b"")
     else:
         output.remove(SUCCESS_FILE)
     return summary
+
+
+def _last_run(output: Directory) -> Any:
+    """What the summary tells of the last run that did anything; None if there is none that can be read."""
+    try:
+        return json.loads(output.read(SUMMARY_FILE))["last_run"]
+    except (FileNotFoundError, ValueError, KeyError, TypeError):
+        return None

@@ -6,13 +6,12 @@ from collections.abc import Mapping
 from importlib.metadata import version
 from typing import Any
 
-import pyarrow as pa
-
 from ood_core.methods import Method
 from pipelines.config.rescore import Rescore
 from pipelines.config.scan import Scan
 from pipelines.errors import CallerError, first_line
 from pipelines.inputs.plan import Plan, Shard, read_plan
+from pipelines.inputs.readers.parquet import DAMAGE
 from pipelines.runtime.model import ModelFacts, ModelSpec
 from pipelines.scan_directory.layout import CANDIDATES, ENCODED, PLAN_FILE, SCAN_FILE, SCORED, SCORES, VOTES, committed
 from pipelines.storage import Directory
@@ -95,7 +94,7 @@ def plan_with_gone(output: Directory, plan: Plan) -> Plan | None:
         if json.loads(output.read(SCAN_FILE))["identity"]["input"] == plan.fingerprint:
             return None
         recorded = read_plan(output.read(PLAN_FILE))
-    except (pa.ArrowException, OSError, ValueError, KeyError, TypeError):  # for `check_unchanged` to say
+    except (*DAMAGE, ValueError, KeyError, TypeError):  # for `check_unchanged` to say
         return None
     now = {shard.id: shard.fingerprint for shard in plan.shards}
     left = [shard for shard in recorded if shard.id in now]
@@ -104,11 +103,39 @@ def plan_with_gone(output: Directory, plan: Plan) -> Plan | None:
 
 
 def recorded_fingerprint(output: Directory) -> str | None:
-    """The fingerprint of the scan that was begun in the directory, None if there is none."""
+    """The fingerprint of the scan that was begun in the directory, None if there is none.
+
+    `check_unchanged` has read it before. Raises CallerError if the fingerprint is not that of what is recorded with it.
+    """
     try:
-        return str(json.loads(output.read(SCAN_FILE))["fingerprint"])
+        recorded = json.loads(output.read(SCAN_FILE))
     except FileNotFoundError:
         return None
+    if recorded.get("fingerprint") != fingerprint(recorded["identity"]):
+        raise CallerError(
+            f"--output {output.url!r} holds a {SCAN_FILE} that was changed: its fingerprint is not that of what it "
+            "records; use another --output, or --new-scan to start over"
+        )
+    return str(recorded["fingerprint"])
+
+
+def mend_plan(output: Directory, plan: Plan) -> bool:
+    """Writes plan.parquet again if it is missing, damaged or of another plan; returns whether it was."""
+    try:
+        if Plan(read_plan(output.read(PLAN_FILE)), {}).fingerprint == plan.fingerprint:
+            return False
+    except (*DAMAGE, ValueError, KeyError, TypeError):
+        pass
+    output.put(PLAN_FILE, plan.to_parquet())
+    return True
+
+
+def recorded_shards(output: Directory) -> dict[str, str]:
+    """The fingerprint of each shard of the recorded plan, by the shard's id; none if no scan was begun.
+
+    Raises CallerError if the plan cannot be read.
+    """
+    return {shard.id: shard.fingerprint for shard in _recorded_plan(output)} if output.exists(PLAN_FILE) else {}
 
 
 def begin(output: Directory, config: Scan | Rescore, identity: Mapping[str, Any], plan: Plan) -> None:
@@ -126,7 +153,7 @@ def begin(output: Directory, config: Scan | Rescore, identity: Mapping[str, Any]
 def _recorded_plan(output: Directory) -> list[Shard]:
     try:
         return read_plan(output.read(PLAN_FILE))
-    except (pa.ArrowException, OSError) as error:
+    except DAMAGE as error:
         raise CallerError(
             f"--output {output.url!r} holds a {PLAN_FILE} that cannot be read: {first_line(error)}"
         ) from error

@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 
 from ood_core.vectors import parquet_bytes
 from pipelines.inputs.listing import PLAN_FILE, SCAN_FILE
-from pipelines.storage import Directory
+from pipelines.storage import Directory, Entry
 
 SUMMARY_FILE, SUCCESS_FILE = "summary.json", "_SUCCESS"
 GALLERY_FILE = "gallery.parquet"
@@ -54,16 +54,21 @@ def shard_file(folder: str, shard_id: str) -> str:
     return f"{folder}/{shard_name(shard_id)}"
 
 
+def shard_of(name: str) -> str:
+    """The id of the shard that a file is of, by the file's name or path."""
+    return name.rpartition("/")[2].removeprefix("part-").removesuffix(".parquet")
+
+
 def committed(output: Directory, folder: str = SCORES) -> set[str]:
     """The ids of the shards that have a file in the folder: those that are done, of the scores."""
-    return set(committed_sizes(output, folder))
+    return set(committed_files(output, folder))
 
 
-def committed_sizes(output: Directory, folder: str = SCORES) -> dict[str, int]:
-    """The size in bytes of each shard's file in the folder, by shard id."""
+def committed_files(output: Directory, folder: str = SCORES) -> dict[str, Entry]:
+    """Each shard's file in the folder as it is listed, by shard id."""
     return {
-        name.removeprefix("part-").removesuffix(".parquet"): size
-        for name, size in output.sizes(folder).items()
+        shard_of(name): entry
+        for name, entry in output.entries(folder).items()
         if name.startswith("part-") and name.endswith(".parquet")
     }
 

@@ -3,12 +3,21 @@
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import pyarrow as pa
 
 from pipelines.inputs.readers.parquet import DAMAGE
-from pipelines.scan_directory.layout import FINGERPRINT_KEY, MANIFEST, committed, read_table, shard_file, table_bytes
-from pipelines.scan_directory.receipts import SCHEMA, with_last
+from pipelines.scan_directory.layout import (
+    FINGERPRINT_KEY,
+    MANIFEST,
+    committed,
+    committed_files,
+    read_table,
+    shard_file,
+    table_bytes,
+)
+from pipelines.scan_directory.receipts import ALWAYS, SCHEMA, with_last
 from pipelines.scan_directory.summary import Tally
 from pipelines.storage import Directory
 
@@ -19,45 +28,62 @@ WHOLE_KEY = b"oodscan.whole"
 """Metadata of a manifest file that stands for all files before it."""
 
 
+class ToldFile(NamedTuple):
+    """What a manifest tells of a shard's score table, and of the table of its embeddings if they are kept.
+
+    `written`: when the manifest's file was written that tells it, None if the storage does not say.
+    """
+
+    size: int
+    digest: str
+    embeddings_size: int | None
+    embeddings_digest: str | None
+    written: float | None
+
+
 @dataclass
 class Manifest:
     """The files in `manifest/`: each holds receipts, and in its last row what all their shards come to: the sketches
     added up, the choices for the gallery merged.
 
-    Receipts of a run are appended file by file, and brought into one at the end.
+    Receipts of a run are appended file by file, and brought into one at the end. `files`: what was read of it.
     """
 
     output: Directory
     fingerprint: str
+    files: dict[str, ToldFile] = field(default_factory=dict)
     _waiting: Tally = field(default_factory=Tally)
     _next: int = 0
     _written: float = field(default_factory=time.monotonic)
 
-    def read(self, sizes: Mapping[str, int]) -> Tally:
-        """The receipts of the shards that are committed. `sizes`: of the files that are there, by shard.
-
-        A manifest that does not agree with the files, or that cannot be read, counts as none: of it nothing can be
-        taken out, since its sketches are added up.
-        """
-        tally = self.told()
-        return tally if agrees(tally, sizes) else Tally()
-
     def told(self) -> Tally:
-        """The receipts that are written, none if they cannot be read or are of another scan."""
-        numbers, tally = self._numbers(), Tally()
-        self._next = max(numbers, default=-1) + 1
+        """The receipts that are written. None at all if one cannot be read, is of another scan, or tells twice of a
+        shard: of a manifest nothing can be taken out, since its sketches are added up."""
+        found = committed_files(self.output, MANIFEST)
+        parts = {int(number): entry for number, entry in found.items() if number.isdecimal()}
+        self.files, self._next, tally = {}, max(parts, default=-1) + 1, Tally()
         try:
-            for number in sorted(numbers, reverse=True):
+            for number in sorted(parts, reverse=True):
                 table = read_table(self.output, manifest_file(number))
-                metadata = table.schema.metadata or {}
-                if metadata.get(FINGERPRINT_KEY, b"").decode() != self.fingerprint:
-                    return Tally()
-                tally.add(table.cast(SCHEMA))
+                metadata, receipts = table.schema.metadata or {}, table.cast(SCHEMA)
+                incomplete = any(receipts[name].null_count for name in ALWAYS)
+                if incomplete or metadata.get(FINGERPRINT_KEY, b"").decode(errors="replace") != self.fingerprint:
+                    return self._nothing()
+                tally.add(receipts)
+                for told in receipts.select(["shard", *ToldFile._fields[:-1]]).to_pylist():
+                    shard = told.pop("shard")
+                    if shard in self.files:
+                        return self._nothing()
+                    self.files[shard] = ToldFile(**told, written=parts[number].written)
                 if WHOLE_KEY in metadata:
                     break
-        except (*DAMAGE, ValueError):
-            return Tally()
+        except (*DAMAGE, ValueError, TypeError, AttributeError):
+            return self._nothing()
         return tally
+
+    def _nothing(self) -> Tally:
+        self.files = {}
+        return Tally()
 
     def add(self, receipts: pa.Table) -> None:
         """Takes receipts of shards that are committed now; writes them with others when it is time."""
@@ -93,17 +119,9 @@ class Manifest:
         self._next += 1
 
     def _numbers(self) -> list[int]:
-        return [int(number) for number in committed(self.output, MANIFEST)]
+        return [int(number) for number in committed(self.output, MANIFEST) if number.isdecimal()]
 
 
 def manifest_file(number: int) -> str:
     """The path of a manifest file in the scan directory."""
     return shard_file(MANIFEST, f"{number:06d}")
-
-
-def agrees(tally: Tally, sizes: Mapping[str, int]) -> bool:
-    """Whether receipts, one for each shard, are of files that are there in the size that they tell of."""
-    shards = [shard for table in tally.receipts for shard in table["shard"].to_pylist()]
-    told = [size for table in tally.receipts for size in table["size"].to_pylist()]
-    once = len(set(shards)) == len(shards)
-    return once and all(sizes.get(shard) == size for shard, size in zip(shards, told, strict=True))

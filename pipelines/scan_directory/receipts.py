@@ -26,6 +26,8 @@ SCHEMA = pa.schema(
         "records": pa.int64(),
         "size": pa.int64(),
         "digest": pa.string(),
+        "embeddings_size": pa.int64(),
+        "embeddings_digest": pa.string(),
         "statuses": pa.map_(pa.string(), pa.int64()),
         "passed_over": pa.map_(pa.string(), pa.int64()),
         "sketches": pa.list_(SKETCH),
@@ -35,20 +37,31 @@ SCHEMA = pa.schema(
         **dict.fromkeys(TIMES, pa.float64()),
     }
 )
-"""`size`, `digest`: of the shard's file; `passed_over`: members of its archive, by kind; `sketches`: of each column of
-scores (see `Sketch`); `choices`: of images for the gallery. `ready`, `committed`: when its worker was ready and when it
-was committed, in seconds since the epoch; null for a shard of an earlier run."""
+"""`size`, `digest`: of the shard's file, and of that of its embeddings, null if there is none; `passed_over`: members
+of its archive, by kind; `sketches`: of each column of scores (see `Sketch`); `choices`: of images for the gallery.
+
+`ready`, `committed`: when its worker was ready and when it was committed, in seconds since the epoch; null for a shard
+of an earlier run."""
+
+ALWAYS = ("shard", "records", "size", "digest", "statuses", "passed_over")
+"""The columns of `SCHEMA` that are null of no shard."""
 
 Receipt = dict[str, Any]
 """One row of `SCHEMA`, its `choices` as an Arrow array."""
 
 
 def receipt_of(
-    shard: str, rows: pa.Table, content: bytes, times: Mapping[str, float] = MappingProxyType({}), final: bool = True
+    shard: str,
+    rows: pa.Table,
+    content: bytes,
+    times: Mapping[str, float] = MappingProxyType({}),
+    final: bool = True,
+    embeddings: bytes | None = None,
 ) -> Receipt:
     """The receipt of a shard's committed file. `rows`: what it holds; `times`: of `ready` and `TIMES`, if known.
 
-    `final`: whether it is the score table, so that images are chosen from it for the gallery.
+    `final`: whether it is the score table, so that images are chosen from it for the gallery; `embeddings`: the file of
+    its embeddings, if they are kept.
     """
     statuses = rows["status"].value_counts().to_pylist() if "status" in rows.column_names else []
     return {
@@ -56,6 +69,8 @@ def receipt_of(
         "records": len(rows),
         "size": len(content),
         "digest": digest_of(content),
+        "embeddings_size": None if embeddings is None else len(embeddings),
+        "embeddings_digest": None if embeddings is None else digest_of(embeddings),
         "statuses": sorted((found["values"], found["counts"]) for found in statuses),
         "passed_over": sorted(json.loads((rows.schema.metadata or {}).get(PASSED_OVER_KEY, b"{}")).items()),
         "sketches": [_sketch(name, rows[name]) for name in rows.column_names if is_counted(name)],

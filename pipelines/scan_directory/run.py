@@ -10,6 +10,7 @@ from pipelines.inputs.plan import Shard
 from pipelines.runtime.progress import Say, counting
 from pipelines.scan_directory.commit import Committer
 from pipelines.scan_directory.layout import SCORES, committed
+from pipelines.scan_directory.lease import Lease
 from pipelines.scan_directory.manifest import Manifest
 from pipelines.scan_directory.summary import Clock, Tally
 from pipelines.storage import Directory
@@ -23,7 +24,7 @@ OnReceipts = Callable[[pa.Table], Any]
 @dataclass(frozen=True)
 class Run:
     """One run of a scan. `shards`: all that are planned; `tally`, `manifest`: of all score tables; `clock`: of this
-    run's work; `again`: committed shards that are done again."""
+    run's work; `again`: committed shards that are done again; `lease`: without which it must not go on."""
 
     output: Directory
     fingerprint: str
@@ -33,6 +34,7 @@ class Run:
     say: Say
     manifest: Manifest
     again: frozenset[str] = frozenset()
+    lease: Lease | None = None
 
     def committer(self, folder: str) -> Committer:
         """What commits shards of this scan to a folder."""
@@ -57,6 +59,8 @@ class Run:
             images += sum(table["records"].to_pylist())
             for hear in hearers:
                 hear(table)
+            if self.lease:
+                self.lease.check()
             missing.difference_update(ids)
             more(len(ids), f"{images} images")
         if missing:

@@ -1,21 +1,28 @@
 """The one way in which scans and rescorings run: begin or resume, go through the steps, finish."""
 
 import time
-from collections.abc import Callable
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from ood_core.methods import learners_of, of_images
 from pipelines.consensus.summary import consensus_summary
+from pipelines.errors import CallerError, WriteError, cause_of
+from pipelines.inputs.plan import Shard
 from pipelines.inputs.readers.record import UNREAD
 from pipelines.memory.summary import learned_summary
 from pipelines.runtime.progress import Say
-from pipelines.scan_directory.finish import finish, known_receipts
-from pipelines.scan_directory.identity import begin, check_unchanged, fingerprint, recorded_fingerprint
-from pipelines.scan_directory.layout import ENCODED, GALLERY_FILE, SCORED, SUCCESS_FILE
+from pipelines.scan_directory.finish import finish
+from pipelines.scan_directory.identity import begin, check_unchanged, fingerprint, mend_plan, recorded_fingerprint
+from pipelines.scan_directory.known import Known, known_shards
+from pipelines.scan_directory.layout import CANDIDATES, ENCODED, GALLERY_FILE, SCORED, SUCCESS_FILE, committed
+from pipelines.scan_directory.lease import Lease, leased
 from pipelines.scan_directory.manifest import Manifest
 from pipelines.scan_directory.new_scan import check_not_read, clear
 from pipelines.scan_directory.run import Run
 from pipelines.scan_directory.summary import Clock, Tally
+from pipelines.scans.leftovers import Leftovers
 from pipelines.scans.request import Request
 from pipelines.scans.step import run_steps
 
@@ -26,55 +33,140 @@ if TYPE_CHECKING:
 Place = Callable[[Request, "Cluster", Say], "Placement"]
 """Places a request on a cluster. Raises CallerError for mistakes that only workers can find."""
 
+NAMED = 20
+"""Files that are not whole and are named one by one."""
 
-def carry_out(request: Request, place: Place, address: str | None, say: Say, new_scan: bool) -> dict[str, Any]:
+
+@dataclass(frozen=True)
+class Start:
+    """How a run starts. `new_scan`: what an earlier scan has left is removed, once every check has passed; `take_over`:
+    a stale lease of another driver counts for nothing, see `leased`."""
+
+    address: str | None = None
+    new_scan: bool = False
+    take_over: bool = False
+
+
+def carry_out(request: Request, place: Place, start: Start, say: Say) -> dict[str, Any]:
     """Scores what is not committed yet, and returns the summary of the whole, as in `summary.json`.
 
-    `new_scan`: what an earlier scan has left in the directory is removed, once every check has passed. Raises
-    CallerError for mistakes that only workers can find.
+    Raises CallerError for mistakes that only workers can find, and for an output that cannot be written to.
     """
     started = time.time()
-    shards, output = request.plan.shards, request.output
-    known = None if new_scan else recorded_fingerprint(output)
-    ids = [shard.id for shard in shards]
-    found = known_receipts(output, known, ids, not request.learns) if known else (None, Tally(), frozenset[str]())
-    manifest, tally, again = found
-    done = tally.shards()
-    remaining = [shard for shard in shards if shard.id not in done]
-    say(f"{len(shards)} shards planned, {len(done)} already committed")
-    if request.planned.gone:
-        say(f"{request.planned.gone} shards that were planned are gone from the input; what is committed of them stays")
-    if again:
-        say(f"{len(again)} shards that could not be read are tried again")
-    elif unread := len(tally.shards_with((UNREAD,))) if tally.statuses[UNREAD] else 0:
-        say(f"{unread} shards could not be read; other images' scores depend on what was: --new-scan tries them again")
-    performance: dict[str, Any] = {"images": 0}
-    if new_scan:
-        check_not_read(output, request.reads())
-    if remaining or not output.exists(GALLERY_FILE):
+    if start.new_scan:
+        check_not_read(request.output, request.reads())
+    with leased(request.output, start.take_over, say) as lease:
+        left = None if start.new_scan else _leftovers(request, say)
+        known = _known(request, left) if left else Known(None, Tally(), {}, frozenset())
+        remaining = _remaining(request, known.tally)
+        lost = left.lost(request.config, request.plan.shards, known.tally.shards()) if left else []
+        _say_what_is_known(request, known, lost, say)
+        work, performance = _Work(request, known, known.manifest, lease, say, started), dict[str, Any](images=0)
+        if remaining or lost or not request.output.exists(GALLERY_FILE):
+            performance = work.done(place, start, left, bool(remaining or lost))
+        return _ended(request, known.tally, work.manifest, performance)
+
+
+@dataclass
+class _Work:
+    """What one run does. `known`: what is committed, whose tally grows; `started`: seconds since the epoch."""
+
+    request: Request
+    known: Known
+    manifest: Manifest | None
+    lease: Lease
+    say: Say
+    started: float
+
+    def done(self, place: Place, start: Start, left: Leftovers | None, steps: bool) -> dict[str, Any]:
+        """Has the steps commit what is missing, if there are `steps` to do, and makes the gallery.
+
+        Returns how the run went, for the summary.
+        """
         from pipelines.runtime.cluster import cluster
         from pipelines.scans.make_gallery import make_gallery
+
+        known, performance = left.fingerprint if left else "", dict[str, Any](images=0)
+        with cluster(start.address) as found, self._telling_how_far():
+            if steps:
+                if left:
+                    left.check_shards()
+                placement = place(self.request, found, self.say)
+                known = _begin(self.request, placement, start.new_scan)
+                performance = self._steps(placement, known)
+            make_gallery(self.request, self.known.tally, known, self.say)
+        return performance
+
+    def _steps(self, placement: "Placement", known: str) -> dict[str, Any]:
         from pipelines.scans.steps import steps_of
 
-        with cluster(address) as found, ExitStack() as opened:
-            if remaining:
-                placement = place(request, found, say)
-                known = _begin(request, placement, new_scan)
-                manifest = manifest or Manifest(output, known)
-                clock, before = Clock(started, placement.lanes), tally.records
-                run = Run(output, known, shards, tally, clock, say, manifest, again)
-                opened.callback(manifest.flush)
-                told = run_steps(steps_of(request, placement, run, opened), remaining)
-                performance = clock.described(time.time()) | {"images": tally.records - before} | told
-            make_gallery(request, tally, known or "", say)
-    learned = learned_summary(output, request.methods, request.config.memory, request.bank)
-    learned |= consensus_summary(output, request.methods)
-    if manifest:
-        manifest.replace(tally)
-    summary = finish(output, request.plan, request.config, tally, performance, learned)
-    for folder in (ENCODED, SCORED):
-        output.remove(folder)
-    return summary
+        request, tally = self.request, self.known.tally
+        manifest = self.manifest = self.manifest or Manifest(request.output, known)
+        clock, before = Clock(self.started, placement.lanes), tally.records
+        run = Run(
+            request.output, known, request.plan.shards, tally, clock, self.say, manifest, self.known.again, self.lease
+        )
+        with ExitStack() as opened:
+            opened.callback(manifest.flush)
+            told = run_steps(steps_of(request, placement, run, opened), _remaining(request, tally))
+        return clock.described(time.time()) | {"images": tally.records - before} | told
+
+    @contextmanager
+    def _telling_how_far(self) -> Iterator[None]:
+        """Says how far the scan has come when it is interrupted, and when its output cannot be written to."""
+        try:
+            yield
+        except BaseException as error:
+            done = f"{len(self.known.tally.shards())} of {len(self.request.plan.shards)} shards committed"
+            if isinstance(error, KeyboardInterrupt):
+                self.say(f"interrupted: {done}; the same command goes on")  # the cluster takes its time to end
+                raise type(error)("") from None
+            if unwritten := cause_of(error, WriteError):
+                raise CallerError(f"--output {unwritten}; {done}; the same command goes on") from error
+            raise
+
+
+def _leftovers(request: Request, say: Say) -> Leftovers | None:
+    """What earlier runs have left, once it has been looked at; None if the scan was not begun."""
+    recorded = recorded_fingerprint(request.output)
+    if recorded is None:
+        return None
+    if mend_plan(request.output, request.plan):
+        say("plan.parquet is damaged; it is written again")
+    left = Leftovers(request.output, recorded, say)
+    left.check_own()
+    return left
+
+
+def _known(request: Request, left: Leftovers) -> Known:
+    """What is committed already. In streaming order a shard must have its candidates too: no later step makes them."""
+    lost: frozenset[str] = frozenset()
+    if learners_of(of_images(request.methods), "streaming") and not request.config.memory.freeze:
+        lost = frozenset(committed(request.output) - committed(request.output, CANDIDATES))
+    ids, embeddings = [shard.id for shard in request.plan.shards], getattr(request.config, "embeddings", None) is True
+    return known_shards(request.output, left.fingerprint, ids, embeddings, not request.learns, lost)
+
+
+def _remaining(request: Request, tally: Tally) -> Sequence[Shard]:
+    done = tally.shards()
+    return [shard for shard in request.plan.shards if shard.id not in done]
+
+
+def _say_what_is_known(request: Request, known: Known, lost: Sequence[str], say: Say) -> None:
+    shards, tally = request.plan.shards, known.tally
+    say(f"{len(shards)} shards planned, {len(tally.shards())} already committed")
+    if request.planned.gone:
+        say(f"{request.planned.gone} shards that were planned are gone from the input; what is committed of them stays")
+    lines = [f"{line}; its shard is done again" for line in known.damaged.values()]
+    lines += [f"{name} is missing; it is made again" for name in lost]
+    for line in lines[:NAMED]:
+        say(line)
+    if len(lines) > NAMED:
+        say(f"{len(lines)} files in all are not whole")
+    if known.unread:
+        say(f"{len(known.unread)} shards that could not be read are tried again")
+    elif unread := len(tally.shards_with((UNREAD,))) if tally.statuses[UNREAD] else 0:
+        say(f"{unread} shards could not be read; other images' scores depend on what was: --new-scan tries them again")
 
 
 def _begin(request: Request, placement: "Placement", new_scan: bool) -> str:
@@ -87,3 +179,16 @@ def _begin(request: Request, placement: "Placement", new_scan: bool) -> str:
     for name in (SUCCESS_FILE, GALLERY_FILE):
         request.output.remove(name)
     return fingerprint(identity)
+
+
+def _ended(request: Request, tally: Tally, manifest: Manifest | None, performance: dict[str, Any]) -> dict[str, Any]:
+    """The summary of the whole, written; what only steps have needed is removed."""
+    output = request.output
+    learned = learned_summary(output, request.methods, request.config.memory, request.bank)
+    learned |= consensus_summary(output, request.methods)
+    if manifest:
+        manifest.replace(tally)
+    summary = finish(output, request.plan, request.config, tally, performance, learned)
+    for folder in (ENCODED, SCORED):
+        output.remove(folder)
+    return summary

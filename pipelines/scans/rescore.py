@@ -11,7 +11,7 @@ from pipelines.consensus.checks import check_images
 from pipelines.errors import CallerError
 from pipelines.inputs.embedding_plan import plan_embeddings
 from pipelines.runtime.progress import Say, quiet
-from pipelines.scans.carry_out import carry_out
+from pipelines.scans.carry_out import Start, carry_out
 from pipelines.scans.checks import text_source
 from pipelines.scans.request import Planned, Request
 
@@ -27,14 +27,16 @@ def rescore(
     address: str | None = None,
     say: Say = quiet,
     new_scan: bool = False,
+    take_over: bool = False,
 ) -> dict[str, Any]:
     """Scores every embedding that is not scored yet, and returns the summary of the whole, as in `summary.json`.
 
-    `options`: of remote file systems; `address`: of a Ray cluster; `new_scan`: what an earlier scan left is removed.
-    Raises CallerError for whatever the caller has to mend, before anything is removed or written.
+    `options`: of remote file systems; `address`: of a Ray cluster; `new_scan`: what an earlier scan left is removed;
+    `take_over`: a stale lease of another driver counts for nothing. Raises CallerError for whatever the caller has to
+    mend, before anything is removed or written.
     """
     request = Request.prepare(config, options, _planned, new_scan)
-    return carry_out(request, _placed, address, say, new_scan)
+    return carry_out(request, _placed, Start(address, new_scan, take_over), say)
 
 
 def _planned(config: Rescore, methods: Mapping[str, Method], bank: LabelBank, options: Mapping[str, Any]) -> Planned:

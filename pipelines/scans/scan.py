@@ -13,7 +13,7 @@ from pipelines.inputs.label_bank import model_of
 from pipelines.memory.orders import has_sequential
 from pipelines.runtime.progress import Say, quiet
 from pipelines.scan_directory.layout import EMBEDDINGS
-from pipelines.scans.carry_out import carry_out
+from pipelines.scans.carry_out import Start, carry_out
 from pipelines.scans.request import Planned, Request
 
 if TYPE_CHECKING:
@@ -28,14 +28,16 @@ def scan(
     address: str | None = None,
     say: Say = quiet,
     new_scan: bool = False,
+    take_over: bool = False,
 ) -> dict[str, Any]:
     """Scores every image that is not scored yet, and returns the summary of the whole scan, as in `summary.json`.
 
-    `options`: of remote file systems; `address`: of a Ray cluster; `new_scan`: what an earlier scan left is removed.
-    Raises CallerError for whatever the caller has to mend, before anything is removed or written.
+    `options`: of remote file systems; `address`: of a Ray cluster; `new_scan`: what an earlier scan left is removed;
+    `take_over`: a stale lease of another driver counts for nothing. Raises CallerError for whatever the caller has to
+    mend, before anything is removed or written.
     """
     request = Request.prepare(config, options, _planned, new_scan)
-    return carry_out(request, _placed, address, say, new_scan)
+    return carry_out(request, _placed, Start(address, new_scan, take_over), say)
 
 
 def _planned(config: Scan, methods: Mapping[str, Method], bank: LabelBank, options: Mapping[str, Any]) -> Planned:

@@ -1,6 +1,7 @@
 """Scans by consensus: over scores that are there after one pass, or after two; equal to the plain functions."""
 
-from collections.abc import Sequence
+import shutil
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -105,3 +106,66 @@ def test_consensus_over_one_pass_moves_every_score_by_what_it_says(
     np.testing.assert_allclose(found["score_consensus"].to_numpy(), standard + moved, atol=1e-9)
     assert found["consensus_weight"].to_numpy().max() > 0
     assert np.abs(moved).max() > 0.01
+
+
+NOT_THE_SAME = ("manifest/", "summary.json", "memory/candidates/")
+
+
+def contents(output: Path) -> dict[str, bytes]:
+    """The files that a run leaves, but for what depends on the time, or on which worker was the first to offer."""
+    found = {str(path.relative_to(output)): path.read_bytes() for path in output.rglob("*") if path.is_file()}
+    return {name: content for name, content in found.items() if not name.startswith(NOT_THE_SAME)}
+
+
+def cut(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-9])
+
+
+def edit(path: Path) -> None:
+    table = pq.read_table(path)
+    place = table.column_names.index("score_neglabel")
+    nothing = pa.array([0.5] * len(table), pa.float64())
+    pq.write_table(table.set_column(place, "score_neglabel", nothing), path)
+
+
+GONE = Path.unlink
+DAMAGES = {
+    "files of which there is one": {
+        "memory/snapshot-*": cut,
+        "consensus/sums-2.parquet": cut,
+        "gallery.parquet": cut,
+        "plan.parquet": cut,
+        "summary.json": cut,
+    },
+    "files of a shard": {
+        "memory/candidates/*": cut,
+        "consensus/votes/*": cut,
+        "embeddings/*": cut,
+        "scores/*": edit,
+    },
+    "files that are lost": {
+        "memory/candidates/*": GONE,
+        "consensus/votes/*": GONE,
+        "embeddings/*": GONE,
+        "plan.parquet": GONE,
+        "consensus/anchors.parquet": GONE,
+    },
+}
+
+
+@pytest.mark.parametrize("damages", DAMAGES.values(), ids=DAMAGES)
+def test_what_is_not_whole_of_a_finished_scan_is_made_again_and_named(
+    reference: Path, dataset: Path, bank_directory: Path, tmp_path: Path, damages: dict[str, Callable[[Path], None]]
+) -> None:
+    output, said = Path(shutil.copytree(reference, tmp_path / "scan")), list[str]()
+    names = list[str]()
+    for number, (pattern, damage) in enumerate(damages.items()):
+        found = sorted(output.glob(pattern))
+        damaged = found[number % len(found)]  # of another shard each
+        names.append(str(damaged.relative_to(output)))
+        damage(damaged)
+    scan(asked(dataset, bank_directory, output, embeddings=True), say=said.append)
+    assert contents(output) == contents(reference)
+    assert verify(str(output), {}, tables=True).problems == []
+    unsaid = [name for name in names if not any(name in line for line in said)]
+    assert unsaid in ([], ["summary.json"])

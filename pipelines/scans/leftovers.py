@@ -1,0 +1,125 @@
+"""What of a scan's memory and consensus is lost or damaged; what is damaged goes, so that the steps make it again."""
+
+from collections.abc import Container, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ood_core.methods import learners_of, of_images
+from pipelines.config.rescore import Rescore
+from pipelines.config.scan import Scan
+from pipelines.consensus.files import ConsensusFiles, consensus_files
+from pipelines.inputs.plan import Shard
+from pipelines.memory.files import MemoryFiles, memory_files
+from pipelines.runtime.progress import Say
+from pipelines.scan_directory.layout import (
+    ANCHORS,
+    CANDIDATES,
+    CONSENSUS,
+    ENCODED,
+    GALLERY_FILE,
+    MEMORY,
+    SCORED,
+    SUMS,
+    VERDICTS,
+    VOTES,
+    committed,
+    names_a_file,
+    shard_file,
+    shard_of,
+)
+from pipelines.scan_directory.whole import NotWholeError, whole_table
+from pipelines.storage import Directory
+
+OF_SHARDS = (ENCODED, SCORED, CANDIDATES, VERDICTS, VOTES)
+"""The folders that hold a file a shard, read by steps, of which no manifest tells."""
+FILES_A_TASK = 64
+
+
+@dataclass(frozen=True)
+class Leftovers:
+    """What earlier runs have left of a scan beside its score tables, for a run that goes on."""
+
+    output: Directory
+    fingerprint: str
+    say: Say
+
+    def check_own(self) -> None:
+        """Removes what is not whole of the files that a scan has one of: gallery, memory, anchors, sums."""
+        folders = {folder: self.output.names(folder) for folder in (MEMORY, CONSENSUS)}
+        names = [f"{folder}/{name}" for folder, found in folders.items() for name in found]
+        for name in filter(names_a_file, names + [GALLERY_FILE] * self.output.exists(GALLERY_FILE)):
+            if why := _damage(self.output, self.fingerprint, name):
+                self._remove(name, why)
+
+    def check_shards(self) -> None:
+        """Removes what is not whole of the files of which each shard has one.
+
+        By tasks of the cluster, since there may be very many.
+        """
+        import ray
+
+        names = [shard_file(folder, shard) for folder in OF_SHARDS for shard in sorted(committed(self.output, folder))]
+        task: Any = ray.remote(_damages)
+        groups = [names[start : start + FILES_A_TASK] for start in range(0, len(names), FILES_A_TASK)]
+        for found in [task.remote(self.output, self.fingerprint, group) for group in groups]:
+            damages: Any = ray.get(found)
+            for name, why in damages.items():
+                self._remove(name, why)
+
+    def lost(self, config: Scan | Rescore, shards: Sequence[Shard], done: Container[str]) -> list[str]:
+        """The files that this scan should have, and has not; what was learned from them goes too.
+
+        `done`: the shards that have their scores, which are written last: what they were made by must be there. In
+        streaming order the memory as a whole is written when all are done.
+        """
+        left = sum(shard.id not in done for shard in shards)
+        whole = not left or (left < len(shards) and not learners_of(of_images(config.methods()), "streaming"))
+        names = [*memory_files(config, shards), *consensus_files(config, shards)]
+        due = [name for name in names if (shard_of(name) in done if _is_of_shard(name) else whole)]
+        missing = list(_missing(self.output, due))
+        self._forget(missing)
+        return missing
+
+    def _remove(self, name: str, why: str) -> None:
+        self.say(f"{name}: {why}; it is made again")
+        self.output.remove(name)
+        if name == ANCHORS:
+            ConsensusFiles(self.output, self.fingerprint).clear()
+        elif name.startswith(SUMS):
+            ConsensusFiles(self.output, self.fingerprint).remove_sums()
+        self._forget([name])
+
+    def _forget(self, names: Iterable[str]) -> None:
+        shards = [shard_of(name) for name in names if name.startswith((f"{CANDIDATES}/", f"{VERDICTS}/"))]
+        if shards:
+            MemoryFiles(self.output, self.fingerprint, 0).forget(shards)
+
+
+def _missing(output: Directory, names: Iterable[str]) -> Iterable[str]:
+    """Those of the files that are not there. Lists their folders, however many they are."""
+    listed: dict[str, set[str]] = {}
+    for name in names:
+        folder, _, file = name.rpartition("/")
+        if folder not in listed:
+            listed[folder] = set(output.names(folder))
+        if file not in listed[folder]:
+            yield name
+
+
+def _damages(output: Directory, fingerprint: str, names: Sequence[str]) -> dict[str, str]:
+    """What is wrong with each of the files that are not whole."""
+    return {name: why for name in names if (why := _damage(output, fingerprint, name))}
+
+
+def _damage(output: Directory, fingerprint: str, name: str) -> str | None:
+    try:
+        whole_table(output.read(name), fingerprint, shard_of(name) if _is_of_shard(name) else None)
+    except NotWholeError as error:
+        return str(error)
+    except FileNotFoundError:  # it went with another
+        return None
+    return None
+
+
+def _is_of_shard(name: str) -> bool:
+    return name.startswith(tuple(f"{folder}/" for folder in OF_SHARDS))
