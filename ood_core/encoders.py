@@ -221,11 +221,26 @@ class ClipEncoder:
 
 def _load(model: str, pretrained: str | None) -> tuple[nn.Module, Any]:
     """The model with its weights in float32, and its tokenizer."""
+    if _lacks_transformers(model):
+        raise ModelError("its tokenizer is one of transformers: install oodscan[transformers]")
     try:
         loaded = open_clip.create_model(model, pretrained, precision="fp32", require_pretrained=True, weights_only=True)
         return loaded, open_clip.get_tokenizer(model)
     except Exception as error:  # OpenCLIP, hub clients and safetensors raise whatever they like
         raise ModelError(_first_words(error)) from error
+
+
+def _lacks_transformers(model: str) -> bool:
+    """Whether the model's texts are cut by a tokenizer of Hugging Face's, which is an extra and not installed."""
+    if ":" not in model and open_clip.get_model_config(model) is None:
+        return False
+    try:
+        open_clip.get_tokenizer(model)
+    except ImportError:
+        return True
+    except Exception:  # what is wrong is said when the model is loaded
+        return False
+    return False
 
 
 def _first_words(error: Exception) -> str:

@@ -4,25 +4,35 @@ Sums the proportional set sizes (PSS: shared pages are counted once) of the comm
 from it or carries its mark in the environment, Ray's included, several times a second.
 
 python -m infra.benchmarks.peak_memory [--counts 4000 20000] [--scratch DIR]
+python -m infra.benchmarks.peak_memory --shards 100 1000 --object-store-mb 200
+
+With --shards the input is so many tars of 100 tiny pictures each, which is hard on whatever keeps something a shard.
 """
 
+import io
 import json
 import os
 import shutil
 import subprocess
+import tarfile
 import uuid
 from collections import Counter
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
+
+import numpy as np
+from PIL import Image
 
 from infra.benchmarks.workloads import OODSCAN, drawings, machine, parser, say, scan_arguments
 
 MARK = "OODSCAN_BENCHMARK_RUN"
 INTERVAL_S = 0.5
 BAR = 0.10
+TINY = 100
+"""Pictures a shard, with --shards."""
 PROC = Path("/proc")
 
 
@@ -73,14 +83,30 @@ def _short(command: str) -> str:
     return " ".join(Path(word).name for word in words[:2])[:60]
 
 
-def peak(command: Sequence[str | Path]) -> dict[str, Any]:
+def tiny(scratch: Path, shards: int) -> Path:
+    """A folder of so many tars of `TINY` pictures of 16 pixels a side, no two alike."""
+    folder, random = scratch / f"tiny-{shards}", np.random.default_rng(0)
+    if not folder.exists():
+        folder.mkdir(parents=True)
+        for shard in range(shards):
+            with tarfile.open(folder / f"{shard:06d}.tar", "w") as tar:
+                for number in range(TINY):
+                    content = io.BytesIO()
+                    Image.fromarray(random.integers(0, 256, (16, 16, 3), np.uint8)).save(content, "PNG")
+                    member = tarfile.TarInfo(f"{shard}-{number}.png")
+                    member.size = content.tell()
+                    tar.addfile(member, io.BytesIO(content.getvalue()))
+    return folder
+
+
+def peak(command: Sequence[str | Path], **environment: str) -> dict[str, Any]:
     """The largest sum seen while a command runs, and what it was made of. Raises RuntimeError if it fails."""
     mark = uuid.uuid4().hex
     processes = Processes(f"{MARK}={mark}".encode())
     largest: Counter[str] = Counter()
     samples = 0
     with subprocess.Popen(
-        command, env=os.environ | {MARK: mark}, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL
+        command, env=os.environ | {MARK: mark, **environment}, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL
     ) as run:
         while run.poll() is None:
             now = processes.pss_by_name()
@@ -98,12 +124,19 @@ def peak(command: Sequence[str | Path]) -> dict[str, Any]:
 def main() -> None:
     options_of = parser(__doc__)
     options_of.add_argument("--counts", type=int, nargs=2, default=(4000, 20_000), metavar=("FEW", "MANY"))
+    options_of.add_argument("--shards", type=int, nargs=2, metavar=("FEW", "MANY"))
+    options_of.add_argument("--object-store-mb", type=int, help="what Ray's object store may take; default: Ray's")
     options = options_of.parse_args()
+    store = options.object_store_mb
+    limits = {"RAY_DEFAULT_OBJECT_STORE_MAX_MEMORY_BYTES": str(store * 10**6)} if store else {}
     host, runs = machine(), []
-    for count in options.counts:
-        workload, output = drawings(options.scratch, count), options.scratch / "scan-memory"
+    for count in options.shards or options.counts:
+        workload, output = drawings(options.scratch, 4000 if options.shards else count), options.scratch / "scan-memory"
+        if options.shards:
+            workload = replace(workload, tars=[tiny(options.scratch, count)], images=count * TINY)
         shutil.rmtree(output, ignore_errors=True)
-        runs.append({"images": workload.images, **peak([OODSCAN, *map(str, scan_arguments(workload, output))])})
+        found = peak([OODSCAN, *map(str, scan_arguments(workload, output))], **limits)
+        runs.append({"images": workload.images, **found})
         say(f"{count}: {runs[-1]['peak_mib']:.0f} MiB")
     ratio = runs[1]["peak_mib"] / runs[0]["peak_mib"]
     print(json.dumps({"machine": host, "runs": runs, "ratio": ratio, "within_bar": abs(ratio - 1) <= BAR}, indent=2))

@@ -1,5 +1,6 @@
 import json
 import shutil
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -373,10 +374,12 @@ def test_a_model_folder_that_cannot_be_loaded_is_refused_in_one_line(tiny_model,
         ({"model": "ViT-Z-99"}, "Model config for 'ViT-Z-99' not found"),
         ({"model": "ViT-B-32", "pretrained": "nobody"}, "'nobody' is not a known tag or valid file path"),
         ({"model": "local-dir:"}, "Empty path"),
+        ({"model": "ViT-B-16-SigLIP"}, r"its tokenizer is one of transformers: install oodscan\[transformers\]"),
         ({"model": "ViT-B-32", "dtype": "float8"}, "dtype must be one of float32, bfloat16, float16, not 'float8'"),
     ],
 )
-def test_a_model_that_does_not_exist_is_refused_in_one_line(arguments, reason):
+def test_a_model_that_does_not_exist_is_refused_in_one_line(arguments, reason, monkeypatch):
+    monkeypatch.setitem(sys.modules, "transformers", None)
     with pytest.raises(ModelError, match=reason) as refused:
         ClipEncoder.load(**arguments)
     assert len(str(refused.value).splitlines()) == 1
