@@ -11,6 +11,7 @@ from fsspec import AbstractFileSystem
 from fsspec.core import has_magic
 
 from pipelines.errors import CallerError
+from pipelines.scan_directory.columns import SCORE_PREFIX
 from pipelines.scan_directory.layout import FINGERPRINT_KEY, SCORES
 from pipelines.storage import file_system, storage_errors
 
@@ -53,24 +54,29 @@ def pooled_scores(option: str, urls: Sequence[str], options: Mapping[str, Any]) 
 def read_scores(option: str, url: str, options: Mapping[str, Any]) -> Scores:
     """The scores of all tables under a URL: a scan directory, a folder, one score table, or a pattern of them.
 
-    Raises CallerError if there is no such table, one cannot be read, they differ in their score columns, or a column
-    has no score.
+    Raises CallerError if there is no such table, one cannot be read or has other score columns than the first, or a
+    column holds something else than finite numbers, or none.
     """
     files, path = file_system(url, options)
     paths = _table_paths(files, path)
     if not paths or not files.exists(paths[0]):
         raise CallerError(f"{option} {url!r} is not a scan directory, a score table or a pattern that matches any")
-    with storage_errors(f"{option} {url!r}", "holds a file that is not a readable score table"):
-        tables = [pq.read_table(pa.BufferReader(files.cat_file(name))) for name in paths]
-    try:
-        table = pa.concat_tables([_scores_only(one, option, url) for one in tables])
-    except pa.ArrowInvalid as error:
-        raise CallerError(f"{option} {url!r} holds score tables with different score columns") from error
+    parts, scans = [], set[bytes]()
+    for name in paths:
+        with storage_errors(f"{option} {url!r}", f"holds a file that is not a readable score table, {name}"):
+            table = pq.ParquetFile(pa.BufferReader(files.cat_file(name))).read()
+            table.validate(full=True)
+        scans.add((table.schema.metadata or {}).get(FINGERPRINT_KEY, b""))
+        parts.append(_scores_only(table, f"{option} {url!r} holds {name}"))
+        if other := set(parts[0].column_names) ^ set(parts[-1].column_names):
+            differ = f"{paths[0]} and {name} differ in {min(other)!r}"
+            raise CallerError(f"{option} {url!r} holds score tables with different score columns: {differ}")
+    table = pa.concat_tables(part.select(parts[0].column_names) for part in parts)
     columns = {name: table[name].drop_null().to_numpy() for name in table.column_names}
-    if not columns or not all(len(values) for values in columns.values()):
-        raise CallerError(f"{option} {url!r} holds no scored image")
-    scans = frozenset((one.schema.metadata or {}).get(FINGERPRINT_KEY, b"") for one in tables)
-    return Scores(columns, len(table), max(table[name].null_count for name in table.column_names), scans=scans)
+    for name, values in columns.items():
+        if not len(values):
+            raise CallerError(f"{option} {url!r} holds no scored image: no row has a {name}")
+    return Scores(columns, len(table), max(table[name].null_count for name in columns), scans=frozenset(scans))
 
 
 def _table_paths(files: AbstractFileSystem, path: str) -> list[str]:
@@ -87,9 +93,22 @@ def _tables_in(files: AbstractFileSystem, folder: str) -> list[str]:
     return sorted(str(name) for name in files.find(folder, maxdepth=1) if str(name).endswith(".parquet"))
 
 
-def _scores_only(table: pa.Table, option: str, url: str) -> pa.Table:
-    """The score columns of a table, without metadata. Raises CallerError if it has none."""
-    names = [name for name in table.column_names if name.startswith("score_")]
+def _scores_only(table: pa.Table, where: str) -> pa.Table:
+    """The score columns of a table in float64, without metadata. `where`: how messages begin that name the table.
+
+    Raises CallerError if it has none, or one that holds something else than finite numbers.
+    """
+    names = [name for name in table.column_names if name.startswith(SCORE_PREFIX)]
     if not names:
-        raise CallerError(f"{option} {url!r} holds a table without a score column")
-    return table.select(names).replace_schema_metadata(None)
+        raise CallerError(f"{where}, a table without a score column")
+    columns = {}
+    for name in names:
+        if names.count(name) > 1:
+            raise CallerError(f"{where}, a table with {names.count(name)} columns {name!r}")
+        kind = table.schema.field(name).type
+        if not any(is_kind(kind) for is_kind in (pa.types.is_floating, pa.types.is_integer, pa.types.is_null)):
+            raise CallerError(f"{where}, whose column {name!r} holds {kind}, not numbers")
+        columns[name] = table[name].cast(pa.float64(), safe=False)
+        if bad := int(np.count_nonzero(~np.isfinite(columns[name].drop_null().to_numpy()))):
+            raise CallerError(f"{where}, whose column {name!r} has {bad} scores that are not finite numbers")
+    return pa.table(columns)

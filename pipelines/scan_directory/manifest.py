@@ -77,7 +77,9 @@ class Manifest:
                     self.files[shard] = ToldFile(**told, written=parts[number].written)
                 if WHOLE_KEY in metadata:
                     break
-        except (*DAMAGE, ValueError, TypeError, AttributeError):
+            tally.choices()
+            tally.described()  # so that whatever is wrong with a receipt is found here
+        except (*DAMAGE, ValueError, LookupError, TypeError, AttributeError):
             return self._nothing()
         return tally
 

@@ -1,6 +1,5 @@
 """Checks a scan's consensus: sums up every round once more from the votes, and compares with what is recorded."""
 
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -8,102 +7,165 @@ import pyarrow as pa
 
 from ood_core.consensus.agreement import Agreement, Sums
 from ood_core.consensus.log_odds import log_odds
-from ood_core.methods import Consensus, ImageMethod, consensus_of, of_images, score_column
-from pipelines.config.rescore import Rescore
-from pipelines.config.scan import Scan
+from ood_core.consensus.votes import Votes
+from ood_core.methods import Consensus, consensus_of, of_images, score_column
 from pipelines.consensus.files import sums_file, sums_of, votes_of
 from pipelines.consensus.workers import with_consensus
 from pipelines.inputs.plan import Shard
-from pipelines.inputs.readers.parquet import DAMAGE
 from pipelines.scan_directory.columns import ANCHOR, LAST_BEFORE_SCORES, SHIFT, WEIGHT
-from pipelines.scan_directory.layout import ANCHORS, SCORES, VOTES, read_table, shard_file
-from pipelines.storage import Directory
-from pipelines.verify.tables import table_and_problems
+from pipelines.scan_directory.layout import ANCHORS, VOTES, shard_file
+from pipelines.verify.recorded import Recorded
+from pipelines.verify.shards import ScoreTable, check_unit
+from pipelines.verify.tables import Inspection, UnfitError, required, vectors
 
-
-def consensus_problems(
-    output: Directory, config: Scan | Rescore, shards: Sequence[Shard], expected: str
-) -> Iterator[str]:
-    """What the consensus of a scan lacks, what it holds of another scan, and whether scores and sums are the votes'."""
-    methods = config.methods()
-    chosen = consensus_of(methods)
-    if chosen is None:
-        return
-    check = _Check(output, expected, chosen, of_images(methods)[chosen.base], tuple(methods))
-    agreement = check.recorded()
-    if agreement:
-        before = [replace(agreement, known=agreement.known[:step]) for step in range(agreement.steps)]
-        for shard in shards:
-            check.look_at(shard, agreement, before)
-        check.compare(agreement)
-    yield from check.problems
-
-
-def consensus_files(config: Scan | Rescore, shards: Sequence[Shard]) -> list[str]:
-    """The files of a finished scan's consensus; none if it was not asked for."""
-    chosen = consensus_of(config.methods())
-    if chosen is None:
-        return []
-    sums = [sums_file(step) for step in range(Agreement(chosen, 0).steps)]
-    return [ANCHORS, *sums, *(shard_file(VOTES, shard.id) for shard in shards)]
+ANCHOR_COLUMNS = pa.schema(required(anchor=pa.int64(), embedding=vectors(pa.float32())))
+VOTE_COLUMNS = pa.schema(
+    [
+        *required(shard=pa.string(), index=pa.int64()),
+        pa.field("log_odds", pa.float64()),
+        pa.field("anchors", vectors(pa.int32())),
+        pa.field("weights", vectors(pa.float32())),
+        pa.field("cosine", pa.float32()),
+    ]
+)
+UNIT_TOLERANCE, WEIGHT_TOLERANCE = 1e-3, 1e-4
+"""How far the length of an anchor, and the sum of an image's weights, may be from 1."""
+MOST = 2.0**62
+"""Above all sums: see `bits_for`."""
 
 
 @dataclass
-class _Check:
-    """Goes over the votes once, and sums them up for every round by what is recorded of the rounds before."""
+class ConsensusCheck:
+    """Goes over the votes once, and sums them up for every round by what is recorded of the rounds before.
 
-    output: Directory
-    expected: str
-    chosen: Consensus
-    base: ImageMethod
-    methods: Sequence[str]
-    problems: list[str] = field(default_factory=list)
+    `known`: the recorded outcome of all rounds; `unlike`: the votes that do not give the scores of their score tables,
+    as these were committed; `voted`: how many shards have voted.
+    """
+
+    found: Inspection
+    scan: Recorded
+    known: Agreement | None = None
     sums: list[Sums] = field(default_factory=list)
+    unlike: list[str] = field(default_factory=list)
+    voted: int = 0
+    whole: bool = True
 
-    def recorded(self) -> Agreement | None:
-        """The recorded outcome of all rounds, None if one is missing, or the anchors."""
-        anchors = self._read(ANCHORS)
-        steps = Agreement(self.chosen, 0).steps
-        tables = [self._read(sums_file(step)) for step in range(steps)]
-        found = [sums_of(table) for table in tables if table is not None]
-        if anchors is None or len(found) < steps:
-            return None
-        return Agreement(self.chosen, len(anchors), tuple(found))
+    def __post_init__(self) -> None:
+        chosen = consensus_of(self.scan.methods)
+        if chosen:
+            self.known = self._recorded(chosen)
 
-    def look_at(self, shard: Shard, agreement: Agreement, before: Sequence[Agreement]) -> None:
-        """Compares a shard's scores with its votes, and adds up these. `before`: what is known before each round."""
-        scores_file, votes_file = shard_file(SCORES, shard.id), shard_file(VOTES, shard.id)
-        voted, columns = self._read(votes_file), [score_column(method) for method in self.methods]
-        try:
-            scores = read_table(self.output, scores_file, [LAST_BEFORE_SCORES, *columns, ANCHOR, WEIGHT, SHIFT])
-        except (FileNotFoundError, *DAMAGE):  # which is said elsewhere
+    def look_at(self, shard: Shard, scores: ScoreTable | None) -> None:
+        """Compares a shard's votes with its scores, and adds them up. `scores`: None if something is wrong there."""
+        if not consensus_of(self.scan.methods):
             return
-        if voted is None:
-            return
-        base = scores[score_column(self.chosen.base)].drop_null().to_numpy()
-        votes = votes_of(voted)
-        if len(voted) != len(scores) or len(votes) != len(base):
-            self.problems.append(f"{votes_file} has not the rows of its score table")
-        elif not np.array_equal(votes.log_odds, log_odds(base, self.base)):
-            self.problems.append(f"{votes_file} is not of the scores by {self.chosen.base}")
-        elif len(votes) and not 0 <= votes.anchors.min() <= votes.anchors.max() < agreement.anchor_count:
-            self.problems.append(f"{votes_file} has votes on anchors that there are not")
-        elif not with_consensus(scores, voted, agreement, self.methods).equals(scores):
-            self.problems.append(f"{scores_file}: score_consensus is not what the votes come to")
+        name = shard_file(VOTES, shard.id)
+        table, before = self.found.table(name, VOTE_COLUMNS), len(self.found.problems)
+        if table is not None and scores is not None and len(table) != len(scores.rows):
+            self.found.problems.append(f"{name} has not the rows of its score table")
+        elif table is not None:
+            with self.found.checking(name):
+                votes = self._votes(table, shard)
+                if scores is not None and self.known is not None:
+                    self._compare(table, votes, scores, self.known)
+        sound = table is not None and scores is not None and len(self.found.problems) == before
+        self.whole = self.whole and sound
+
+    def compare(self) -> None:
+        """Compares the sums over all shards with the recorded ones, once all have been looked at.
+
+        Where only some of the shards have other scores than their votes give, their votes are to blame, else the sums.
+        """
+        wrong = None
+        if self.known and self.whole and self.sums:
+            pairs = enumerate(zip(self.known.known, self.sums, strict=True))
+            wrong = next((step for step, (one, other) in pairs if not _same(one, other)), None)
+        if wrong is not None and len(self.unlike) in (0, self.voted):
+            self.found.problems.append(f"{sums_file(wrong)} is not what the votes come to")
         else:
-            parts = [one.sums(votes) for one in before]
-            self.sums = [known + part for known, part in zip(self.sums, parts, strict=True)] if self.sums else parts
+            self.found.problems += [f"{name} is not what its scores were made from" for name in self.unlike]
 
-    def compare(self, agreement: Agreement) -> None:
-        """Compares the sums over all shards with the recorded ones, if there was nothing wrong with a shard."""
-        if self.problems:
-            return
-        for step, (recorded, found) in enumerate(zip(agreement.known, self.sums, strict=True)):
-            same = recorded.totals == found.totals and recorded.largest == found.largest
-            if not same or not np.array_equal(recorded.anchors, found.anchors):
-                self.problems.append(f"{sums_file(step)} is not what the votes come to")
+    def _recorded(self, chosen: Consensus) -> Agreement | None:
+        anchors = self.found.table(ANCHORS, ANCHOR_COLUMNS)
+        known = None
+        if anchors is not None:
+            with self.found.checking(ANCHORS):
+                if anchors["anchor"].to_pylist() != list(range(len(anchors))):
+                    raise UnfitError("the anchors are not 0, 1, 2, … in order")
+                check_unit(anchors["embedding"], UNIT_TOLERANCE)
+                known = Agreement(chosen, len(anchors))
+        for step in range(Agreement(chosen, 0).steps):
+            known = self._after(known, step)
+        return known
 
-    def _read(self, name: str) -> pa.Table | None:
-        table, found = table_and_problems(self.output, name, self.expected)
-        self.problems += found
-        return table
+    def _after(self, known: Agreement | None, step: int) -> Agreement | None:
+        """What is known after a step, by the recorded sums of it. None if these are damaged, or nothing was known."""
+        name, columns = sums_file(step), required(anchor=pa.int64())
+        empty = None if known is None else known.sums(_no_votes(known.parameters))
+        if empty is not None:
+            columns += required(**{f"value_{number}": pa.int64() for number in range(len(empty.anchors))})
+        table = self.found.table(name, pa.schema(columns))
+        if table is None or known is None or empty is None:
+            return None
+        with self.found.checking(name):
+            sums = sums_of(table.select([column.name for column in columns]))
+            if sums.totals.keys() != empty.totals.keys() or sums.anchors.shape != empty.anchors.shape:
+                raise UnfitError("it is not of the consensus that was asked for")
+            if not (np.abs(sums.anchors.astype(float)) < MOST).all():
+                raise UnfitError("there are sums that cannot be")
+            if table["anchor"].to_pylist() != list(range(len(table))):
+                raise UnfitError("the anchors are not 0, 1, 2, … in order")
+            after = known.after(sums)
+            after.sums(_no_votes(known.parameters))  # so that what cannot be computed with is said of this file
+            return after
+        return None
+
+    def _votes(self, table: pa.Table, shard: Shard) -> Votes:
+        """A shard's votes. Raises UnfitError if they cannot be votes of it."""
+        if set(table["shard"].to_pylist()) - {shard.id} or table["index"].to_pylist() != list(range(len(table))):
+            raise UnfitError("the rows are not those of its shard, in order")
+        given = [table[name].is_valid().to_pylist() for name in ("log_odds", "anchors", "weights", "cosine")]
+        if any(one != given[0] for one in given):
+            raise UnfitError("there are votes of which a part is missing")
+        votes = votes_of(table)
+        if self.known and len(votes):
+            if not 0 <= votes.anchors.min() <= votes.anchors.max() < self.known.anchor_count:
+                raise UnfitError("there are votes on anchors that there are not")
+            if votes.weights.min() < 0 or np.abs(votes.weights.sum(axis=1) - 1).max() > WEIGHT_TOLERANCE:
+                raise UnfitError("there are weights that do not come to 1")
+        return votes
+
+    def _compare(self, table: pa.Table, votes: Votes, scores: ScoreTable, known: Agreement) -> None:
+        name, base = shard_file(VOTES, scores.shard.id), known.parameters.base
+        values = scores.rows[score_column(base)].drop_null().to_numpy()
+        given = table["log_odds"].is_valid().to_numpy()
+        if not np.array_equal(np.flatnonzero(given), scores.good):
+            self.found.problems.append(f"{name} has not the rows of its score table")
+        elif not np.array_equal(votes.log_odds, log_odds(values, of_images(self.scan.methods)[base])):
+            self.found.problems.append(f"{name} is not of the scores by {base}")
+        else:
+            self.voted += bool(len(votes))
+            if not self._gives(table, scores.rows, known):
+                if scores.committed:
+                    self.unlike.append(name)
+                else:
+                    self.found.problems.append(f"{scores.name}: score_consensus is not what the votes come to")
+            parts = [replace(known, known=known.known[:step]).sums(votes) for step in range(known.steps)]
+            self.sums = [one + part for one, part in zip(self.sums, parts, strict=True)] if self.sums else parts
+
+    def _gives(self, voted: pa.Table, rows: pa.Table, known: Agreement) -> bool:
+        """Whether the votes give the rows' score by consensus, and what stands beside it."""
+        columns = [LAST_BEFORE_SCORES, *map(score_column, self.scan.methods)]
+        made = with_consensus(rows.select(columns), voted, known, tuple(self.scan.methods))
+        return made.equals(rows.select([*columns, ANCHOR, WEIGHT, SHIFT]))
+
+
+def _same(one: Sums, other: Sums) -> bool:
+    return one.totals == other.totals and one.largest == other.largest and np.array_equal(one.anchors, other.anchors)
+
+
+def _no_votes(parameters: Consensus) -> Votes:
+    nearest = parameters.nearest
+    return Votes(
+        np.empty(0), np.empty((0, nearest), np.int32), np.empty((0, nearest), np.float32), np.empty(0, np.float32)
+    )

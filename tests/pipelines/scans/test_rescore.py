@@ -277,7 +277,7 @@ DAMAGE = {
         lambda output: (output / "memory/verdicts" / parts(output)[0]).unlink(),
         "memory/verdicts/part-{first}.parquet is missing",
     ),
-    "the last row of a part lost": (shortened, "{first}: there are 59 rows, and 60 are planned"),
+    "the last row of a part lost": (shortened, "scores/part-{first}.parquet: there are 59 rows, and 60 are planned"),
 }
 
 
