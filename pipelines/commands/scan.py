@@ -21,6 +21,7 @@ from pipelines.commands.options import (
     Order,
     Pretrained,
     StorageOptions,
+    TakeOver,
     WaitS,
     Workers,
     given_of,
@@ -53,6 +54,13 @@ def scan(
     max_image_bytes: Annotated[int | None, typer.Option(help="Larger images are not read; default 256 MiB.")] = None,
     max_image_pixels: Annotated[int | None, typer.Option(help="Larger images are not decoded; default 100 M.")] = None,
     max_jpeg_scans: Annotated[int | None, typer.Option(help="JPEGs of more are not decoded; default 64.")] = None,
+    max_rows_per_shard: Annotated[
+        int | None,
+        typer.Option(help="Tables that claim more, and more than they have bits, are not read; default 1 M."),
+    ] = None,
+    max_decode_s: Annotated[
+        float | None, typer.Option(help="Seconds for one image, whose worker is then replaced; default 60.")
+    ] = None,
     retry_s: Annotated[
         float | None, typer.Option(help="Seconds for which a failing request to a storage is repeated; default 120.")
     ] = None,
@@ -79,6 +87,7 @@ def scan(
         int | None, typer.Option(help="Exit 3 when more archives are damaged or cannot be read; default 0.")
     ] = None,
     new_scan: Annotated[bool, typer.Option(help="Start over: remove what an earlier scan left in --output.")] = False,
+    take_over: TakeOver = False,
     address: Address = None,
     wait_s: WaitS = None,
     storage_options: StorageOptions = [],  # noqa: B006
@@ -94,11 +103,12 @@ def scan(
                        mixed_processors=mixed_processors),
         read=given_of(image_column=image_column, key_column=key_column, images_per_shard=images_per_shard,
                       max_image_bytes=max_image_bytes, max_image_pixels=max_image_pixels,
-                      max_jpeg_scans=max_jpeg_scans, retry_s=retry_s, decode=decode),
+                      max_jpeg_scans=max_jpeg_scans, max_rows_per_shard=max_rows_per_shard,
+                      max_decode_s=max_decode_s, retry_s=retry_s, decode=decode),
         encode=given_of(workers=encode_workers, cpus=encode_cpus, gpus=encode_gpus, threads=encode_threads,
                       block=encode_block, batch_size=batch_size, decode_threads=decode_threads, wait_s=wait_s),
     )  # fmt: skip
     from pipelines.scans.scan import scan as run_scan
 
     chosen, options = load(Scan, config, given), parse_storage_options(storage_options)
-    end(run_scan(chosen, options, address=address, say=say, new_scan=new_scan), chosen, as_json)
+    end(run_scan(chosen, options, address=address, say=say, new_scan=new_scan, take_over=take_over), chosen, as_json)

@@ -21,9 +21,9 @@ class Read(Configuration):
     `max_jpeg_scans` are not decoded; nor are pages of a Parquet table that would grow above `max_image_bytes` (64 MiB
     at least) and 16 times their size in the file. `max_rows_per_shard`: rows that the footer of a Parquet table may
     claim, or else as many as the file has bits; of one that claims more, no row is read. `max_decode_s`: seconds that
-    decoding an image may take; its worker is then replaced, and the image passed over. `decode`: "exact" gives OpenCLIP's
-    own pixels, "fast" plain JPEGs and PNGs by torchvision, whose resize differs a little, and large JPEGs decoded at a
-    fraction of their size. `retry_s`: for how long a request to a storage is tried again.
+    decoding an image may take; its worker is then replaced, and the image passed over. `decode`: "exact" gives
+    OpenCLIP's own pixels, "fast" plain JPEGs and PNGs by torchvision, whose resize differs a little, and large JPEGs
+    decoded at a fraction of their size. `retry_s`: for how long a request to a storage is tried again.
     """
 
     image_column: str | None = None

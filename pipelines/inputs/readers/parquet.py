@@ -11,8 +11,14 @@ from pipelines.inputs.readers.cells import as_texts, holds_images, image_cells
 from pipelines.inputs.readers.range_file import RangeFile
 from pipelines.inputs.readers.record import Record
 from pipelines.inputs.readers.row_groups import (
-    BATCH_BYTES, DAMAGE, MOST_ROWS, Gap, RowRange, open_table, row_batches,
-)  # fmt: skip
+    BATCH_BYTES,
+    DAMAGE,
+    MOST_ROWS,
+    Gap,
+    RowRange,
+    open_table,
+    row_batches,
+)
 
 IMAGE_COLUMNS = ("image", "img", "jpg", "png", "webp", "image_bytes", "bytes", "content")
 KEY_COLUMNS = ("key", "__key__", "id", "image_id", "filename", "path")
@@ -75,7 +81,7 @@ def read_parquet(
     except (ValueError, LookupError) as error:
         yield from _bad(wanted, "missing-image", str(error), url)
         return
-    row, names = wanted.start, list(dict.fromkeys([image, *([key] if key else [])]))
+    row, names = wanted.start, [image, *([key] if key and key != image else [])]
     for batch in row_batches(table, names, wanted, batch_bytes=BATCH_BYTES):
         if isinstance(batch, Gap):
             yield from _bad(RowRange(row, batch.rows), batch.status, batch.reason, url)

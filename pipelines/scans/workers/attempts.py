@@ -1,10 +1,12 @@
-"""Counts how often a worker has died over each shard, so that a shard that kills is found and given up."""
+"""What workers leave to those that take their place: shards that they have died over, images that take too long."""
 
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, TypeVar
+
+from pipelines.scans.workers.decode_watch import Place
 
 MOST_DEATHS = 3
 
@@ -17,6 +19,7 @@ class Attempts:
     def __init__(self) -> None:
         self.begun: set[str] = set()
         self.deaths: Counter[str] = Counter()
+        self.slow: set[Place] = set()
 
     def enter(self, shards: Sequence[str]) -> list[int]:
         """Notes that a worker begins with these shards; returns over each how many workers have died before.
@@ -30,6 +33,18 @@ class Attempts:
     def leave(self, shards: Sequence[str]) -> None:
         """Notes that a worker is through with these shards."""
         self.begun.difference_update(shards)
+
+    def too_slow(self, place: Place, shards: Sequence[str]) -> None:
+        """Notes an image that takes too long to decode; its worker, which had begun these shards, ends for it.
+
+        They are not to blame for that death.
+        """
+        self.slow.add(place)
+        self.leave(shards)
+
+    def slow_in(self, shards: Sequence[str]) -> list[Place]:
+        """The images of these shards that take too long to decode."""
+        return [place for place in self.slow if place.shard in shards]
 
 
 class Turns:

@@ -5,12 +5,14 @@ across shards and calls. A stage waits for another only for want of work, or of 
 """
 
 import itertools
+import os
 import queue
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
+from contextlib import nullcontext
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -26,6 +28,7 @@ from pipelines.scan_directory.commit import Committer
 from pipelines.scan_directory.receipts import Receipt, receipts_table
 from pipelines.scans.workers.attempts import MOST_DEATHS, Turns, one_by_one
 from pipelines.scans.workers.decode import Decoded, decode
+from pipelines.scans.workers.decode_watch import DecodeWatch, Place
 from pipelines.scans.workers.encode import Encoded, ImageEncoder, ScoreImages, ScoreSpec
 from pipelines.scans.workers.open_shard import OpenShard
 from pipelines.scans.workers.room import Room
@@ -50,11 +53,18 @@ class EncodeSpec:
 
 
 class Picture(NamedTuple):
-    """A record on its way, the shard that it is of, and what a thread decodes of it, with the seconds that it took."""
+    """A record on its way, the shard that it is of, and what a thread decodes of it, with the seconds that it took.
+
+    None for one without a picture, which costs no thread and takes no room.
+    """
 
     shard: OpenShard
     record: Record
-    decoded: "Future[tuple[Decoded, float]]"
+    decoded: "Future[tuple[Decoded, float]] | None"
+
+    def result(self) -> tuple[Decoded, float]:
+        """What has been decoded, when it is."""
+        return self.decoded.result() if self.decoded else (Decoded(self.record.status, self.record.error), 0.0)
 
 
 class Block(NamedTuple):
@@ -69,7 +79,7 @@ class EncodeShards:
     """Turns ranges of shards into committed files and their receipts; shards that are committed are passed over.
 
     Several calls at once share the stages: what the last block of one leaves empty, the next one fills. `attempts`: the
-    actor that counts how often a worker has died over a shard, None to count nothing.
+    actor that knows what earlier workers have died over, and images that take too long; None to know of neither.
     """
 
     def __init__(self, spec: EncodeSpec, committer: Committer, attempts: Any = None) -> None:
@@ -86,6 +96,8 @@ class EncodeShards:
         self.decoders = ThreadPoolExecutor(spec.decode_threads, initializer=self._limit_threads)
         self.writers, self.writing = ThreadPoolExecutor(WRITERS), threading.Semaphore(2 * WRITERS)
         self.open, self.reading, self.failed = set[OpenShard](), 0, None
+        self.begun, self.slow = set[str](), set[Place]()
+        self.watch = DecodeWatch(spec.read.max_decode_s, self._end_over) if attempts is not None else None
         self.lock, self.ready = threading.Lock(), time.time()
         readers = min(MOST_READERS, spec.decode_threads)
         for stage in [self._read] * readers + [self._encode, self._score]:
@@ -112,6 +124,8 @@ class EncodeShards:
         import ray
 
         ids = [shard.id for shard in shards]
+        self.begun.update(ids)
+        self.slow.update(ray.get(self.attempts.slow_in.remote(ids)))
         if any(ray.get(self.attempts.enter.remote(ids))):
             with self.turns.alone():
                 return one_by_one(self.attempts, ray.get, shards, lambda shard: self.commit([shard])[0], self._give_up)
@@ -119,6 +133,15 @@ class EncodeShards:
             receipts = self.commit(shards)
         ray.get(self.attempts.leave.remote(ids))
         return receipts
+
+    def _end_over(self, place: Place) -> None:
+        """Ends the worker, whose successor then passes over an image that takes too long to decode."""
+        import ray
+
+        try:
+            ray.get(self.attempts.too_slow.remote(place, list(self.begun)))
+        finally:
+            os._exit(1)
 
     def _give_up(self, shard: Shard) -> Receipt:
         """Commits rows that say that workers die over the shard."""
@@ -173,11 +196,23 @@ class EncodeShards:
 
     def _read_records(self, shard: OpenShard) -> None:
         start = time.perf_counter()
-        for record in records(shard.shard, self.spec.read, self.spec.options, shard.passed_over):
+        found = records(shard.shard, self.spec.read, self.spec.options, shard.passed_over)
+        for place, record in ((Place(shard.shard.id, index), record) for index, record in enumerate(found)):
             shard.times["read_s"] += time.perf_counter() - start
-            self.room.take(len(record.content))
-            self.read.put(Picture(shard, record, self.decoders.submit(self._decode, record)))
+            if place in self.slow and record.status == "ok":
+                error = f"it was not decoded within {self.spec.read.max_decode_s:g} s"
+                record = replace(record, content=b"", status="too-slow", error=error)
+            self.read.put(Picture(shard, record, self._decoding(place, record) if record.status == "ok" else None))
             start = time.perf_counter()
+
+    def _decoding(self, place: Place, record: Record) -> "Future[tuple[Decoded, float]]":
+        """Has a record decoded, as soon as there is room for it."""
+        self.room.take(len(record.content))
+        return self.decoders.submit(self._watched, place, record)
+
+    def _watched(self, place: Place, record: Record) -> tuple[Decoded, float]:
+        with self.watch.over(place) if self.watch else nullcontext():
+            return self._decode(record)
 
     def _decode(self, record: Record) -> tuple[Decoded, float]:
         start = time.perf_counter()
@@ -189,8 +224,9 @@ class EncodeShards:
         while True:
             item = self.read.get()
             if isinstance(item, Picture):
-                decoded, seconds = item.decoded.result()
-                self.room.free(len(item.record.content))
+                decoded, seconds = item.result()
+                if item.decoded:
+                    self.room.free(len(item.record.content))
                 item.shard.times["decode_s"] += seconds
                 item.shard.add(item.record, decoded)
                 if decoded.pixels is not None:

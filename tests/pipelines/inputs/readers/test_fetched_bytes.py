@@ -13,6 +13,7 @@ from fsspec.implementations.local import LocalFileSystem
 from pipelines.inputs.readers.parquet import ImageColumns, read_parquet
 from pipelines.inputs.readers.range_file import CHUNK_BYTES, RangeFile
 from pipelines.inputs.readers.record import Record
+from pipelines.inputs.readers.row_groups import RowRange
 
 ROWS, IMAGE_BYTES = 1500, 40_000
 IN_ALL = ROWS * IMAGE_BYTES
@@ -48,7 +49,7 @@ def table(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
 def opened(path: Path, start: int = 0, rows: int | None = None) -> tuple[Counting, Iterator[Record]]:
     files = Counting(skip_instance_cache=True)
     file = RangeFile(files, str(path), path.stat().st_size)
-    return files, read_parquet(file, ImageColumns(), 10**6, start, rows)
+    return files, read_parquet(file, ImageColumns(), 10**6, RowRange(start, rows) if rows else None)
 
 
 def test_the_first_record_takes_a_bufferful_and_not_a_column_chunk(table: tuple[Path, int]) -> None:

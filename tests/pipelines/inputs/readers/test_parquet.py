@@ -90,7 +90,7 @@ def test_cells_that_point_nowhere_are_damage(kind: str, monkeypatch: pytest.Monk
     odd = pa.DictionaryArray.from_arrays(pa.array([0, 7], pa.int32()), pa.array([b"a", b"b"]), safe=False)
     columns = {"image": pa.array([b"x", b"y"]), "key": pa.array(["p", "q"]), kind: odd}
     batch = pa.RecordBatch.from_pydict(columns)
-    monkeypatch.setattr("pipelines.inputs.readers.parquet.row_batches", lambda *_: iter([batch]))
+    monkeypatch.setattr("pipelines.inputs.readers.parquet.row_batches", lambda *_, **__: iter([batch]))
     records = read(file_of({"image": [b"x", b"y"], "key": ["p", "q"]}))
     assert [(record.key, record.status) for record in records] == [("0", "damaged-archive"), ("1", "damaged-archive")]
 

@@ -1,5 +1,6 @@
 import io
 import itertools
+import random
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -61,8 +62,29 @@ def test_a_range_of_rows_is_read_wherever_row_groups_end(
 
 
 @pytest.mark.parametrize("claimed", [2**16, 2**40, 2**62])
-def test_a_footer_that_claims_more_rows_than_the_file_can_hold_is_damage(claimed: int) -> None:
-    content = file_of(1000, 1000)
-    open_table(io.BytesIO(content))
-    with pytest.raises(pa.ArrowInvalid, match=f"the footer says {claimed} rows, which .* bytes cannot hold"):
-        open_table(io.BytesIO(claiming(content, 1000, claimed)))
+def test_a_footer_that_claims_more_rows_than_is_allowed_and_than_the_file_has_bits_is_damage(claimed: int) -> None:
+    content = claiming(file_of(1000, 1000), 1000, claimed)
+    with pytest.raises(pa.ArrowInvalid, match=f"the footer says {claimed} rows, more than 1000 .--max-rows-per-shard"):
+        open_table(io.BytesIO(content), max_rows=1000)
+    assert open_table(io.BytesIO(content), max_rows=claimed).metadata.num_rows == claimed
+
+
+def test_a_table_has_as_many_rows_as_it_has_bits_or_as_are_allowed() -> None:
+    buffer = io.BytesIO()
+    pq.write_table(pa.table({"x": pa.nulls(100_000, pa.binary())}), buffer)
+    assert 8 * len(buffer.getvalue()) < 100_000
+    open_table(io.BytesIO(buffer.getvalue()))
+    open_table(io.BytesIO(file_of(1000, 1000)), max_rows=1)
+    with pytest.raises(pa.ArrowInvalid, match="the footer says 100000 rows, more than 99999 "):
+        open_table(io.BytesIO(buffer.getvalue()), max_rows=99_999)
+
+
+def test_rows_are_read_many_at_once_where_they_are_small_and_singly_where_they_are_large() -> None:
+    buffer = io.BytesIO()
+    images = [*[b"x"] * 1000, *[random.Random(row).randbytes(5000) for row in range(4)]]
+    with pq.ParquetWriter(buffer, pa.schema({"x": pa.binary()})) as writer:
+        for part in (images[:1000], images[1000:]):
+            writer.write_table(pa.table({"x": part}))
+    table = open_table(io.BytesIO(buffer.getvalue()))
+    found = list(row_batches(table, ["x"], RowRange(0, 1004), 400, 10_000))
+    assert [part.rows if isinstance(part, Gap) else len(part) for part in found] == [*[166] * 6, 4, 1, 1, 1, 1]

@@ -5,10 +5,11 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import torch
 
@@ -22,13 +23,14 @@ from ood_core.vocabulary import CSP, NEGLABEL
 from pipelines.config.scan import Read
 from pipelines.inputs.image_plan import plan_images
 from pipelines.inputs.plan import Shard, blocks_of
+from pipelines.inputs.readers.record import Record
 from pipelines.inputs.records import records
 from pipelines.runtime.machine import this_machine
 from pipelines.runtime.model import ModelFacts, ModelSpec, describe, facts_of
 from pipelines.scan_directory.commit import Committer
 from pipelines.scan_directory.layout import EMBEDDINGS, SCORES, read_table, shard_file
 from pipelines.scans.workers.attempts import MOST_DEATHS, Attempts, one_by_one
-from pipelines.scans.workers.decode import decode
+from pipelines.scans.workers.decode import Decoded, decode
 from pipelines.scans.workers.encode import ScoreSpec
 from pipelines.scans.workers.encode_shards import EncodeShards, EncodeSpec
 from pipelines.scans.workers.room import Room
@@ -132,6 +134,24 @@ def test_a_shard_of_bad_or_no_records_has_the_columns_of_any_other(
     tables = [read_table(output, f"scores/{name}") for name in output.names("scores")]
     assert [table["status"].to_pylist() for table in tables] == [["empty-file", "unreadable-image"], []]
     assert [table.schema.remove_metadata() for table in tables] == [schema.remove_metadata()] * 2
+
+
+def test_a_record_without_a_picture_waits_for_no_thread_and_no_room(
+    facts: ModelFacts, bank: LabelBank, output: Directory, tmp_path: Path
+) -> None:
+    class Noting(EncodeShards):
+        decoded: ClassVar[list[str]] = []
+
+        def _decode(self, record: Record) -> tuple[Decoded, float]:
+            self.decoded.append(record.key)
+            return super()._decode(record)
+
+    pq.write_table(pa.table({"image": [None] * 5000 + [b"no picture"]}), tmp_path / "a.parquet")
+    shards = plan_images([str(tmp_path)], Read(images_per_shard=10_000), {}).shards
+    worker = Noting(spec_of(facts, bank), Committer(output, "f"))
+    worker.room = Room(1, 10)
+    (receipt,) = worker.commit(shards)
+    assert (receipt["records"], worker.decoded, worker.room.taken) == (5001, ["5000"], 0)
 
 
 def test_a_shard_that_cannot_be_read_says_so_in_its_rows_and_costs_no_other_its_scores(
