@@ -145,7 +145,7 @@ def test_a_scan_that_cannot_work_is_refused_at_once(
         ([*BUILD, "--criterion", "density", "--neighbours", "0"], "neighbours = 0: Input should be greater than or"),
         ([*BUILD, "--criterion", "density", "--fraction", "1.5"], "fraction = 1.5: Input should be less than or"),
         (["evaluate", "--id", "nowhere", "--ood", "a=data"], "--id 'nowhere' is not a scan directory"),
-        (["evaluate", "--id", "data/table.parquet", "--ood", "a=data"], "holds a table without a score column"),
+        (["evaluate", "--id", "data/table.parquet", "--ood", "a=data"], "a table without a score column"),
         (["verify", "empty"], "SCAN 'empty' is not a scan directory"),
         (["plan", "--input", "nowhere"], "--input 'nowhere' does not exist"),
     ],
