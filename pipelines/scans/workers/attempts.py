@@ -21,14 +21,19 @@ class Attempts:
         self.deaths: Counter[str] = Counter()
         self.slow: set[Place] = set()
 
-    def enter(self, shards: Sequence[str]) -> list[int]:
-        """Notes that a worker begins with these shards; returns over each how many workers have died before.
+    def died_over(self, shards: Sequence[str]) -> list[int]:
+        """How many workers have died over each of these shards, which a worker has been handed.
 
         Whoever had begun with one and not left it has died: Ray hands a range to another only then.
         """
-        self.deaths.update(self.begun.intersection(shards))
-        self.begun.update(shards)
+        died = self.begun.intersection(shards)
+        self.deaths.update(died)
+        self.begun -= died
         return [self.deaths[shard] for shard in shards]
+
+    def begin(self, shards: Sequence[str]) -> None:
+        """Notes that a worker begins with these shards: not while they wait for others to be done."""
+        self.begun.update(shards)
 
     def leave(self, shards: Sequence[str]) -> None:
         """Notes that a worker is through with these shards."""
@@ -84,10 +89,10 @@ def one_by_one(
 
     Each is worked on by itself, so that the shard that a worker dies over is the one that is to blame.
     """
-    ask(attempts.leave.remote([shard.id for shard in shards]))
     found = []
     for shard in shards:
-        (deaths,) = ask(attempts.enter.remote([shard.id]))
+        (deaths,) = ask(attempts.died_over.remote([shard.id]))
+        ask(attempts.begin.remote([shard.id]))
         found.append(give_up(shard) if deaths >= MOST_DEATHS else work(shard))
         ask(attempts.leave.remote([shard.id]))
     return found

@@ -126,10 +126,11 @@ class EncodeShards:
         ids = [shard.id for shard in shards]
         self.begun.update(ids)
         self.slow.update(ray.get(self.attempts.slow_in.remote(ids)))
-        if any(ray.get(self.attempts.enter.remote(ids))):
+        if any(ray.get(self.attempts.died_over.remote(ids))):
             with self.turns.alone():
                 return one_by_one(self.attempts, ray.get, shards, lambda shard: self.commit([shard])[0], self._give_up)
         with self.turns.together():
+            ray.get(self.attempts.begin.remote(ids))
             receipts = self.commit(shards)
         ray.get(self.attempts.leave.remote(ids))
         return receipts
