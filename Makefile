@@ -4,7 +4,7 @@ BIN := .venv/bin
 UV := $(BIN)/uv
 VLLM_BIN := .venv-vllm/bin
 
-.PHONY: install install-vllm demo test test-faults test-vllm check format docs requirements clean
+.PHONY: install install-vllm demo test test-faults fuzz chaos test-vllm check format docs requirements clean
 
 install: .venv/installed
 
@@ -35,6 +35,14 @@ test: install
 # What is killed halfway and goes on: minutes of starting over.
 test-faults: install
 	$(BIN)/python -m pytest tests/faults
+
+# 200 000 mutants of tars, Parquet files and label banks. FUZZ_SEED chooses others, FUZZ_TIMES makes more of them.
+fuzz: install
+	$(BIN)/python -m pytest tests/fuzz
+
+# Scans that are disturbed at random, for two minutes. CHAOS_SEED chooses other disturbances, CHAOS_S a longer time.
+chaos: install
+	$(BIN)/python -m pytest tests/chaos
 
 # Fails if there is nothing to run: pytest's exit code 5.
 test-vllm: install-vllm

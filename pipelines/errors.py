@@ -27,11 +27,11 @@ def cause_of(error: BaseException, *kinds: type[BaseException]) -> BaseException
     todo: list[BaseException | None] = [error]
     while todo:
         found = todo.pop()
-        if isinstance(found, kinds):
+        if isinstance(found, kinds) and not isinstance(getattr(found, "cause", None), kinds):
             return found
         if found is not None and found not in seen:
             seen.append(found)
-            todo += [found.__context__, found.__cause__, getattr(found, "cause", None)]  # the last is Ray's
+            todo += [found.__context__, found.__cause__, getattr(found, "cause", None)]  # the last is Ray's own
     return None
 
 

@@ -13,7 +13,16 @@ from pipelines.commands.rescore import rescore
 from pipelines.commands.scan import scan
 from pipelines.commands.show import anchors_app, memory_app
 from pipelines.commands.verify import verify
-from pipelines.errors import CALLER_MISTAKE, INTERRUPTED, TERMINATED, CallerError, Terminated, WriteError, cause_of
+from pipelines.errors import (
+    CALLER_MISTAKE,
+    INTERRUPTED,
+    TERMINATED,
+    CallerError,
+    Terminated,
+    WriteError,
+    cause_of,
+    first_line,
+)
 from pipelines.runtime.interrupts import raise_on_signals
 
 app = typer.Typer(
@@ -38,7 +47,7 @@ def main() -> None:
     except CallerError as error:
         _end(f"oodscan: {error}", CALLER_MISTAKE)
     except WriteError as error:
-        _end(f"oodscan: --output {error}", CALLER_MISTAKE)
+        _end(f"oodscan: --output {first_line(cause_of(error, WriteError) or error)}", CALLER_MISTAKE)
     except SystemExit as ended:  # as which typer raises a KeyboardInterrupt
         if not (interrupted := cause_of(ended, KeyboardInterrupt)):
             raise

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from ood_core.methods import learners_of, of_images
 from pipelines.consensus.summary import consensus_summary
-from pipelines.errors import CallerError, WriteError, cause_of
+from pipelines.errors import CallerError, WriteError, cause_of, first_line
 from pipelines.inputs.plan import Shard
 from pipelines.inputs.readers.record import UNREAD
 from pipelines.memory.summary import learned_summary
@@ -122,7 +122,7 @@ class _Work:
                 self.say(f"interrupted: {done}; the same command goes on")  # the cluster takes its time to end
                 raise type(error)("") from None
             if unwritten := cause_of(error, WriteError):
-                raise CallerError(f"--output {unwritten}; {done}; the same command goes on") from error
+                raise CallerError(f"--output {first_line(unwritten)}; {done}; the same command goes on") from error
             raise
 
 
