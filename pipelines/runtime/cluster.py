@@ -35,7 +35,7 @@ NOISY_LOGGERS = (
     "ray.data._internal.progress",  # that progress bars are off
     "ray.data._internal.execution.streaming_executor",
 )
-RAISED_TOO = ("ray.data._internal.execution.streaming_executor_state",)
+RAISED_TOO = ("ray.data._internal.execution.streaming_executor_state", "ray.data.exceptions")
 """Loggers that print the stack trace of what is then raised."""
 
 
