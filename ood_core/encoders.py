@@ -3,6 +3,7 @@
 import textwrap
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cached_property
+from importlib.util import find_spec
 from itertools import islice
 from typing import Any
 
@@ -219,28 +220,26 @@ class ClipEncoder:
         return torch.cat(features)[ordered]
 
 
+NO_TRANSFORMERS = "its tokenizer is one of transformers: install oodscan[transformers]"
+
+
 def _load(model: str, pretrained: str | None) -> tuple[nn.Module, Any]:
     """The model with its weights in float32, and its tokenizer."""
-    if _lacks_transformers(model):
-        raise ModelError("its tokenizer is one of transformers: install oodscan[transformers]")
+    if _tokenized_by_transformers(model) and find_spec("transformers") is None:
+        raise ModelError(NO_TRANSFORMERS)  # before the weights come
     try:
         loaded = open_clip.create_model(model, pretrained, precision="fp32", require_pretrained=True, weights_only=True)
         return loaded, open_clip.get_tokenizer(model)
+    except ModuleNotFoundError as error:
+        raise ModelError(NO_TRANSFORMERS if error.name == "transformers" else _first_words(error)) from error
     except Exception as error:  # OpenCLIP, hub clients and safetensors raise whatever they like
         raise ModelError(_first_words(error)) from error
 
 
-def _lacks_transformers(model: str) -> bool:
-    """Whether the model's texts are cut by a tokenizer of Hugging Face's, which is an extra and not installed."""
-    if ":" not in model and open_clip.get_model_config(model) is None:
-        return False
-    try:
-        open_clip.get_tokenizer(model)
-    except ImportError:
-        return True
-    except Exception:  # what is wrong is said when the model is loaded
-        return False
-    return False
+def _tokenized_by_transformers(model: str) -> bool:
+    """Whether a model that OpenCLIP knows by name has a tokenizer of Hugging Face's; of others that shows later."""
+    known = None if ":" in model else open_clip.get_model_config(model)
+    return bool(known and known.get("text_cfg", {}).keys() & {"hf_tokenizer_name", "hf_model_name"})
 
 
 def _first_words(error: Exception) -> str:

@@ -1,5 +1,7 @@
 """The exceptions and exit codes by which commands say how they failed; nothing here depends on anything else."""
 
+from typing import TypeVar
+
 CRASH, CALLER_MISTAKE, BUDGET_EXCEEDED, VERIFICATION_FAILED = 1, 2, 3, 4
 INTERRUPTED, TERMINATED = 130, 143
 """128 and the number of the signal, as shells have it: SIGINT, SIGTERM."""
@@ -21,13 +23,16 @@ class WriteError(Exception):
     """A file cannot be written where the caller wants it, such as on a full disk."""
 
 
-def cause_of(error: BaseException, *kinds: type[BaseException]) -> BaseException | None:
-    """The exception of one of the kinds that an error is or came of, wherever it was raised; None if there is none."""
+Kind = TypeVar("Kind", bound=BaseException)
+
+
+def cause_of(error: BaseException, kind: type[Kind]) -> Kind | None:
+    """The exception of a kind that an error is or came of, wherever it was raised; None if there is none."""
     seen: list[BaseException] = []
     todo: list[BaseException | None] = [error]
     while todo:
         found = todo.pop()
-        if isinstance(found, kinds) and not isinstance(getattr(found, "cause", None), kinds):
+        if isinstance(found, kind) and not isinstance(getattr(found, "cause", None), kind):
             return found
         if found is not None and found not in seen:
             seen.append(found)

@@ -150,17 +150,13 @@ class Directory:
 
         Raises WriteError if it cannot be written.
         """
-        try:
-            if self.is_local:
-                with self._writing(name) as file:
-                    file.write(content)
-            else:
-                files, path = self._open(name)
+        if self.is_local:
+            with self.writing(name) as file:
+                file.write(content)
+        else:
+            files, path = self._open(name)
+            with self._write_errors():
                 files.pipe_file(path, content)
-        except CallerError:
-            raise
-        except Exception as error:  # every file system has errors of its own
-            raise WriteError(f"{self.url!r} cannot be written to: {first_line(error)}") from error
 
     @contextmanager
     def writing(self, name: str) -> Iterator[BinaryIO]:
@@ -168,11 +164,8 @@ class Directory:
 
         Raises WriteError if it cannot be written.
         """
-        try:
-            with self._writing(name) as file:
-                yield file
-        except OSError as error:
-            raise WriteError(f"{self.url!r} cannot be written to: {first_line(error)}") from error
+        with self._write_errors(OSError), self._writing(name) as file:
+            yield file
 
     def create(self, name: str, content: bytes) -> bool:
         """Writes a file unless there is one of the name; returns whether it did.
@@ -181,20 +174,29 @@ class Directory:
         Raises WriteError if it cannot be written.
         """
         files, path = self._open(name)
-        try:
-            if self.is_local:
-                Path(path).parent.mkdir(parents=True, exist_ok=True)
-                with Path(path).open("xb") as file:
-                    file.write(content)
-            else:
-                files.pipe_file(path, content, mode="create")
-        except FileExistsError:
-            return False
-        except Exception as error:
-            if not self.is_local and files.exists(path):  # S3 answers that a precondition has failed
+        with self._write_errors():
+            try:
+                if self.is_local:
+                    Path(path).parent.mkdir(parents=True, exist_ok=True)
+                    with Path(path).open("xb") as file:
+                        file.write(content)
+                else:
+                    files.pipe_file(path, content, mode="create")
+            except FileExistsError:
                 return False
-            raise WriteError(f"{self.url!r} cannot be written to: {first_line(error)}") from error
+            except Exception:
+                if not self.is_local and files.exists(path):  # S3 answers that a precondition has failed
+                    return False
+                raise
         return True
+
+    @contextmanager
+    def _write_errors(self, kind: type[Exception] = Exception) -> Iterator[None]:
+        """Turns errors of the kind into WriteError: every file system has some of its own."""
+        try:
+            yield
+        except kind as error:
+            raise WriteError(f"{self.url!r} cannot be written to: {first_line(error)}") from error
 
     @contextmanager
     def _writing(self, name: str) -> Iterator[BinaryIO]:

@@ -52,6 +52,11 @@ class Rescore(Configuration):
         """The methods asked for, by name. Raises CallerError."""
         return method_parameters(self.method, self.param, self.order)
 
+    @property
+    def keeps_embeddings(self) -> bool:
+        """Whether every shard must have a table of embeddings beside its scores: no, they are where they were."""
+        return False
+
     def settings(self) -> dict[str, Any]:
         """The settings that the rows depend on, beside methods, bank, model and input, for the scan's identity."""
         return {

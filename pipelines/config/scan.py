@@ -59,6 +59,11 @@ class Scan(Configuration):
         """The methods asked for, by name. Raises CallerError."""
         return method_parameters(self.method, self.param, self.order)
 
+    @property
+    def keeps_embeddings(self) -> bool:
+        """Whether every shard must have a table of embeddings beside its scores."""
+        return self.embeddings
+
     def settings(self) -> dict[str, Any]:
         """The settings that the rows depend on, beside methods, bank, model and input, for the scan's identity."""
         return {

@@ -1,7 +1,7 @@
 """The names of a scan directory's files and folders, and its tables as bytes."""
 
 import fnmatch
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import pyarrow as pa
@@ -71,6 +71,22 @@ def committed_files(output: Directory, folder: str = SCORES) -> dict[str, Entry]
         for name, entry in output.entries(folder).items()
         if name.startswith("part-") and name.endswith(".parquet")
     }
+
+
+def missing_files(output: Directory, names: Iterable[str]) -> Iterator[str]:
+    """Those of the files that are not there. Lists their folders, however many they are."""
+    listed: dict[str, set[str]] = {}
+    for name in names:
+        folder, _, file = name.rpartition("/")
+        if folder not in listed:
+            listed[folder] = set(output.names(folder))
+        if file not in listed[folder]:
+            yield name
+
+
+def carries(table: pa.Table, fingerprint: str) -> bool:
+    """Whether a table carries the fingerprint of this scan."""
+    return (table.schema.metadata or {}).get(FINGERPRINT_KEY) == fingerprint.encode()
 
 
 def names_a_file(path: str) -> bool:

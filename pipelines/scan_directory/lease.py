@@ -81,9 +81,10 @@ def leased(output: Directory, take_over: bool = False, say: Say = quiet) -> Iter
 def _take(lease: Lease, take_over: bool, say: Say) -> None:
     output, deadline, waiting = lease.output, time.monotonic() + STALE_AFTER_S + RENEW_EVERY_S, False
     while not output.create(LEASE_FILE, _content(lease.holder)):
-        there, age_s = _read(output), _age_s(output)
-        if there is None or age_s is None:  # given up just now
+        there = _read(output)
+        if there is None:  # given up just now
             continue
+        age_s = _age_s(output)
         stale = age_s > STALE_AFTER_S
         if _is_gone(there) or (stale and take_over):
             say(f"--output {output.url!r} was left by {_who(there)}: going on")
@@ -157,15 +158,13 @@ def _read(output: Directory) -> dict[str, Any] | None:
     return found if isinstance(found, dict) else {}
 
 
-def _age_s(output: Directory) -> float | None:
-    """Seconds since the lease was renewed, by the storage's own clock; None if there is no lease any more."""
+def _age_s(output: Directory) -> float:
+    """Seconds since the lease was renewed, by the storage's own clock; 0 if it tells none."""
     probe = f".lease-check-{uuid.uuid4().hex[:8]}"
     output.put(probe, b"")
     try:
         found = output.entries()
     finally:
         output.remove(probe)
-    if LEASE_FILE not in found:
-        return None
-    now, renewed = found[probe].written, found[LEASE_FILE].written
+    now, renewed = (found[name].written if name in found else None for name in (probe, LEASE_FILE))
     return 0.0 if now is None or renewed is None else now - renewed

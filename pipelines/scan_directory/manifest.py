@@ -11,6 +11,7 @@ from pipelines.inputs.readers.parquet import DAMAGE
 from pipelines.scan_directory.layout import (
     FINGERPRINT_KEY,
     MANIFEST,
+    carries,
     committed,
     committed_files,
     read_table,
@@ -65,9 +66,9 @@ class Manifest:
         try:
             for number in sorted(parts, reverse=True):
                 table = read_table(self.output, manifest_file(number))
-                metadata, receipts = table.schema.metadata or {}, table.cast(SCHEMA)
+                receipts = table.cast(SCHEMA)
                 incomplete = any(receipts[name].null_count for name in ALWAYS)
-                if incomplete or metadata.get(FINGERPRINT_KEY, b"").decode(errors="replace") != self.fingerprint:
+                if incomplete or not carries(table, self.fingerprint):
                     return self._nothing()
                 tally.add(receipts)
                 for told in receipts.select(["shard", *ToldFile._fields[:-1]]).to_pylist():
@@ -75,7 +76,7 @@ class Manifest:
                     if shard in self.files:
                         return self._nothing()
                     self.files[shard] = ToldFile(**told, written=parts[number].written)
-                if WHOLE_KEY in metadata:
+                if WHOLE_KEY in (table.schema.metadata or {}):
                     break
             tally.choices()
             tally.described()  # so that whatever is wrong with a receipt is found here

@@ -5,7 +5,7 @@ import pyarrow as pa
 
 from pipelines.errors import first_line
 from pipelines.inputs.readers.parquet import DAMAGE
-from pipelines.scan_directory.layout import FINGERPRINT_KEY, RECORDS_KEY, table_from
+from pipelines.scan_directory.layout import RECORDS_KEY, carries, table_from
 
 
 class NotWholeError(Exception):
@@ -22,7 +22,7 @@ def whole_table(content: bytes, fingerprint: str, shard: str | None = None) -> p
     except DAMAGE as error:
         raise NotWholeError(f"it cannot be read: {first_line(error)}") from error
     metadata = rows.schema.metadata or {}
-    if metadata.get(FINGERPRINT_KEY, b"").decode(errors="replace") != fingerprint:
+    if not carries(rows, fingerprint):
         raise NotWholeError("it is of another scan")
     if shard is None:
         return rows

@@ -58,10 +58,12 @@ def carry_out(request: Request, place: Place, start: Start, say: Say) -> dict[st
     with leased(request.output, start.take_over, say) as lease:
         left = None if start.new_scan else _leftovers(request, say)
         known = _known(request, left) if left else Known(None, Tally(), {}, frozenset())
-        remaining = _remaining(request, known.tally)
-        lost = left.lost(request.config, request.plan.shards, known.tally.shards()) if left else []
+        done = known.tally.shards()
+        remaining = [shard for shard in request.plan.shards if shard.id not in done]
+        lost = left.lost(request.config, request.plan.shards, done) if left else []
         _say_what_is_known(request, known, lost, say)
-        work, performance = _Work(request, known, known.manifest, lease, say, started), dict[str, Any](images=0)
+        work = _Work(request, known, remaining, known.manifest, lease, say, started)
+        performance: dict[str, Any] = {"images": 0}
         if remaining or lost or not request.output.exists(GALLERY_FILE):
             performance = work.done(place, start, left, bool(remaining or lost))
         return _ended(request, known.tally, work.manifest, performance)
@@ -69,10 +71,14 @@ def carry_out(request: Request, place: Place, start: Start, say: Say) -> dict[st
 
 @dataclass
 class _Work:
-    """What one run does. `known`: what is committed, whose tally grows; `started`: seconds since the epoch."""
+    """What one run does. `known`: what is committed, whose tally grows; `remaining`: the shards that are not.
+
+    `started`: seconds since the epoch.
+    """
 
     request: Request
     known: Known
+    remaining: Sequence[Shard]
     manifest: Manifest | None
     lease: Lease
     say: Say
@@ -108,7 +114,7 @@ class _Work:
         )
         with ExitStack() as opened:
             opened.callback(manifest.flush)
-            told = run_steps(steps_of(request, placement, run, opened), _remaining(request, tally))
+            told = run_steps(steps_of(request, placement, run, opened), self.remaining)
         return clock.described(time.time()) | {"images": tally.records - before} | told
 
     @contextmanager
@@ -143,13 +149,8 @@ def _known(request: Request, left: Leftovers) -> Known:
     lost: frozenset[str] = frozenset()
     if learners_of(of_images(request.methods), "streaming") and not request.config.memory.freeze:
         lost = frozenset(committed(request.output) - committed(request.output, CANDIDATES))
-    ids, embeddings = [shard.id for shard in request.plan.shards], getattr(request.config, "embeddings", None) is True
+    ids, embeddings = [shard.id for shard in request.plan.shards], request.config.keeps_embeddings
     return known_shards(request.output, left.fingerprint, ids, embeddings, not request.learns, lost)
-
-
-def _remaining(request: Request, tally: Tally) -> Sequence[Shard]:
-    done = tally.shards()
-    return [shard for shard in request.plan.shards if shard.id not in done]
 
 
 def _say_what_is_known(request: Request, known: Known, lost: Sequence[str], say: Say) -> None:

@@ -23,6 +23,7 @@ from pipelines.scan_directory.layout import (
     VERDICTS,
     VOTES,
     committed,
+    missing_files,
     names_a_file,
     shard_file,
     shard_of,
@@ -76,7 +77,7 @@ class Leftovers:
         whole = not left or (left < len(shards) and not learners_of(of_images(config.methods()), "streaming"))
         names = [*memory_files(config, shards), *consensus_files(config, shards)]
         due = [name for name in names if (shard_of(name) in done if _is_of_shard(name) else whole)]
-        missing = list(_missing(self.output, due))
+        missing = list(missing_files(self.output, due))
         self._forget(missing)
         return missing
 
@@ -93,17 +94,6 @@ class Leftovers:
         shards = [shard_of(name) for name in names if name.startswith((f"{CANDIDATES}/", f"{VERDICTS}/"))]
         if shards:
             MemoryFiles(self.output, self.fingerprint, 0).forget(shards)
-
-
-def _missing(output: Directory, names: Iterable[str]) -> Iterable[str]:
-    """Those of the files that are not there. Lists their folders, however many they are."""
-    listed: dict[str, set[str]] = {}
-    for name in names:
-        folder, _, file = name.rpartition("/")
-        if folder not in listed:
-            listed[folder] = set(output.names(folder))
-        if file not in listed[folder]:
-            yield name
 
 
 def _damages(output: Directory, fingerprint: str, names: Sequence[str]) -> dict[str, str]:

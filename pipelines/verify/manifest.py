@@ -62,7 +62,7 @@ def told_by_manifest(found: Inspection, scan: Recorded, listed: bool) -> Told:
     whole = len(found.problems) == before
     if listed:
         _compare_listing(found, scan, told, SCORES, "size")
-        if scan.keeps_embeddings:
+        if scan.config.keeps_embeddings:
             _compare_listing(found, scan, told, EMBEDDINGS, "embeddings_size")
     return told if whole else replace(told, tally=None)
 
@@ -83,8 +83,6 @@ def _told(found: Inspection) -> Told:
         tally = Manifest(found.output, found.fingerprint).told()
         if len(tally.shards()) < len(shards):
             raise UnfitError("its receipts do not add up")
-        tally.described()
-        tally.choices()
         return Told({one["shard"]: one for table in tally.receipts for one in table.to_pylist()}, tally)
     return Told({}, None)
 
@@ -99,17 +97,6 @@ def _compare_listing(found: Inspection, scan: Recorded, told: Told, folder: str,
         elif receipt is not None and receipt[column] not in (None, files[shard.id].size):
             size = files[shard.id].size
             found.problems.append(f"{name} has {size} bytes, and {receipt[column]} were committed")
-
-
-def missing_files(found: Inspection, names: Iterable[str]) -> None:
-    """Adds a problem for each of the files that is not there. Lists their folders, however many they are."""
-    listed: dict[str, set[str]] = {}
-    for name in names:
-        folder, _, file = name.rpartition("/")
-        if folder not in listed:
-            listed[folder] = set(found.output.names(folder))
-        if file not in listed[folder]:
-            found.problems.append(f"{name} is missing")
 
 
 def stray_files(found: Inspection, scan: Recorded, names: Iterable[str]) -> None:

@@ -30,10 +30,6 @@ class Recorded:
     identity: Mapping[str, Any]
     fingerprint: str
 
-    @property
-    def keeps_embeddings(self) -> bool:
-        return isinstance(self.config, Scan) and self.config.embeddings
-
 
 def recorded_scan(found: Inspection, url: str) -> Recorded | None:
     """What is recorded; None, which is a problem, if it is damaged: then nothing can be held against it.

@@ -11,13 +11,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipelines.errors import first_line
+from pipelines.inputs.readers.row_groups import MOST_ROWS, ROWS_PER_BYTE
 from pipelines.scan_directory.columns import EMBEDDING
-from pipelines.scan_directory.layout import FINGERPRINT_KEY, RECORDS_KEY
+from pipelines.scan_directory.layout import RECORDS_KEY, carries
 from pipelines.scan_directory.receipts import digest_of
 from pipelines.storage import Directory
-
-MOST_ROWS, ROWS_PER_BYTE = 1_000_000, 8
-"""Rows that a footer may claim whatever the file's size; and more, if the file has so many for each byte."""
 
 
 class UnfitError(Exception):
@@ -67,7 +65,7 @@ class Inspection:
         if content is None or table is None:
             return None
         metadata = table.schema.metadata or {}
-        if metadata.get(FINGERPRINT_KEY) != self.fingerprint.encode():
+        if not carries(table, self.fingerprint):
             self.problems.append(f"{name} carries the fingerprint of another scan")
             return None
         if digest not in (None, digest_of(content)):

@@ -7,10 +7,10 @@ from typing import Any
 
 from pipelines.consensus.files import consensus_files
 from pipelines.memory.files import memory_files
-from pipelines.scan_directory.layout import GALLERY_FILE
+from pipelines.scan_directory.layout import GALLERY_FILE, missing_files
 from pipelines.storage import Directory
 from pipelines.verify.consensus import ConsensusCheck
-from pipelines.verify.manifest import Told, missing_files, stray_files, told_by_manifest
+from pipelines.verify.manifest import Told, stray_files, told_by_manifest
 from pipelines.verify.memory import MemoryCheck
 from pipelines.verify.recorded import Recorded, recorded_scan
 from pipelines.verify.shards import check_embeddings, check_input, score_table
@@ -48,7 +48,8 @@ def verify(url: str, options: Mapping[str, Any], tables: bool = False, reread: b
     if tables or reread:
         counted = _check_tables(found, scan, told, options if reread else None)
     else:
-        missing_files(found, [GALLERY_FILE, *names])
+        lost = missing_files(found.output, [GALLERY_FILE, *names])
+        found.problems += [f"{name} is missing" for name in lost]
     stray_files(found, scan, names)
     statuses = counted if told.tally is None else told.tally.statuses
     check_summary(found, statuses, told.tally)
@@ -67,7 +68,7 @@ def _check_tables(
     gallery = GalleryCheck(found, scan, told.tally)
     for shard in scan.shards:
         scores = score_table(found, scan, shard, told)
-        if scan.keeps_embeddings:
+        if scan.config.keeps_embeddings:
             check_embeddings(found, scores, shard, told)
         memory.look_at(shard, scores)
         consensus.look_at(shard, scores)
