@@ -13,6 +13,7 @@ import psutil
 import pytest
 from ray.cluster_utils import Cluster
 
+from pipelines.config.model import Model
 from pipelines.config.pools import EncodePool
 from pipelines.config.scan import Read, Scan
 from pipelines.scans.scan import scan
@@ -36,12 +37,15 @@ With `SLOWLY`, the encode step takes a while from shard to shard.
 BLOCK = 64
 LOOKING_S = 0.05
 """Between two looks at all processes, which take a while themselves."""
+DTYPE = "float32"
+"""What is remembered depends on it, and so does how long a block takes; by itself it would depend on the processor."""
 SLOWLY = EncodePool(workers=1, block=BLOCK, batch_size=1)
 """A forward pass of a block for every few images."""
 
 
 def asked(dataset: Path, bank: Path, output: Path, **changes: Any) -> Scan:
     settled = {"encode": EncodePool(workers=1, block=BLOCK), "read": Read(images_per_shard=1), **changes}
+    settled |= {"model": Model(dtype=DTYPE)}
     return Scan(
         input=(str(dataset),),
         labels=str(bank),
@@ -60,7 +64,7 @@ def scanned(chosen: Scan) -> dict[str, Any]:
 def command(dataset: Path, bank: Path, output: Path, *more: object) -> list[str]:
     """The same scan, slowly, in a process of its own."""
     given = ["--input", dataset, "--labels", bank, "--output", output, "--max-bad-fraction", 0.05]
-    given += ["--images-per-shard", 1, "--encode-block", BLOCK, "--batch-size", 1, *more]
+    given += ["--images-per-shard", 1, "--encode-block", BLOCK, "--batch-size", 1, "--dtype", DTYPE, *more]
     for name in METHODS:
         given += ["--method", name]
     for name, value in PARAMETERS.items():

@@ -11,7 +11,7 @@ import pytest
 from ray.cluster_utils import Cluster
 
 from pipelines.verify.verify import verify
-from tests.faults.remembering import LOOKING_S, new_cluster, parts, poll, workers_of
+from tests.faults.remembering import DTYPE, LOOKING_S, new_cluster, parts, poll, workers_of
 
 Scanning = Callable[..., AbstractContextManager[subprocess.Popen]]
 """Starts a scan with more options."""
@@ -32,7 +32,7 @@ def scanning(dataset: Path, bank_directory: Path, tmp_path: Path, small_cluster:
     def run(*more: object) -> Iterator[subprocess.Popen]:
         given = ["scan", "--input", dataset, "--labels", bank_directory, "--output", tmp_path / "scan"]
         given += ["--method", "mcm", "--max-bad-fraction", 0.05, "--images-per-shard", 1]
-        given += ["--address", small_cluster.address, *more]
+        given += ["--dtype", DTYPE, "--address", small_cluster.address, *more]
         oodscan = Path(sys.executable).with_name("oodscan")
         with (tmp_path / "said").open("w") as said:
             process = subprocess.Popen([str(part) for part in (oodscan, *given)], stdout=said, stderr=said)
