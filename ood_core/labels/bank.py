@@ -5,6 +5,7 @@ import io
 import json
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -14,6 +15,7 @@ from ood_core.labels.info import INFO_FILE, BankInfo, check_permutation, read_in
 from ood_core.vectors import parquet_bytes, vector_column
 
 LABELS_FILE = "labels.parquet"
+LISTS = (pa.types.is_list, pa.types.is_large_list, pa.types.is_fixed_size_list)
 
 
 @dataclass(frozen=True)
@@ -144,32 +146,39 @@ def _image_column(embeddings: np.ndarray, rows: int) -> pa.Array:
 
 
 def _from_table(table: pa.Table, info: BankInfo) -> LabelBank:
-    missing = {"text", "role", "embedding"} - set(table.column_names)
-    if missing:
+    if missing := {"text", "role", "embedding"} - set(table.column_names):
         raise ValueError(f"{LABELS_FILE} lacks the column {sorted(missing)[0]!r}")
-    if table["text"].null_count:
-        raise ValueError(f"{LABELS_FILE} has {table['text'].null_count} labels without a text")
-    unknown = set(table["role"].to_pylist()) - {"id", "negative"}
-    if unknown:
+    if repeated := [name for name in table.column_names if table.column_names.count(name) > 1]:
+        raise ValueError(f"{LABELS_FILE} has several columns {repeated[0]!r}")
+    roles = _values(table, "role", pa.string())
+    if unknown := set(roles) - {"id", "negative"}:
         raise ValueError(f"{LABELS_FILE} has the role {sorted(unknown, key=str)[0]!r}; roles are 'id' and 'negative'")
-    is_id = np.array([role == "id" for role in table["role"].to_pylist()], dtype=bool)
+    is_id = np.array([role == "id" for role in roles], dtype=bool)
     table = table.take(np.argsort(~is_id, kind="stable"))
-    rows = len(table)
-    parts = table["part"].to_pylist() if "part" in table.column_names else ["noun"] * rows
-    selection = (
-        table["selection_score"].to_numpy() if "selection_score" in table.column_names else np.full(rows, np.nan)
-    )
+    texts = _values(table, "text", pa.string())
+    if without := texts.count(None):
+        raise ValueError(f"{LABELS_FILE} has {without} labels without a text")
     ids = int(is_id.sum())
     return LabelBank(
-        texts=table["text"].cast(pa.string()).to_pylist(),
-        parts=[part or "noun" for part in parts],
+        texts=texts,
+        parts=[part or "noun" for part in _values(table, "part", pa.string())],
         id_count=ids,
         embeddings=_embeddings(table["embedding"]),
-        selection_scores=np.asarray(selection, dtype=np.float64),
-        verdicts=table["verdict"].to_pylist() if "verdict" in table.column_names else [None] * rows,
+        selection_scores=np.array(_values(table, "selection_score", pa.float64()), dtype=np.float64),
+        verdicts=_values(table, "verdict", pa.string()),
         info=info,
         image_embeddings=_image_embeddings(table, ids),
     )
+
+
+def _values(table: pa.Table, name: str, kind: pa.DataType) -> list[Any]:
+    """The values of a column as Python's, None where it has none or is not there."""
+    if name not in table.column_names:
+        return [None] * len(table)
+    try:
+        return table[name].cast(kind).to_pylist()
+    except (pa.ArrowException, UnicodeDecodeError) as error:
+        raise ValueError(f"{LABELS_FILE} has a column {name!r} of {table[name].type}, not {kind}: {error}") from error
 
 
 def _image_embeddings(table: pa.Table, ids: int) -> np.ndarray | None:
@@ -187,8 +196,10 @@ def _image_embeddings(table: pa.Table, ids: int) -> np.ndarray | None:
 
 
 def _embeddings(column: pa.ChunkedArray) -> np.ndarray:
-    first = column[0].as_py() if len(column) else []
-    dim = len(first) if isinstance(first, list) else 0
+    if not any(is_lists(column.type) for is_lists in LISTS):
+        raise ValueError(f"{LABELS_FILE} has embeddings that are no lists of numbers, but {column.type}")
+    known = column.drop_null()
+    dim = len(known[0]) if len(known) else 0
     try:
         lists = column.cast(pa.list_(pa.float32(), dim)).combine_chunks()
     except pa.ArrowException as error:
