@@ -44,7 +44,7 @@ def by_tarfile(kind: int, stems: tuple[str, ...], pax_headers: bool = False) -> 
                 member, content = member_of(name, written, chance)
                 member.pax_headers = dict(chance.choice(PAX_HEADERS)) if pax_headers else {}
                 archive.addfile(member, io.BytesIO(content))
-                if member.isreg() or (member.linkname in written and member.islnk() and image_key(name)):
+                if member.isreg() or (member.linkname in written and member.islnk()):
                     written.append(name)
         return buffer.getvalue()
 

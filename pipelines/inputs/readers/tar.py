@@ -21,6 +21,8 @@ ZEROS = bytes(BLOCK)
 MAX_NAME_BYTES = 2**16
 MAX_SIZE_DIGITS = 20
 NAMES_NEXT = (tarfile.XHDTYPE, tarfile.SOLARIS_XHDTYPE, tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK)
+GNU_DUMPDIR = b"D"
+"""A directory in an incremental archive, with a list of its files."""
 OWN_SIZE = (*NAMES_NEXT, tarfile.XGLTYPE)
 GNU_NAMES = {tarfile.GNUTYPE_LONGNAME: "path", tarfile.GNUTYPE_LONGLINK: "linkpath"}
 """What the data of GNU's members for long names stands for, by the name that pax has for it."""
@@ -139,7 +141,10 @@ def _extended(file: BinaryIO, member: tarfile.TarInfo) -> dict[str, str]:
         raise ValueError(f"an extended header of {member.size} bytes")
     content = file.read(member.size)
     if member.type in GNU_NAMES:
-        return {GNU_NAMES[member.type]: content.rstrip(b"\0").decode("utf-8", "backslashreplace")}
+        content = content.rstrip(b"\0")
+        if b"\0" in content:
+            raise ValueError("a name with a zero byte")
+        return {GNU_NAMES[member.type]: content.decode("utf-8", "backslashreplace")}
     found = dict(_pax_records(content))
     size = found.get("size", "0")
     if not size.isdecimal() or len(size) > MAX_SIZE_DIGITS:
@@ -170,26 +175,25 @@ class _Members:
 
     def record(self, member: tarfile.TarInfo, extended: dict[str, str]) -> Record | None:
         """The record of a member whose data comes next; None, and counted, if it is no image."""
-        name = _name(member, extended)
+        name, target = _name(member, extended), extended.get("linkpath", member.linkname)
         sparse = member.type == tarfile.GNUTYPE_SPARSE or any(name.startswith("GNU.sparse") for name in extended)
-        plain = member.isreg() and not sparse
-        if plain:
-            self.places[name] = self.file.tell(), _size(member, extended)
-        key = image_key(name)
-        if member.isdir() or key is None:
-            if not member.isdir():
-                self.passed_over[passed_over_as(name)] += 1
+        place = self.places.get(target) if member.islnk() else None
+        if member.isreg() and not sparse:
+            place = self.file.tell(), _size(member, extended)
+        if place:
+            self.places[name] = place
+        else:
+            self.places.pop(name, None)
+        if member.isdir() or member.type == GNU_DUMPDIR:
             return None
-        if plain:
-            return self._of(key, *self.places[name])
-        if not member.islnk():
-            kind = member.type.decode("latin-1")
-            return Record(key, status="unsupported-member", error=f"a tar member of type {kind!r}")
-        target = extended.get("linkpath", member.linkname)
-        if target not in self.places:
+        if (key := image_key(name)) is None:
+            self.passed_over[passed_over_as(name)] += 1
+            return None
+        if place:
+            return self._of(key, *place, linked=member.islnk())
+        if member.islnk():
             return Record(key, status="unsupported-member", error=f"a hard link to {target!r}, which is not before it")
-        self.places[name] = self.places[target]
-        return self._of(key, *self.places[name], linked=True)
+        return Record(key, status="unsupported-member", error=f"a tar member of type {member.type.decode('latin-1')!r}")
 
     def _of(self, key: str, offset: int, size: int, linked: bool = False) -> Record:
         """The record of an image whose data lies here; `linked`: elsewhere than where the file is read now."""

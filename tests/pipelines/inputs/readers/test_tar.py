@@ -207,6 +207,41 @@ def test_a_hard_link_is_the_image_that_it_names(tmp_path: Path, kind: str, stem:
     ]  # fmt: skip
 
 
+def test_a_hard_link_to_a_hard_link_is_the_image_that_both_name() -> None:
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as archive:
+        archive.addfile(member("a.jpg", size=3), io.BytesIO(b"abc"))
+        archive.addfile(member("no suffix", tarfile.LNKTYPE, linkname="a.jpg"))
+        archive.addfile(member("c.jpg", tarfile.LNKTYPE, linkname="no suffix"))
+        archive.addfile(member("no suffix", tarfile.SYMTYPE, linkname="a.jpg"))
+        archive.addfile(member("d.jpg", tarfile.LNKTYPE, linkname="no suffix"))
+    records = read(buffer.getvalue())
+    assert shapes(records) == [("a", "ok"), ("c", "ok"), ("d", "unsupported-member")]
+    assert records[1].content == b"abc"
+
+
+@pytest.mark.parametrize("block", [0, 2], ids=["target", "name"])
+def test_the_header_of_a_long_name_twice_over_is_damage(block: int) -> None:
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w", format=tarfile.GNU_FORMAT) as archive:
+        archive.addfile(member("n" * 150 + ".jpg", tarfile.LNKTYPE, linkname="t" * 150), None)
+        archive.addfile(member("b.jpg", size=1), io.BytesIO(b"b"))
+    content = buffer.getvalue()
+    header = content[512 * block : 512 * (block + 1)]
+    assert header[156:157] == (tarfile.GNUTYPE_LONGNAME if block else tarfile.GNUTYPE_LONGLINK)
+    found = shapes(read(ended(content[: 512 * block] + header + content[512 * block :])))
+    assert ("", "damaged-archive") in found
+    assert found[-1] == ("b", "ok")
+
+
+def test_a_folder_of_an_incremental_archive_is_no_image() -> None:
+    content = bytearray(tar_of({"photos.jpg": b"Yone\0Ytwo\0\0", "b.jpg": b"b"}, tarfile.GNU_FORMAT))
+    content[156:157] = b"D"
+    content[148:156] = b"        "
+    content[148:156] = b"%06o\0 " % sum(content[:512])
+    assert shapes(read(bytes(content))) == [("b", "ok")]
+
+
 def test_members_that_are_no_images_are_counted_by_kind() -> None:
     counts: Counter[str] = Counter()
     content = tar_of({"a.jpg": b"1", "a.json": b"{}", "b.JSON": b"", "b/._a.jpg": b"", "LICENSE": b"", "é.txt": b""})
