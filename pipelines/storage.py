@@ -22,6 +22,9 @@ LOCAL = (None, "file", "local")
 CHAINING = {"zip", "tar", "libarchive", "reference", "dir", "simplecache", "filecache", "blockcache", "cached"}
 """The protocols by which a URL `a::b` is a chain of file systems; of others it is a name with colons."""
 
+UNFINISHED = re.compile(r"\..+\.[0-9a-f]{8}\.tmp$")
+"""The names of files on a disk that are being written, or were when their process was killed."""
+
 SECRET = re.compile(
     r"[?&][^=&#]*(signature|sig|token|key|credential|password|passwd|secret|auth)[^=&#]*=", re.IGNORECASE
 )
@@ -241,6 +244,11 @@ class Directory:
         for folder in {path.rpartition("/")[0] for path in paths} - {root} if self.is_local else ():
             with contextlib.suppress(OSError):  # not empty
                 Path(folder).rmdir()
+
+    def remove_unfinished(self, folder: str = "") -> None:
+        """Removes what processes that were killed while they wrote have left directly in a folder, on a disk."""
+        if self.is_local:
+            self.remove_files([f"{folder}/{name}".lstrip("/") for name in self.names(folder) if UNFINISHED.match(name)])
 
     def check_writable(self, option: str) -> None:
         """Raises CallerError, naming the option, if nothing can be written here."""

@@ -102,6 +102,12 @@ def files_of(output: Directory) -> Iterator[list[str]]:
         yield [path for path in paths if fnmatch.fnmatchcase(path, pattern)]
 
 
+def remove_unfinished(output: Directory) -> None:
+    """Removes what killed processes had not finished writing."""
+    for folder in {pattern.rpartition("/")[0] for pattern in FILES}:
+        output.remove_unfinished(folder)
+
+
 def table_bytes(table: pa.Table, metadata: Mapping[Any, Any]) -> bytes:
     """A table with the metadata as a Parquet file, whose pages are checked when it is read."""
     return parquet_bytes(table.replace_schema_metadata(dict(metadata)))

@@ -16,7 +16,15 @@ from pipelines.runtime.progress import Say
 from pipelines.scan_directory.finish import finish
 from pipelines.scan_directory.identity import begin, check_unchanged, fingerprint, mend_plan, recorded_fingerprint
 from pipelines.scan_directory.known import Known, known_shards
-from pipelines.scan_directory.layout import CANDIDATES, ENCODED, GALLERY_FILE, SCORED, SUCCESS_FILE, committed
+from pipelines.scan_directory.layout import (
+    CANDIDATES,
+    ENCODED,
+    GALLERY_FILE,
+    SCORED,
+    SUCCESS_FILE,
+    committed,
+    remove_unfinished,
+)
 from pipelines.scan_directory.lease import Lease, leased
 from pipelines.scan_directory.manifest import Manifest
 from pipelines.scan_directory.new_scan import check_not_read, clear
@@ -189,6 +197,7 @@ def _ended(request: Request, tally: Tally, manifest: Manifest | None, performanc
     learned |= consensus_summary(output, request.methods)
     if manifest:
         manifest.replace(tally)
+    remove_unfinished(output)
     summary = finish(output, request.plan, request.config, tally, performance, learned)
     for folder in (ENCODED, SCORED):
         output.remove(folder)

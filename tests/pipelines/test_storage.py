@@ -38,6 +38,18 @@ def test_what_is_removed_is_gone_and_removing_nothing_is_no_error(directory: Dir
     assert (directory.names("scores"), directory.names()) == ([], [])
 
 
+def test_what_killed_writers_have_left_on_a_disk_is_removed_and_nothing_else(tmp_path: Path) -> None:
+    directory = Directory(str(tmp_path))
+    for name in (".a.parquet.0123abcd.tmp", "a.parquet", ".a.parquet.tmp", "b.0123abcd.tmp", "below/.a.0123abcd.tmp"):
+        directory.put(name, b"")
+    directory.remove_unfinished()
+    assert directory.names() == [".a.parquet.tmp", "a.parquet", "b.0123abcd.tmp"]
+    assert directory.names("below") == [".a.0123abcd.tmp"]
+    directory.remove_unfinished("below")
+    assert directory.names("below") == []
+    Directory("memory://nowhere").remove_unfinished()
+
+
 def test_reading_what_is_not_there_is_file_not_found(directory: Directory) -> None:
     with pytest.raises(FileNotFoundError):
         directory.read("nothing")
