@@ -16,6 +16,8 @@ import psutil
 
 from tests.chaos.scene import Scene
 
+AGENTS = ("ray::DashboardAgent", "ray::RuntimeEnvAgent")
+"""Ray's own, with each of which the raylet ends, and so the scan."""
 LONGEST_S = 200
 POLL_S = 0.05
 
@@ -97,11 +99,11 @@ def kill_driver(scan: Running, chance: random.Random) -> None:
 
 
 def kill_worker(scan: Running, chance: random.Random) -> None:
-    _kill_one(scan, chance, lambda process: process.cmdline()[:1] and process.cmdline()[0].startswith("ray::"))
+    _kill_one(scan, chance, lambda process: _title(process).startswith("ray::") and _title(process) not in AGENTS)
 
 
 def kill_raylet(scan: Running, chance: random.Random) -> None:
-    _kill_one(scan, chance, lambda process: process.name() == "raylet")
+    _kill_one(scan, chance, lambda process: process.name() == "raylet" or _title(process) in AGENTS)
 
 
 def terminate(scan: Running, chance: random.Random) -> None:
@@ -110,6 +112,10 @@ def terminate(scan: Running, chance: random.Random) -> None:
 
 def interrupt(scan: Running, chance: random.Random) -> None:
     scan.process.send_signal(signal.SIGINT)
+
+
+def _title(process: psutil.Process) -> str:
+    return next(iter(process.cmdline()), "")
 
 
 def _kill_one(scan: Running, chance: random.Random, chosen: Callable[[psutil.Process], object]) -> None:

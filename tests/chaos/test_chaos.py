@@ -34,7 +34,7 @@ PAGE_BYTES = 4096
 Disturb = Callable[[Running, random.Random], None]
 SIGNALS: dict[str, tuple[Disturb, int | None]] = {
     "driver killed": (disturbed.kill_driver, -9),
-    "worker killed": (disturbed.kill_worker, None),
+    "worker killed": (disturbed.kill_worker, 0),
     "raylet killed": (disturbed.kill_raylet, None),
     "SIGTERM": (disturbed.terminate, TERMINATED),
     "SIGINT": (disturbed.interrupt, INTERRUPTED),
@@ -160,13 +160,15 @@ def test_a_scan_that_is_disturbed_ends_with_the_bytes_of_one_left_alone(
     rounds = stage.chance.sample(KINDS, len(KINDS))
     methods = stage.chance.sample(list(METHODS), len(METHODS))
     for number, kind in enumerate(itertools.cycle(rounds)):
-        begun = time.monotonic()
-        if begun - started + longest_s > LASTS_S:
+        if time.monotonic() - started + longest_s > LASTS_S:
             return
+        chosen, name = methods[number % len(methods)], f"round-{number}"
+        stage.expected((stage.on_s3 if kind == "failing storage" else stage.scene)(name, chosen))
         play = {"failing storage": on_failing_storage, "full disk": on_full_disk}.get(kind, signalled)
-        chosen = methods[number % len(methods)]
-        outcome = play(stage, kind, f"round-{number}", chosen)
-        longest_s = max(longest_s, time.monotonic() - begun)
+        begun = time.monotonic()
+        outcome = play(stage, kind, name, chosen)
+        took_s = time.monotonic() - begun
+        longest_s = max(longest_s, took_s)
         with capsys.disabled():
-            sys.stdout.write(f"\nCHAOS_SEED={SEED} round {number}: {kind}, {chosen}: {outcome}")
+            sys.stdout.write(f"\nCHAOS_SEED={SEED} round {number}, {took_s:.0f} s: {kind}, {chosen}: {outcome}")
             sys.stdout.flush()

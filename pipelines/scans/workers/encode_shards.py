@@ -5,7 +5,6 @@ across shards and calls. A stage waits for another only for want of work, or of 
 """
 
 import itertools
-import os
 import queue
 import threading
 import time
@@ -26,7 +25,8 @@ from pipelines.inputs.records import error_rows, records
 from pipelines.runtime.model import ModelSpec
 from pipelines.scan_directory.commit import Committer
 from pipelines.scan_directory.receipts import Receipt, receipts_table
-from pipelines.scans.workers.attempts import MOST_DEATHS, Turns, one_by_one
+from pipelines.scans.workers.attempts import MOST_DEATHS
+from pipelines.scans.workers.careful import Careful
 from pipelines.scans.workers.decode import Decoded, decode
 from pipelines.scans.workers.decode_watch import DecodeWatch, Place
 from pipelines.scans.workers.encode import Encoded, ImageEncoder, ScoreImages, ScoreSpec
@@ -83,7 +83,8 @@ class EncodeShards:
     """
 
     def __init__(self, spec: EncodeSpec, committer: Committer, attempts: Any = None) -> None:
-        self.spec, self.committer, self.attempts, self.turns = spec, committer, attempts, Turns()
+        self.spec, self.committer = spec, committer
+        self.careful = Careful(attempts, self.commit, self._give_up) if attempts is not None else None
         local = any(chosen.needs_local_features for chosen in spec.score.methods.values())
         self.encoder = ImageEncoder(spec.model, local)
         self.score = ScoreImages(spec.score, self.encoder)
@@ -96,8 +97,7 @@ class EncodeShards:
         self.decoders = ThreadPoolExecutor(spec.decode_threads, initializer=self._limit_threads)
         self.writers, self.writing = ThreadPoolExecutor(WRITERS), threading.Semaphore(2 * WRITERS)
         self.open, self.reading, self.failed = set[OpenShard](), 0, None
-        self.begun, self.slow = set[str](), set[Place]()
-        self.watch = DecodeWatch(spec.read.max_decode_s, self._end_over) if attempts is not None else None
+        self.watch = DecodeWatch(spec.read.max_decode_s, self.careful.end_over) if self.careful else None
         self.lock, self.ready = threading.Lock(), time.time()
         readers = min(MOST_READERS, spec.decode_threads)
         for stage in [self._read] * readers + [self._encode, self._score]:
@@ -106,7 +106,7 @@ class EncodeShards:
     def __call__(self, shards: pa.Table) -> Iterator[pa.Table]:
         """For Ray Data: the receipts of a range of shards."""
         asked = shards_of(shards)
-        yield receipts_table(self.commit(asked) if self.attempts is None else self._commit_carefully(asked))
+        yield receipts_table(self.careful(asked) if self.careful else self.commit(asked))
 
     def commit(self, shards: Sequence[Shard]) -> list[Receipt]:
         """Commits shards and returns their receipts. Raises whatever a stage has raised."""
@@ -118,31 +118,6 @@ class EncodeShards:
         for shard in opened:
             self.asked.put(shard)
         return [shard.receipt.result() for shard in opened]
-
-    def _commit_carefully(self, shards: list[Shard]) -> list[Receipt]:
-        """Commits shards, one by one if a worker has died over one; one that kills again and again is given up."""
-        import ray
-
-        ids = [shard.id for shard in shards]
-        self.begun.update(ids)
-        self.slow.update(ray.get(self.attempts.slow_in.remote(ids)))
-        if any(ray.get(self.attempts.died_over.remote(ids))):
-            with self.turns.alone():
-                return one_by_one(self.attempts, ray.get, shards, lambda shard: self.commit([shard])[0], self._give_up)
-        with self.turns.together():
-            ray.get(self.attempts.begin.remote(ids))
-            receipts = self.commit(shards)
-        ray.get(self.attempts.leave.remote(ids))
-        return receipts
-
-    def _end_over(self, place: Place) -> None:
-        """Ends the worker, whose successor then passes over an image that takes too long to decode."""
-        import ray
-
-        try:
-            ray.get(self.attempts.too_slow.remote(place, list(self.begun)))
-        finally:
-            os._exit(1)
 
     def _give_up(self, shard: Shard) -> Receipt:
         """Commits rows that say that workers die over the shard."""
@@ -200,7 +175,7 @@ class EncodeShards:
         found = records(shard.shard, self.spec.read, self.spec.options, shard.passed_over)
         for place, record in ((Place(shard.shard.id, index), record) for index, record in enumerate(found)):
             shard.times["read_s"] += time.perf_counter() - start
-            if place in self.slow and record.status == "ok":
+            if self.careful and place in self.careful.slow and record.status == "ok":
                 error = f"it was not decoded within {self.spec.read.max_decode_s:g} s"
                 record = replace(record, content=b"", status="too-slow", error=error)
             self.read.put(Picture(shard, record, self._decoding(place, record) if record.status == "ok" else None))
