@@ -42,4 +42,5 @@ def cause_of(error: BaseException, kind: type[Kind]) -> Kind | None:
 
 def first_line(error: BaseException) -> str:
     """The first line of an error's message, or its type's name if it has none."""
-    return (str(error).strip() or type(error).__name__).splitlines()[0]
+    said = str(error).strip()
+    return said.splitlines()[0] if said not in ("", "None") else type(error).__name__

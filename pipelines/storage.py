@@ -68,14 +68,14 @@ def _held(protocol: str, rest: str) -> str:
 
 
 @contextmanager
-def storage_errors(what: str, failed: str = "cannot be read") -> Iterator[None]:
+def storage_errors(what: str, failed: str = "cannot be read", but: type[Exception] = CallerError) -> Iterator[None]:
     """Turns whatever a file system raises into a CallerError: "`what` cannot be read: it does not exist".
 
-    For files that the caller names. A CallerError passes through as it is.
+    For files that the caller names. A CallerError passes through as it is, and so does what `but` names.
     """
     try:
         yield
-    except CallerError:
+    except (CallerError, but):
         raise
     except Exception as error:  # every file system has errors of its own
         reason = "it does not exist" if isinstance(error, FileNotFoundError) else first_line(error)

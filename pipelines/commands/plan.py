@@ -24,7 +24,7 @@ def plan(
     from pipelines.inputs.plan import passed_over_line
     from pipelines.scan_directory.identity import recorded_shards
     from pipelines.scan_directory.layout import committed
-    from pipelines.storage import Directory
+    from pipelines.storage import Directory, storage_errors
 
     options = parse_storage_options(storage_options)
     read = load(
@@ -32,8 +32,9 @@ def plan(
     )
     planned = plan_images(input, read, options)
     scan = Directory(output, options) if output else None
-    before = recorded_shards(scan) if scan else {}
-    done = committed(scan) if scan else set()
+    with storage_errors(f"--output {output!r}"):
+        before = recorded_shards(scan) if scan else {}
+        done = committed(scan) if scan else set()
     rows = [
         {
             "shard": shard.id,

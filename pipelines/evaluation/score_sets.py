@@ -58,8 +58,10 @@ def read_scores(option: str, url: str, options: Mapping[str, Any]) -> Scores:
     column holds something else than finite numbers, or none.
     """
     files, path = file_system(url, options)
-    paths = _table_paths(files, path)
-    if not paths or not files.exists(paths[0]):
+    with storage_errors(f"{option} {url!r}"):
+        paths = _table_paths(files, path)
+        there = bool(paths) and files.exists(paths[0])
+    if not there:
         raise CallerError(f"{option} {url!r} is not a scan directory, a score table or a pattern that matches any")
     parts, scans = [], set[bytes]()
     for name in paths:

@@ -18,8 +18,10 @@ from pipelines.storage import Directory, file_system, storage_errors
 def load_bank(directory: Directory, called: str = "--labels") -> LabelBank:
     """The label bank in a directory. Raises CallerError, naming the option `called`, if there is no valid one."""
     try:
-        info = directory.read(INFO_FILE) if directory.exists(INFO_FILE) else None
-        return LabelBank.from_files(directory.read(LABELS_FILE), info)
+        with storage_errors(f"{called} {directory.url!r}", but=FileNotFoundError):
+            info = directory.read(INFO_FILE) if directory.exists(INFO_FILE) else None
+            labels = directory.read(LABELS_FILE)
+        return LabelBank.from_files(labels, info)
     except FileNotFoundError as error:
         raise CallerError(
             f"{called} {directory.url!r} is not a label bank: it has no {LABELS_FILE}; "

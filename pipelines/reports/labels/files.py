@@ -13,7 +13,7 @@ from ood_core.labels.info import read_info
 from pipelines.errors import CallerError, ReadError, first_line
 from pipelines.inputs.label_bank import load_bank, open_words
 from pipelines.inputs.readers.parquet import DAMAGE
-from pipelines.storage import Directory
+from pipelines.storage import Directory, storage_errors
 
 ROWS_A_TABLE = 65_536
 LABELS = pa.schema({"text": pa.string(), "role": pa.string(), "part": pa.string(), "selection_score": pa.float64()})
@@ -27,7 +27,8 @@ class BankFiles:
     directory: Directory
 
     def has(self, name: str) -> bool:
-        return self.directory.exists(name)
+        with storage_errors(f"{self.called} {self.directory.url!r}"):
+            return self.directory.exists(name)
 
     def info(self) -> BankInfo:
         with self._checked():

@@ -286,3 +286,43 @@ def test_a_label_bank_needs_a_model_that_can_be_loaded(tmp_path: Path, ray_sessi
     )
     with pytest.raises(CallerError, match="--model 'local-dir:/nowhere' cannot be loaded"):
         build(LabelBankRequest.prepare(asked, {}))
+
+
+ON_STORAGE = "s3://others/place"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        (f"scan --input {ON_STORAGE} --labels bank --output out --method mcm", "--input"),
+        (f"scan --input data --labels {ON_STORAGE} --output out --method mcm", "--labels"),
+        (f"scan --input data --labels bank --output {ON_STORAGE} --method mcm", "--output"),
+        (f"rescore --embeddings {ON_STORAGE} --labels bank --output out --method mcm", "--embeddings"),
+        (f"plan --input {ON_STORAGE}", "--input"),
+        (f"plan --input data --output {ON_STORAGE}", "--output"),
+        (f"evaluate --id {ON_STORAGE} --ood far={ON_STORAGE}", "--id"),
+        (f"verify {ON_STORAGE}", "SCAN"),
+        (f"labels build --id-labels {ON_STORAGE} --output out", "--id-labels"),
+        (f"labels build --id-labels labels.txt --corpus {ON_STORAGE} --output out", "--corpus"),
+        (f"labels build --id-labels labels.txt --output {ON_STORAGE}", "--output"),
+        (f"labels show {ON_STORAGE}", "BANK"),
+        (f"labels diff {ON_STORAGE} {ON_STORAGE}", "A"),
+        (f"memory show {ON_STORAGE}", "SCAN"),
+        (f"anchors show {ON_STORAGE}", "SCAN"),
+    ],
+)
+def test_keys_that_a_storage_refuses_are_one_line_that_names_the_option(
+    place: Path,
+    ceph_endpoint: str,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    arguments: str,
+    named: str,
+) -> None:
+    monkeypatch.chdir(place)
+    keys = [f"endpoint_url={ceph_endpoint}", "key=AKtest", "secret=hunter2"]
+    options = [part for pair in keys for part in ("--storage-options", pair)]
+    said = command([*arguments.split(), *options], capsys, monkeypatch)
+    assert said.startswith(f"oodscan: {named} '{ON_STORAGE}'")
+    assert "Forbidden" in said or "PermissionError" in said
+    assert "hunter2" not in said
