@@ -5,6 +5,7 @@ from ood_core.methods.consensus import MIN_ANCHORS, Consensus, consensus_of
 from ood_core.methods.debiased import Debiased
 from ood_core.methods.gl_mcm import GLMCM
 from ood_core.methods.interneg import InterNeg
+from ood_core.methods.max_cos import MaxCos
 from ood_core.methods.mcm import MCM
 from ood_core.methods.method import (
     ImageMethod,
@@ -30,6 +31,7 @@ __all__ = [
     "ImageMethod",
     "InterNeg",
     "LearningMethod",
+    "MaxCos",
     "Method",
     "NegLabel",
     "NegRefine",

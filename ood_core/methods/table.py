@@ -7,6 +7,7 @@ from ood_core.methods.method import Method
 
 LINES = {
     "mcm": "ood_core.methods.mcm:MCM",
+    "max-cos": "ood_core.methods.max_cos:MaxCos",
     "gl-mcm": "ood_core.methods.gl_mcm:GLMCM",
     "neglabel": "ood_core.methods.neglabel:NegLabel",
     "negrefine": "ood_core.methods.negrefine:NegRefine",

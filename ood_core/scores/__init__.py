@@ -7,6 +7,7 @@ from ood_core.scores.debiased import DebiasedScorer, debiased
 from ood_core.scores.gl_mcm import GLMCMScorer, local_mcm
 from ood_core.scores.image_scorer import ImageScorer, ImageScores
 from ood_core.scores.interneg import InterNegScorer
+from ood_core.scores.max_cos import MaxCosScorer, max_cos
 from ood_core.scores.mcm import MCMScorer, mcm
 from ood_core.scores.neglabel import NegLabelScorer, neglabel
 from ood_core.scores.negrefine import NegRefineScorer, multi_matching
@@ -24,11 +25,13 @@ __all__ = [
     "Labels",
     "Learner",
     "MCMScorer",
+    "MaxCosScorer",
     "NegLabelScorer",
     "NegRefineScorer",
     "Scorer",
     "debiased",
     "local_mcm",
+    "max_cos",
     "mcm",
     "multi_matching",
     "neglabel",

@@ -109,7 +109,7 @@ def test_methods_have_their_parameters_or_the_defaults() -> None:
 @pytest.mark.parametrize(
     ("names", "given", "message"),
     [
-        (["mmc"], {}, "--method 'mmc' is unknown; the methods are mcm, gl-mcm, neglabel"),
+        (["mmc"], {}, "--method 'mmc' is unknown; the methods are mcm, max-cos, gl-mcm, neglabel"),
         (["mcm"], {"neglabel.groups": 3}, "--param neglabel.groups=3: no --method 'neglabel' was asked for; it is mcm"),
         (["mcm"], {"mcm.groups": 3}, "--param mcm.groups=3: mcm has the parameters temperature"),
         (["mcm"], {"temperature": 3}, "--param temperature=3: no --method 'temperature' was asked for"),
