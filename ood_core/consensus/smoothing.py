@@ -28,18 +28,22 @@ class Neighbours:
 
         `sums`: those of `weighted` over all images.
         """
-        others, alone = self._others
+        others, alone = self._others_or_one
         theirs = floating(sums[self.votes.anchors] - weighted(self.votes, values, bits), bits)
         means = np.where(alone, values[:, None], theirs / others)
         return np.ascontiguousarray(self.votes.weights * means).sum(axis=1)  # whose order goes by the layout
 
     @cached_property
-    def _others(self) -> tuple[np.ndarray, np.ndarray]:
-        """The others' weight on each image's anchors, and where there is none; it is 1 there, to divide by."""
+    def others(self) -> Float64[np.ndarray, "images nearest"]:
+        """The other images' weight on each image's anchors."""
         own = weighted(self.votes, np.ones(len(self.votes)), self.bits)
-        others = floating(self.totals[self.votes.anchors] - own, self.bits)
-        alone = others <= LEAST_VOTE
-        return np.where(alone, 1.0, others), alone
+        return floating(self.totals[self.votes.anchors] - own, self.bits)
+
+    @cached_property
+    def _others_or_one(self) -> tuple[np.ndarray, np.ndarray]:
+        """The others' weight on each image's anchors, and where there is none; it is 1 there, to divide by."""
+        alone = self.others <= LEAST_VOTE
+        return np.where(alone, 1.0, self.others), alone
 
 
 def weighted(votes: Votes, values: Float64[np.ndarray, " images"], bits: int) -> Int64[np.ndarray, "images nearest"]:

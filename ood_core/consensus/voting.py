@@ -1,4 +1,4 @@
-"""Finds the anchors that images vote on (METHODS.md §10)."""
+"""Finds the anchors that images vote on (METHODS.md §10), and the ID labels (§10b)."""
 
 from collections.abc import Iterator
 
@@ -8,10 +8,12 @@ from jaxtyping import Float, Float32, Float64
 from torch import Tensor
 
 from ood_core.consensus.cells import MOST_CELLS, AnchorCells, CellSearch, Found
-from ood_core.consensus.votes import Votes
+from ood_core.consensus.votes import LabelVotes, Votes
 from ood_core.methods import Consensus
 from ood_core.numerics import BLOCK, Columns, blocks
 
+NEAREST_LABELS, LABEL_SHARPNESS = 5, 20.0
+"""How many ID labels an image votes on, and how much sharper than its cosines."""
 ALL_COMPARED = 16_384
 """As many anchors, and fewer, are all compared with each image; of more a CPU looks into the nearest cells."""
 
@@ -27,11 +29,16 @@ def searchable(
 class Voting:
     """Finds the nearest anchors of images, in blocks of one shape, so that a row's votes are its own image's alone.
 
-    `anchors`: unit vectors, or what `searchable` has made of them, which otherwise is made here.
+    `anchors`: unit vectors, or what `searchable` has made of them, which otherwise is made here; `labels`: those of the
+    ID labels, where images are to vote on these too.
     """
 
     def __init__(
-        self, anchors: Float32[np.ndarray, "anchors dim"] | AnchorCells, parameters: Consensus, device: str = "cpu"
+        self,
+        anchors: Float32[np.ndarray, "anchors dim"] | AnchorCells,
+        parameters: Consensus,
+        device: str = "cpu",
+        labels: Float32[np.ndarray, "labels dim"] | None = None,
     ) -> None:
         known = anchors if isinstance(anchors, AnchorCells) else searchable(anchors, parameters, device)
         if isinstance(known, AnchorCells):
@@ -41,31 +48,57 @@ class Voting:
             self.nearest = min(parameters.nearest, len(known))
             self.search = Comparison(torch.tensor(known, device=device), self.nearest)
         self.sharpness = parameters.sharpness
+        self.labels = None
+        if labels is not None:
+            self.labels = Comparison(torch.tensor(labels, device=device), min(NEAREST_LABELS, len(labels)))
 
     @torch.inference_mode()
     def __call__(self, embeddings: Float[Tensor, "images dim"], log_odds: Float64[np.ndarray, " images"]) -> Votes:
         """The votes of images with unit embeddings."""
-        count = len(embeddings)
-        anchors = np.empty((count, self.nearest), np.int32)
-        weights, closest = np.empty((count, self.nearest), np.float32), np.empty(count, np.float32)
-        start = 0
-        for cosines, places in self.search(embeddings):
-            shares = torch.softmax(cosines.double() * self.sharpness, dim=1)
-            rows = slice(start, start + len(cosines))
-            anchors[rows], weights[rows] = places.cpu().numpy(), shares.cpu().numpy()
-            closest[rows] = cosines[:, 0].cpu().numpy()
-            start += len(cosines)
-        return Votes(log_odds, anchors, weights, closest)
+        anchors, weights, cosines = _found(self.search(embeddings), self.sharpness, len(embeddings), self.nearest)
+        on_labels = None
+        if self.labels:
+            found = _found(self.labels(embeddings), LABEL_SHARPNESS, len(embeddings), self.labels.nearest)
+            on_labels = LabelVotes(*found[:2])
+        return Votes(log_odds, anchors, weights, cosines, on_labels)
+
+
+def _found(found: Iterator[Found], sharpness: float, count: int, nearest: int) -> tuple[np.ndarray, ...]:
+    """What `count` images have found: places, softmax weights, and the cosine to the nearest."""
+    places = np.empty((count, nearest), np.int32)
+    weights, closest = np.empty((count, nearest), np.float32), np.empty(count, np.float32)
+    start = 0
+    for cosines, of_images in found:
+        rows = slice(start, start + len(cosines))
+        places[rows] = of_images.cpu().numpy()
+        weights[rows] = torch.softmax(cosines.double() * sharpness, dim=1).cpu().numpy()
+        closest[rows] = cosines[:, 0].cpu().numpy()
+        start += len(cosines)
+    return places, weights, closest
 
 
 class Comparison:
-    """Compares images with all anchors."""
+    """Compares images with all of some vectors. Of equal cosines the lower place comes first."""
 
-    def __init__(self, anchors: Float32[Tensor, "anchors dim"], nearest: int) -> None:
-        self.columns, self.nearest = Columns(anchors), nearest
+    def __init__(self, vectors: Float32[Tensor, "vectors dim"], nearest: int) -> None:
+        self.columns, self.nearest = Columns(vectors), nearest
 
     def __call__(self, rows: Float[Tensor, "images dim"]) -> Iterator[Found]:
         """What the rows find, in their order, a block at once."""
         for block, real in blocks(rows.to(self.columns.padded), BLOCK):
-            cosines, places = self.columns.products(block).topk(self.nearest, dim=1)
+            cosines, places = largest(self.columns.products(block), self.nearest)
             yield cosines[:real], places[:real]
+
+
+def largest(values: Float[Tensor, "rows columns"], count: int) -> Found:
+    """The largest values of each row, falling, and their places; of equal values the first one."""
+    found = values.topk(count, dim=1)
+    beyond = (values >= found.values[:, -1:]).sum(dim=1) > count
+    tied = (beyond | (found.values[:, 1:] == found.values[:, :-1]).any(dim=1)).nonzero()[:, 0]
+    if not len(tied):
+        return found.values, found.indices
+    ordered = values[tied].sort(dim=1, descending=True, stable=True)
+    return (
+        found.values.index_copy(0, tied, ordered.values[:, :count]),
+        found.indices.index_copy(0, tied, ordered.indices[:, :count]),
+    )

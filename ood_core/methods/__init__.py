@@ -18,6 +18,7 @@ from ood_core.methods.method import (
 )
 from ood_core.methods.neglabel import NegLabel
 from ood_core.methods.negrefine import NegRefine
+from ood_core.methods.reference import Reference, reference_of, settled
 from ood_core.methods.table import METHODS
 
 __all__ = [
@@ -36,8 +37,11 @@ __all__ = [
     "NegLabel",
     "NegRefine",
     "Order",
+    "Reference",
     "consensus_of",
     "learners_of",
     "of_images",
+    "reference_of",
     "score_column",
+    "settled",
 ]

@@ -17,6 +17,10 @@ class Consensus(Method):
     softmax of `sharpness` times its cosines. `caution` (κ): how readily neighbours are distrusted; 0: not at all.
     `reach`: how many standard deviations farther from its anchor than its neighbours an image may be before they no
     longer raise its score, so that a stray among images that belong stays what it is; None: METHODS.md's own weights.
+
+    `reference`: whether a set of images that are known to belong lowers the base of those that are unlike it (§10b);
+    None: if one is given. `crowding`: λ of §10c, how much the base of images on crowded labels is lowered; not safe
+    where the labels' shares are uneven.
     """
 
     needs_negatives = False
@@ -29,13 +33,15 @@ class Consensus(Method):
     caution: float = 0.25
     reach: float | None = 3.0
     rounds: int = 4
+    reference: bool | None = None
+    crowding: float = 0.0
 
     def __post_init__(self) -> None:
-        if self.base not in METHODS or self.base == "consensus":
-            raise ValueError(f"base must be another method, not {self.base!r}")
+        if self.base not in METHODS or self.base in ("consensus", "reference"):
+            raise ValueError(f"base must be a method that scores images by themselves, not {self.base!r}")
         at_least(1, images_per_anchor=self.images_per_anchor, nearest=self.nearest, rounds=self.rounds)
         at_least(MIN_ANCHORS, max_anchors=self.max_anchors)
-        at_least(0, sharpness=self.sharpness, caution=self.caution)
+        at_least(0, sharpness=self.sharpness, caution=self.caution, crowding=self.crowding)
         if self.reach is not None:
             above(0, reach=self.reach)
 

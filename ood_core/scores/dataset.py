@@ -8,11 +8,20 @@ import torch
 from jaxtyping import Float, Float64
 from torch import Tensor
 
-from ood_core.consensus.dataset import consensus
+from ood_core.consensus.dataset import Neighbourhood, consensus_of_neighbours, with_reference
 from ood_core.consensus.log_odds import log_odds
 from ood_core.labels import LabelBank
 from ood_core.memory import Candidates
-from ood_core.methods import LearningMethod, Method, consensus_of, learners_of, of_images
+from ood_core.methods import (
+    Consensus,
+    LearningMethod,
+    Method,
+    consensus_of,
+    learners_of,
+    of_images,
+    reference_of,
+    settled,
+)
 from ood_core.scores.batch import EncodeWords, ImageBatch, Labels, image_batches
 from ood_core.scores.image_scorer import ImageScorer, ImageScores
 from ood_core.scores.scorer import Batches, Invert, SequentialScorer
@@ -28,17 +37,19 @@ def score_dataset(
     encode: EncodeWords | None = None,
     invert: Invert | None = None,
     local: Float[Tensor, "images places dim"] | None = None,
+    reference: Float[Tensor, "others dim"] | None = None,
     device: str = "cpu",
 ) -> ImageScores:
     """Scores of unit embeddings by every method; higher = more in-distribution.
 
     In transductive order the result does not depend on the order of the images. `keys` may repeat: a memory takes two
     images for one only if their embeddings are the same too. `encode` and `invert` come from a text encoder, `local`
-    from an image encoder. Raises ValueError if a method lacks what it needs; consensus its base.
+    from an image encoder; `reference`: unit embeddings of images that are known to belong. Raises ValueError if a
+    method lacks what it needs; consensus its base.
     """
-    images, smoothing = of_images(methods), consensus_of(methods)
-    if smoothing and smoothing.base not in images:
-        raise ValueError(f"consensus smooths the scores of {smoothing.base}, which is not among the methods")
+    methods = settled(methods, reference is not None)
+    images = of_images(methods)
+    _check_bases(methods)
     labels = Labels.of(bank, device, encode)
     embeddings = embeddings.to(labels.embeddings)
 
@@ -58,10 +69,41 @@ def score_dataset(
         if isinstance(chosen, LearningMethod) and chosen.sequential
     }
     every = {**found.scores, **in_order}
-    if smoothing:
-        base = log_odds(every[smoothing.base], images[smoothing.base])
-        every["consensus"] = consensus(embeddings, keys, base, smoothing, device).score
+    every |= _by_neighbours(bank, methods, every, embeddings, keys, reference)
     return replace(found, scores={name: every[name] for name in methods})
+
+
+def _check_bases(methods: Mapping[str, Method]) -> None:
+    smoothing, referring = consensus_of(methods), reference_of(methods)
+    if smoothing and smoothing.base not in methods:
+        raise ValueError(f"consensus smooths the scores of {smoothing.base}, which is not among the methods")
+    if referring and referring.base not in methods:
+        raise ValueError(f"reference lowers the scores of {referring.base}, which is not among the methods")
+
+
+def _by_neighbours(
+    bank: LabelBank,
+    methods: Mapping[str, Method],
+    scores: Mapping[str, Float64[np.ndarray, " images"]],
+    embeddings: Float[Tensor, "images dim"],
+    keys: Sequence[str],
+    reference: Float[Tensor, "others dim"] | None,
+) -> dict[str, Float64[np.ndarray, " images"]]:
+    """The scores of consensus and of the reference, if they are asked for."""
+    images, smoothing, referring = of_images(methods), consensus_of(methods), reference_of(methods)
+    if not smoothing and not referring:
+        return {}
+    labels = bank.embeddings[: bank.id_count]
+    others = None if reference is None else reference.to(embeddings)
+    device = str(embeddings.device)
+    among = Neighbourhood.of(embeddings, keys, smoothing or Consensus(), device, labels=labels, reference=others)
+    found = {}
+    if referring and referring.base:
+        found["reference"], _ = with_reference(among, log_odds(scores[referring.base], images[referring.base]))
+    if smoothing:
+        base = log_odds(scores[smoothing.base], images[smoothing.base])
+        found["consensus"] = consensus_of_neighbours(among, base, smoothing).score
+    return found
 
 
 def learn(chosen: LearningMethod, labels: Labels, batches: Batches, invert: Invert | None) -> Candidates:

@@ -3,7 +3,20 @@ import sys
 
 import pytest
 
-from ood_core.methods import MCM, METHODS, AdaNeg, Consensus, InterNeg, Method, NegLabel, learners_of, score_column
+from ood_core.methods import (
+    MCM,
+    METHODS,
+    AdaNeg,
+    Consensus,
+    InterNeg,
+    MaxCos,
+    Method,
+    NegLabel,
+    Reference,
+    learners_of,
+    score_column,
+    settled,
+)
 from ood_core.methods.table import MethodTable
 
 
@@ -19,15 +32,51 @@ def test_there_is_at_least_one_group(groups):
         NegLabel(groups=groups)
 
 
-@pytest.mark.parametrize("base", ["consensus", "NegLabel", ""])
-def test_consensus_smooths_the_scores_of_another_method(base):
-    with pytest.raises(ValueError, match=f"base must be another method, not '{base}'"):
-        Consensus(base=base)
+OTHERS = ["consensus", "reference"]
+"""The methods that change the scores of others."""
 
 
-@pytest.mark.parametrize("base", sorted(set(METHODS) - {"consensus"}))
-def test_any_other_method_may_be_the_base_of_consensus(base):
-    assert Consensus(base=base).base == base
+@pytest.mark.parametrize("base", [*OTHERS, "NegLabel", ""])
+@pytest.mark.parametrize("method", [Consensus, Reference])
+def test_the_scores_of_another_method_are_changed(method, base):
+    with pytest.raises(ValueError, match=f"base must be a method that scores images by themselves, not '{base}'"):
+        method(base=base)
+
+
+@pytest.mark.parametrize("base", sorted(set(METHODS) - set(OTHERS)))
+@pytest.mark.parametrize("method", [Consensus, Reference])
+def test_any_other_method_may_be_the_base(method, base):
+    assert method(base=base).base == base
+
+
+def test_a_reference_lowers_the_first_method_that_learns_nothing_and_consensus_takes_it_in():
+    asked = {"adaneg": AdaNeg(), "reference": Reference(), "max-cos": MaxCos(), "consensus": Consensus(base="max-cos")}
+    found = settled({**asked, "mcm": MCM()}, has_reference=True)
+    assert list(found) == [*asked, "mcm"]
+    assert (found["reference"], found["consensus"]) == (Reference("max-cos"), Consensus("max-cos", reference=True))
+    chosen = {"reference": Reference("adaneg"), "consensus": Consensus(reference=False), "adaneg": AdaNeg()}
+    assert settled(chosen, has_reference=True) == chosen
+
+
+def test_without_a_reference_consensus_does_without_one():
+    assert settled({"consensus": Consensus()}, has_reference=False) == {"consensus": Consensus(reference=False)}
+
+
+@pytest.mark.parametrize(
+    ("methods", "has_reference", "message"),
+    [
+        ({"mcm": MCM(), "reference": Reference()}, False, "--method reference needs images .*: give --reference"),
+        ({"consensus": Consensus(reference=True)}, False, "--param consensus.reference=True needs .* --reference"),
+        (
+            {"adaneg": AdaNeg(), "reference": Reference()},
+            True,
+            "needs the scores of another method that learns nothing",
+        ),
+    ],
+)
+def test_what_a_reference_lacks_is_named(methods, has_reference, message):
+    with pytest.raises(ValueError, match=message):
+        settled(methods, has_reference)
 
 
 @pytest.mark.parametrize(

@@ -1,8 +1,10 @@
-"""METHODS.md §10 with loops and matrices of all images by all anchors, in float64; and votes to try it on."""
+"""METHODS.md §10 to §10c with loops and matrices of all images by all anchors, in float64; and votes to try it on."""
+
+from dataclasses import replace
 
 import numpy as np
 
-from ood_core.consensus import Agreement, Smoothed, Sums, Votes
+from ood_core.consensus import Agreement, LabelVotes, Smoothed, Sums, Votes
 from ood_core.methods import Consensus
 
 
@@ -40,14 +42,64 @@ def trust(weights: np.ndarray, u: np.ndarray, near: np.ndarray, parameters: Cons
 
 def consensus(votes: Votes, anchor_count: int, parameters: Consensus) -> tuple[float, np.ndarray, np.ndarray]:
     """c, A and the score."""
-    weights = np.zeros((len(votes), anchor_count))
-    np.put_along_axis(weights, votes.anchors.astype(np.int64), votes.weights.astype(np.float64), axis=1)
+    weights = on_all(votes.anchors, votes.weights, anchor_count)
     u = (votes.log_odds - votes.log_odds.mean()) / (votes.log_odds.std() or 1.0)
     c, a = trust(weights, u, votes.cosines.astype(np.float64), parameters)
     score = u
     for _ in range(parameters.rounds):
         score = (1 - a) * u + a * smoothed(weights, score)
     return c, a, score
+
+
+def on_all(places: np.ndarray, weights: np.ndarray, count: int) -> np.ndarray:
+    """The weights as a matrix with a column for every place."""
+    found = np.zeros((len(places), count))
+    np.put_along_axis(found, places.astype(np.int64), weights.astype(np.float64), axis=1)
+    return found
+
+
+def reference(votes: Votes, others: Votes, anchor_count: int, label_count: int) -> tuple[np.ndarray, ...]:
+    """e, g and d of images. `others`: the votes of the reference's."""
+    assert votes.on_labels and others.on_labels
+    mine, theirs = (on_all(some.anchors, some.weights, anchor_count) for some in (votes, others))
+    mine_on_labels = on_all(votes.on_labels.labels, votes.on_labels.weights, label_count)
+    theirs_on_labels = on_all(others.on_labels.labels, others.on_labels.weights, label_count)
+    e, g, images = np.zeros(len(votes)), np.zeros(len(votes)), len(others)
+    for i in range(len(votes)):
+        if not images:
+            continue
+        rho = images / max(len(votes) - 1, 1)
+        for k in range(anchor_count):
+            rest = sum(mine[j, k] for j in range(len(votes)) if j != i)
+            e[i] += mine[i, k] * np.log((theirs[:, k].sum() + 1) / (rho * rest + 1))
+        g[i] = min(1.0, label_count / images * (mine_on_labels[i] @ theirs_on_labels.sum(axis=0)))
+    return e, g, g**2 * np.clip(e, -1, 0)
+
+
+def crowding(votes: Votes, label_count: int) -> np.ndarray:
+    """crowd times the gate, before λ."""
+    assert votes.on_labels
+    z, label, images = standard(votes.log_odds), votes.on_labels.labels[:, 0], len(votes)
+    found = np.zeros(images)
+    for i in range(images):
+        others = [j for j in range(images) if j != i and label[j] == label[i]]
+        crowd = max(0.0, np.log(len(others) * label_count / max(images - 1, 1) + 0.5))
+        mean = z[others].sum() / (len(others) + 3)
+        found[i] = crowd * np.clip((0.5 - mean) / 0.5, 0, 1)
+    return found
+
+
+def standard(values: np.ndarray) -> np.ndarray:
+    return (values - values.mean()) / (values.std() or 1.0)
+
+
+def with_labels(votes: Votes, label_count: int, seed: int) -> Votes:
+    """The votes, with some on labels at random, of which the first are more common."""
+    rng, nearest = np.random.default_rng([seed, 1]), min(5, label_count)
+    order = rng.random((len(votes), label_count)) * np.arange(1, label_count + 1)
+    weights = rng.dirichlet(np.ones(nearest), len(votes)).astype(np.float32)
+    labels = np.argsort(order, axis=1)[:, :nearest].astype(np.int32)
+    return replace(votes, on_labels=LabelVotes(labels, -np.sort(-weights, axis=1)))
 
 
 def drawn(seed: int, images: int, anchor_count: int, nearest: int, dtype: type = np.float32) -> Votes:
@@ -62,11 +114,12 @@ def drawn(seed: int, images: int, anchor_count: int, nearest: int, dtype: type =
 
 def part(votes: Votes, places: np.ndarray | slice) -> Votes:
     """Those of some images."""
-    return Votes(votes.log_odds[places], votes.anchors[places], votes.weights[places], votes.cosines[places])
+    on_labels = votes.on_labels and LabelVotes(votes.on_labels.labels[places], votes.on_labels.weights[places])
+    return Votes(votes.log_odds[places], votes.anchors[places], votes.weights[places], votes.cosines[places], on_labels)
 
 
 def with_log_odds(votes: Votes, log_odds: np.ndarray) -> Votes:
-    return Votes(log_odds, votes.anchors, votes.weights, votes.cosines)
+    return replace(votes, log_odds=log_odds)
 
 
 def same_sums(one: Agreement, other: Agreement) -> bool:

@@ -6,7 +6,7 @@ import torch
 
 from ood_core.consensus import log_odds
 from ood_core.consensus.dataset import ConsensusScores, consensus
-from ood_core.methods import MCM, AdaNeg, Consensus, NegLabel
+from ood_core.methods import MCM, AdaNeg, Consensus, MaxCos, NegLabel, Reference
 from ood_core.metrics import auroc
 from ood_core.scores import score_dataset
 from tests.ood_core.conftest import unit_rows
@@ -131,3 +131,55 @@ def test_so_few_images_have_no_consensus(bank, images):
     with pytest.raises(ValueError, match="15 images are too few for 16 anchors"):
         score_dataset(bank, methods, images[:15], KEYS[:15])
     assert np.isfinite(score_dataset(bank, methods, images[:16], KEYS[:16]).scores["consensus"]).all()
+
+
+def with_intruders() -> tuple[np.ndarray, torch.Tensor, torch.Tensor, list[str]]:
+    """Which images belong, of twenty kinds of which four do not; their embeddings; those of a reference; their keys."""
+    embeddings, is_id = of_kinds(20, 60, seed=5), np.repeat(np.arange(20) >= 4, 60)
+    in_reference = np.tile(np.arange(60) >= 40, 20)
+    scan, reference = ~in_reference, in_reference & is_id
+    keys = [str(number) for number in np.flatnonzero(scan)]
+    return is_id[scan], embeddings[torch.from_numpy(scan)], embeddings[torch.from_numpy(reference)], keys
+
+
+def test_a_reference_helps_a_base_that_knows_next_to_nothing(bank):
+    is_id, images, reference, keys = with_intruders()
+    methods = {"mcm": MCM(), "reference": Reference(), "consensus": Consensus(base="mcm")}
+    found = score_dataset(bank, methods, images, keys, reference=reference).scores
+    without = score_dataset(bank, {"mcm": MCM(), "consensus": Consensus(base="mcm")}, images, keys).scores
+    assert list(found) == ["mcm", "reference", "consensus"]
+    assert area(found["reference"], is_id) > area(found["mcm"], is_id)
+    assert area(found["consensus"], is_id) > area(without["consensus"], is_id)
+    ignored = {"mcm": MCM(), "consensus": Consensus(base="mcm", reference=False)}
+    np.testing.assert_array_equal(
+        score_dataset(bank, ignored, images, keys, reference=reference).scores["consensus"], without["consensus"]
+    )
+
+
+@pytest.mark.parametrize("base", ["mcm", "max-cos"])
+def test_the_reference_alone_is_the_base_standardised_and_what_it_takes(bank, images, base):
+    reference = of_kinds(20, 4, seed=3)
+    methods = {"mcm": MCM(0.1), "max-cos": MaxCos(), "reference": Reference(base)}
+    found = score_dataset(bank, methods, images, KEYS, reference=reference).scores
+    taken = found["reference"] - standard(log_odds(found[base], methods[base]))
+    assert ((taken <= 1e-9) & (taken >= -1 - 1e-9)).all()
+    assert taken.min() < -0.01
+
+
+def test_the_order_of_scan_and_reference_changes_no_bit(bank, images):
+    reference, methods = (
+        of_kinds(20, 4, seed=3),
+        {"mcm": MCM(0.1), "reference": Reference(), "consensus": Consensus("mcm", crowding=0.1)},
+    )
+    found = score_dataset(bank, methods, images, KEYS, reference=reference).scores
+    keys = [KEYS[place] for place in ORDER]
+    turned = score_dataset(bank, methods, images[ORDER], keys, reference=reference.flip(0)).scores
+    for name, scores in found.items():
+        np.testing.assert_array_equal(turned[name], scores[ORDER])
+
+
+def test_a_method_that_needs_a_reference_and_a_reference_whose_base_is_not_asked_for_are_named(bank, images):
+    with pytest.raises(ValueError, match="give --reference"):
+        score_dataset(bank, {"mcm": MCM(), "reference": Reference()}, images, KEYS)
+    with pytest.raises(ValueError, match="reference lowers the scores of neglabel, which is not among the methods"):
+        score_dataset(bank, {"mcm": MCM(), "reference": Reference("neglabel")}, images, KEYS, reference=images)

@@ -1,9 +1,11 @@
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
 from ood_core.consensus import Votes
-from ood_core.consensus.voting import Voting
+from ood_core.consensus.voting import Voting, largest
 from ood_core.methods import Consensus
 
 IMAGES = 300  # three blocks, the last one not full
@@ -76,3 +78,29 @@ def test_no_images_have_no_votes(unit, images):
     found = vote(unit, 24, images[:0])
     assert len(found) == 0
     assert found.anchors.shape == found.weights.shape == (0, 5)
+
+
+@given(st.integers(0, 10**6), st.integers(1, 9), st.integers(1, 40))
+def test_of_equal_cosines_the_first_place_comes_first(seed, count, columns):
+    values = torch.from_numpy(np.random.default_rng(seed).integers(0, 5, (20, columns)).astype(np.float32))
+    count = min(count, columns)
+    found, places = largest(values, count)
+    order = np.argsort(-values.numpy(), axis=1, kind="stable")[:, :count]
+    np.testing.assert_array_equal(places, order)
+    np.testing.assert_array_equal(found, np.take_along_axis(values.numpy(), order, axis=1))
+
+
+@pytest.mark.parametrize("label_count", [1, 3, 40])
+def test_images_vote_on_the_nearest_labels(unit, label_count):
+    labels, images = unit(label_count, 48, seed=1), unit(300, 48, seed=2)
+    votes = Voting(unit(20, 48, seed=3), Consensus(), labels=labels)(torch.from_numpy(images), np.zeros(300))
+    cosines = images.astype(np.float64) @ labels.T
+    order = np.argsort(-cosines, axis=1, kind="stable")[:, :5]
+    exponentials = np.exp(20 * np.take_along_axis(cosines, order, axis=1))
+    np.testing.assert_array_equal(votes.label_votes.labels, order)
+    np.testing.assert_array_equal(votes.label_votes.nearest, order[:, 0])
+    expected = exponentials / exponentials.sum(axis=1, keepdims=True)
+    np.testing.assert_allclose(votes.label_votes.weights, expected, rtol=0, atol=1e-6)
+    without = Voting(unit(20, 48, seed=3), Consensus())(torch.from_numpy(images), np.zeros(300))
+    assert without.on_labels is None
+    np.testing.assert_array_equal(without.weights, votes.weights)

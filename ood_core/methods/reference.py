@@ -1,0 +1,57 @@
+"""Parameters of the reference: images that are known to belong (METHODS.md §10b). Free of torch."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from ood_core.methods.consensus import Consensus
+from ood_core.methods.method import Method, of_images
+from ood_core.methods.table import METHODS
+
+
+@dataclass(frozen=True)
+class Reference(Method):
+    """Parameters of `reference`, which lowers the scores of images that are unlike a set of images known to belong.
+
+    `base`: the method whose standardised scores are lowered, by one standard deviation at most; None: the first one
+    asked for that learns nothing from the images. Images vote on anchors as the parameters of consensus have it.
+    """
+
+    needs_negatives = False
+
+    base: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.base is not None and (self.base not in METHODS or self.base in ("consensus", "reference")):
+            raise ValueError(f"base must be a method that scores images by themselves, not {self.base!r}")
+
+
+def settled(methods: Mapping[str, Method], has_reference: bool) -> dict[str, Method]:
+    """The methods with what depends on each other and on whether a reference is given: the base of `reference`, and
+    whether consensus takes the reference in.
+
+    Raises ValueError if a method needs a reference and there is none, or a base.
+    """
+    found = dict(methods)
+    for name, chosen in methods.items():
+        if isinstance(chosen, Reference):
+            if not has_reference:
+                raise ValueError("--method reference needs images that are known to belong: give --reference")
+            found[name] = replace(chosen, base=chosen.base or _first_static(methods))
+        if isinstance(chosen, Consensus):
+            if chosen.reference and not has_reference:
+                raise ValueError("--param consensus.reference=True needs images that are known to belong: --reference")
+            found[name] = replace(chosen, reference=has_reference if chosen.reference is None else chosen.reference)
+    return found
+
+
+def _first_static(methods: Mapping[str, Method]) -> str:
+    """The first method that scores an image by itself."""
+    for name, chosen in of_images(methods).items():
+        if chosen.learning_order is None:
+            return name
+    raise ValueError("--method reference needs the scores of another method that learns nothing from the images")
+
+
+def reference_of(methods: Mapping[str, Method]) -> Reference | None:
+    """The parameters of the reference, if its method was asked for."""
+    return next((chosen for chosen in methods.values() if isinstance(chosen, Reference)), None)
