@@ -23,7 +23,7 @@ import pyarrow as pa
 from infra.benchmarks.workloads import machine, parser, say
 from ood_core.consensus.agreement import Sums
 from pipelines.config.pools import ScorePool
-from pipelines.consensus.files import sums_of, sums_table
+from pipelines.consensus.tables import sums_of, sums_table
 from pipelines.inputs.plan import Plan, Shard, blocks_of, read_plan, shard_id
 from pipelines.runtime.cells import as_cell, from_cells
 from pipelines.runtime.cluster import cluster

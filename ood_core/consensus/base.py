@@ -58,8 +58,12 @@ class Base:
     known: tuple[Sums, ...] = ()
 
     @property
+    def steps(self) -> int:
+        return len(self.terms.steps)
+
+    @property
     def finished(self) -> bool:
-        return len(self.known) == len(self.terms.steps)
+        return len(self.known) == self.steps
 
     def after(self, sums: Sums) -> "Base":
         """The state after the next step, whose sums over all images are given."""
@@ -76,8 +80,10 @@ class Base:
         return steps[self.terms.steps[len(self.known)]](votes)
 
     def _sums_of_log_odds(self, votes: Votes) -> Sums:
-        """How many images there are, and the sum of their log-odds."""
+        """How many images there are, and how many of them in the reference too; the sum of their log-odds."""
         totals = totals_of(count=np.ones(len(votes)), log_odds=votes.log_odds)
+        if votes.in_reference is not None:
+            totals |= totals_of(in_reference=votes.in_reference.astype(np.float64))
         return Sums(totals, 0.0, np.zeros((0, self.anchor_count), np.int64))
 
     def _sums_of_deviations(self, votes: Votes) -> Sums:
@@ -135,6 +141,11 @@ class Base:
     @cached_property
     def images(self) -> int:
         return int(fraction(self.known[0].totals["count"]))
+
+    @property
+    def in_reference(self) -> int:
+        """How many images are among the reference's; 0 where nobody has looked."""
+        return int(fraction(self.known[0].totals.get("in_reference", 0)))
 
     @cached_property
     def mean(self) -> float:

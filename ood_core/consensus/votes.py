@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float, Float64, Integer
+from jaxtyping import Bool, Float, Float64, Integer
 
 
 @dataclass(frozen=True)
@@ -22,13 +22,15 @@ class LabelVotes:
 @dataclass(frozen=True)
 class Votes:
     """Votes of some images: log-odds of the base method, nearest anchors (nearest first) with weights that sum to 1,
-    and the cosine to the nearest. `on_labels`: where a reference or crowding asks for them."""
+    and the cosine to the nearest. `on_labels`: where a reference or crowding asks for them; `in_reference`: which of
+    the images are among the reference's, where there is one and somebody has looked."""
 
     log_odds: Float64[np.ndarray, " images"]
     anchors: Integer[np.ndarray, "images nearest"]
     weights: Float[np.ndarray, "images nearest"]
     cosines: Float[np.ndarray, " images"]
     on_labels: LabelVotes | None = None
+    in_reference: Bool[np.ndarray, " images"] | None = None
 
     def __len__(self) -> int:
         return len(self.log_odds)

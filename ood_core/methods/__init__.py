@@ -18,7 +18,7 @@ from ood_core.methods.method import (
 )
 from ood_core.methods.neglabel import NegLabel
 from ood_core.methods.negrefine import NegRefine
-from ood_core.methods.reference import Reference, reference_of, settled
+from ood_core.methods.reference import Reference, reference_of, settled, uses_reference
 from ood_core.methods.table import METHODS
 
 __all__ = [
@@ -44,4 +44,5 @@ __all__ = [
     "reference_of",
     "score_column",
     "settled",
+    "uses_reference",
 ]

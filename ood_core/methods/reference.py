@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from ood_core.methods.consensus import Consensus
+from ood_core.methods.consensus import Consensus, consensus_of
 from ood_core.methods.method import Method, of_images
 from ood_core.methods.table import METHODS
 
@@ -42,6 +42,12 @@ def settled(methods: Mapping[str, Method], has_reference: bool) -> dict[str, Met
                 raise ValueError("--param consensus.reference=True needs images that are known to belong: --reference")
             found[name] = replace(chosen, reference=has_reference if chosen.reference is None else chosen.reference)
     return found
+
+
+def uses_reference(methods: Mapping[str, Method]) -> bool:
+    """Whether one of these methods, which are `settled`, takes a reference in."""
+    smoothing = consensus_of(methods)
+    return reference_of(methods) is not None or bool(smoothing and smoothing.reference)
 
 
 def _first_static(methods: Mapping[str, Method]) -> str:

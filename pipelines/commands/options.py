@@ -61,6 +61,13 @@ Order = Annotated[
     str | None,
     typer.Option(help="Of methods that learn: transductive (default), streaming; rescore: sequential too."),
 ]
+Reference = Annotated[
+    list[str],
+    typer.Option(
+        metavar="URI",
+        help="Images known to belong: a scan with embeddings, tables of embeddings, or images (scan only).",
+    ),
+]
 MemoryUri = Annotated[
     str | None, typer.Option("--memory", metavar="URI", help="An earlier scan, whose memory this one begins with.")
 ]

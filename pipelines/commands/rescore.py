@@ -19,6 +19,7 @@ from pipelines.commands.options import (
     Model,
     Order,
     Pretrained,
+    Reference,
     ScoreWorkers,
     StorageOptions,
     TakeOver,
@@ -60,6 +61,7 @@ def rescore(
     dtype: Dtype = None,
     mixed_processors: MixedProcessors = None,
     order: Order = None,
+    reference: Reference = [],  # noqa: B006
     memory: MemoryUri = None,
     freeze_memory: FreezeMemory = None,
     memory_shards: MemoryShards = None,
@@ -86,6 +88,7 @@ def rescore(
         max_bad_fraction=max_bad_fraction,
         max_bad_shards=max_bad_shards,
         order=order,
+        reference=reference or None,
         memory=given_of(uri=memory, freeze=freeze_memory, shards=memory_shards, max_staleness=max_staleness),
         model=given_of(name=model, pretrained=pretrained, device=device, dtype=dtype,
                        mixed_processors=mixed_processors),

@@ -20,6 +20,7 @@ from pipelines.commands.options import (
     Model,
     Order,
     Pretrained,
+    Reference,
     StorageOptions,
     TakeOver,
     WaitS,
@@ -77,6 +78,7 @@ def scan(
         int | None, typer.Option(help="Threads of an encoder that decode; default: as many as it has CPUs.")
     ] = None,
     order: Order = None,
+    reference: Reference = [],  # noqa: B006
     memory: MemoryUri = None,
     freeze_memory: FreezeMemory = None,
     memory_shards: MemoryShards = None,
@@ -97,7 +99,7 @@ def scan(
     given = given_of(
         input=input or None, labels=labels, output=output, method=method or None,
         param=parse_values("--param", param) or None, embeddings=embeddings, max_bad_fraction=max_bad_fraction,
-        max_bad_shards=max_bad_shards, order=order,
+        max_bad_shards=max_bad_shards, order=order, reference=reference or None,
         memory=given_of(uri=memory, freeze=freeze_memory, shards=memory_shards, max_staleness=max_staleness),
         model=given_of(name=model, pretrained=pretrained, device=device, dtype=dtype, compile=compile,
                        mixed_processors=mixed_processors),

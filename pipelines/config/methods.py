@@ -6,16 +6,19 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from ood_core.methods import METHODS, LearningMethod, Method, Order
+from ood_core.methods import METHODS, LearningMethod, Method, Order, settled, uses_reference
 from pipelines.config.load import reason_of
 from pipelines.errors import CallerError
 
 
-def method_parameters(names: Sequence[str], given: Mapping[str, Any], order: Order | None = None) -> dict[str, Method]:
+def method_parameters(
+    names: Sequence[str], given: Mapping[str, Any], order: Order | None = None, reference: Sequence[str] = ()
+) -> dict[str, Method]:
     """The methods by name, with defaults where `given` ({'neglabel.groups': 50}) names no parameter.
 
-    `order`: of the methods that learn, unless `given` names one. Raises CallerError for a method, parameter or value
-    that is unknown.
+    `order`: of the methods that learn, unless `given` names one; `reference`: where images that are known to belong
+    are. Raises CallerError for a method, parameter or value that is unknown, and for a reference that a method lacks or
+    that none takes.
     """
     for name in names:
         if name not in METHODS:
@@ -32,7 +35,19 @@ def method_parameters(names: Sequence[str], given: Mapping[str, Any], order: Ord
         if parameter not in known:
             raise CallerError(f"--param {key}={value}: {name} has the parameters {', '.join(known)}")
         chosen[name][parameter] = value
-    return {name: _built(name, parameters) for name, parameters in chosen.items()}
+    return _with_reference({name: _built(name, parameters) for name, parameters in chosen.items()}, reference)
+
+
+def _with_reference(methods: Mapping[str, Method], reference: Sequence[str]) -> dict[str, Method]:
+    try:
+        found = settled(methods, bool(reference))
+    except ValueError as error:
+        raise CallerError(str(error)) from error
+    if reference and not uses_reference(found):
+        raise CallerError(
+            f"--reference {reference[0]!r}: no method takes it; ask for --method reference, or consensus over another"
+        )
+    return found
 
 
 def _built(name: str, given: Mapping[str, Any]) -> Method:

@@ -31,7 +31,7 @@ class Rescore(Configuration):
     """Everything `oodscan rescore` needs to know.
 
     `model`, `text_embeddings`: where the embeddings of texts that are not in the label bank come from, for the methods
-    that need some.
+    that need some. `reference`: embeddings of images that are known to belong, in tables or in scan directories.
     """
 
     embeddings: tuple[str, ...] = Field(min_length=1)
@@ -43,6 +43,7 @@ class Rescore(Configuration):
     text_embeddings: str | None = None
     read: ReadEmbeddings = ReadEmbeddings()
     order: Order | None = None
+    reference: tuple[str, ...] = ()
     memory: Memory = Memory()
     score: ScorePool = ScorePool()
     max_bad_fraction: float = Field(default=0.01, ge=0, le=1)
@@ -50,7 +51,7 @@ class Rescore(Configuration):
 
     def methods(self) -> dict[str, Method]:
         """The methods asked for, by name. Raises CallerError."""
-        return method_parameters(self.method, self.param, self.order)
+        return method_parameters(self.method, self.param, self.order, self.reference)
 
     @property
     def keeps_embeddings(self) -> bool:

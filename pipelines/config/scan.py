@@ -39,7 +39,10 @@ class Read(Configuration):
 
 
 class Scan(Configuration):
-    """Everything `oodscan scan` needs to know. The fields are the options of the command line, in YAML."""
+    """Everything `oodscan scan` needs to know. The fields are the options of the command line, in YAML.
+
+    `reference`: images that are known to belong, tables of their embeddings, or scan directories with some.
+    """
 
     input: tuple[str, ...] = Field(min_length=1)
     labels: str
@@ -50,6 +53,7 @@ class Scan(Configuration):
     read: Read = Read()
     encode: EncodePool = EncodePool()
     order: Order | None = None
+    reference: tuple[str, ...] = ()
     memory: Memory = Memory()
     embeddings: bool = False
     max_bad_fraction: float = Field(default=0.01, ge=0, le=1)
@@ -57,7 +61,7 @@ class Scan(Configuration):
 
     def methods(self) -> dict[str, Method]:
         """The methods asked for, by name. Raises CallerError."""
-        return method_parameters(self.method, self.param, self.order)
+        return method_parameters(self.method, self.param, self.order, self.reference)
 
     @property
     def keeps_embeddings(self) -> bool:

@@ -1,24 +1,27 @@
-"""A scan's consensus in storage: the anchors, each image's votes, and the sums of every round."""
+"""A scan's consensus in storage: the anchors, each image's votes, the sums of every step, and those of a reference."""
 
 import itertools
-import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
 
-from ood_core.consensus.agreement import Agreement, Sums
-from ood_core.consensus.votes import Votes
-from ood_core.methods import Consensus, consensus_of
+from ood_core.consensus.reference import ReferenceSums
+from ood_core.consensus.sums import Sums
 from ood_core.vectors import vector_column, vectors_of
 from pipelines.config.rescore import Rescore
 from pipelines.config.scan import Scan
+from pipelines.consensus.asked import Asked, Chain, ChainName
+from pipelines.consensus.tables import reference_of_table, reference_table, sums_of, sums_table
 from pipelines.inputs.plan import Shard
 from pipelines.scan_directory.layout import (
     ANCHORS,
     CONSENSUS,
     FINGERPRINT_KEY,
+    OF_REFERENCE,
+    REFERENCE_SUMS,
+    REFERENCE_VOTES,
     SUMS,
     VOTES,
     committed,
@@ -28,40 +31,10 @@ from pipelines.scan_directory.layout import (
 )
 from pipelines.storage import Directory
 
-TOTALS_KEY = b"oodscan.totals"
-"""Metadata of a table of sums: what is summed over all images."""
-
-VOTE_COLUMNS = ("log_odds", "anchors", "weights", "cosine")
-"""The columns of `Votes` in a table of votes."""
-
-
-def votes_table(votes: Votes) -> pa.Table:
-    """The votes as a table, one row an image."""
-    lists = [vector_column(values) for values in (votes.anchors, votes.weights)]
-    return pa.table([pa.array(votes.log_odds), *lists, pa.array(votes.cosines)], names=VOTE_COLUMNS)
-
-
-def votes_of(table: pa.Table) -> Votes:
-    """The votes in a table of them; rows without votes are left out."""
-    table = table.select(VOTE_COLUMNS).filter(table["log_odds"].is_valid()).combine_chunks()
-    anchors, weights = (vectors_of(table[name]) for name in ("anchors", "weights"))
-    return Votes(table["log_odds"].to_numpy(), anchors, weights, table["cosine"].to_numpy())
-
-
-def sums_table(sums: Sums) -> pa.Table:
-    """The sums as a table: a row for each anchor, a column for each value that is summed."""
-    columns = {f"value_{number}": pa.array(values) for number, values in enumerate(sums.anchors)}
-    described = {"largest": sums.largest, "totals": {name: hex(total) for name, total in sums.totals.items()}}
-    table = pa.table({"anchor": pa.array(np.arange(sums.anchors.shape[1])), **columns})
-    return table.replace_schema_metadata({TOTALS_KEY: json.dumps(described)})
-
-
-def sums_of(table: pa.Table) -> Sums:
-    """The sums in a table of `sums_table`."""
-    described = json.loads((table.schema.metadata or {})[TOTALS_KEY])
-    values = [table[name].to_numpy() for name in table.column_names[1:]]
-    anchors = np.stack(values) if values else np.zeros((0, len(table)), np.int64)
-    return Sums({name: int(total, 16) for name, total in described["totals"].items()}, described["largest"], anchors)
+LABELS_KEY = b"oodscan.labels"
+"""Metadata of the table of anchors: how many ID labels images vote on besides."""
+PREFIXES: Mapping[ChainName, str] = {"consensus": SUMS, "reference": OF_REFERENCE}
+"""How the names of the sums of each chain begin."""
 
 
 @dataclass(frozen=True)
@@ -78,60 +51,96 @@ class ConsensusFiles:
         except FileNotFoundError:
             return None
 
-    def put_anchors(self, anchors: np.ndarray) -> None:
+    def put_anchors(self, anchors: np.ndarray, label_count: int = 0) -> None:
         """Writes the anchors. Votes and sums of other anchors must be gone."""
         columns = {"anchor": pa.array(np.arange(len(anchors))), "embedding": vector_column(anchors)}
-        self._put(ANCHORS, pa.table(columns))
+        self._put(ANCHORS, pa.table(columns, metadata={LABELS_KEY: str(label_count)}))
 
-    def voted(self) -> set[str]:
-        """The ids of the shards whose votes are there."""
-        return committed(self.output, VOTES)
+    def label_count(self) -> int:
+        """How many ID labels images vote on. Raises FileNotFoundError if there are no anchors."""
+        return labels_of(read_table(self.output, ANCHORS, ["anchor"]))
 
-    def votes(self, shard: str) -> pa.Table:
+    def voted(self, folder: str = VOTES) -> set[str]:
+        """The ids of the shards whose votes are there. `folder`: or of the reference's shards."""
+        return committed(self.output, folder)
+
+    def votes(self, shard: str, folder: str = VOTES) -> pa.Table:
         """A shard's table of votes, one row a record. Raises FileNotFoundError if there is none."""
-        return read_table(self.output, shard_file(VOTES, shard))
+        return read_table(self.output, shard_file(folder, shard))
 
-    def put_sums(self, number: int, sums: Sums) -> None:
-        """Writes the sums of a round, the first of which is number 0."""
-        self._put(sums_file(number), sums_table(sums))
+    def put_sums(self, number: int, sums: Sums, chain: ChainName = "consensus") -> None:
+        """Writes the sums of a step, the first of which is number 0."""
+        self._put(sums_file(number, chain), sums_table(sums))
 
-    def sums(self) -> Iterator[Sums]:
-        """The sums of one round after another, as far as they are there."""
-        for number in itertools.count():
-            try:
-                yield sums_of(read_table(self.output, sums_file(number)))
-            except FileNotFoundError:
-                return
+    def put_reference(self, sums: ReferenceSums, unusable: int) -> None:
+        """Writes the sums of the reference."""
+        self._put(REFERENCE_SUMS, reference_table(sums, unusable))
 
-    def agreement(self, parameters: Consensus) -> Agreement | None:
-        """What the sums have come to so far; None if there are none yet."""
-        known = tuple(self.sums())
-        return Agreement(parameters, known[0].anchors.shape[1], known) if known else None
+    def reference(self) -> tuple[ReferenceSums, int] | None:
+        """The sums of the reference, and how many of its images could not be read; None if they are not there."""
+        try:
+            return reference_of_table(read_table(self.output, REFERENCE_SUMS))
+        except FileNotFoundError:
+            return None
+
+    def chains(self, asked: Asked) -> dict[ChainName, Chain]:
+        """What the sums have come to so far; none if there are no anchors, or no sums of a reference that it takes."""
+        anchors, reference = self.anchors(), self.reference()
+        if anchors is None or (asked.takes_reference and reference is None):
+            return {}
+        found = {}
+        for name in asked.chains:
+            chain = asked.start(name, len(anchors), self.label_count(), reference and reference[0])
+            for sums in itertools.islice(self._sums(name), chain.steps):
+                chain = chain.after(sums)
+            found[name] = chain
+        return found
 
     def clear(self) -> None:
         """Removes all of it."""
         self.output.remove(CONSENSUS)
 
     def remove_sums(self) -> None:
-        """Removes the sums of all rounds."""
+        """Removes the sums of all steps."""
+        prefixes = [prefix.rpartition("/")[2] for prefix in PREFIXES.values()]
         for name in self.output.names(CONSENSUS):
-            if name.startswith(SUMS.rpartition("/")[2]):
+            if name.startswith(tuple(prefixes)):
                 self.output.remove(f"{CONSENSUS}/{name}")
+
+    def forget_reference(self) -> None:
+        """Removes the sums of the reference, and all that were made from them."""
+        self.output.remove(REFERENCE_SUMS)
+        self.remove_sums()
+
+    def _sums(self, chain: ChainName) -> Iterator[Sums]:
+        """The sums of one step after another, as far as they are there."""
+        for number in itertools.count():
+            try:
+                yield sums_of(read_table(self.output, sums_file(number, chain)))
+            except FileNotFoundError:
+                return
 
     def _put(self, name: str, table: pa.Table) -> None:
         metadata = {FINGERPRINT_KEY: self.fingerprint, **(table.schema.metadata or {})}
         self.output.put(name, table_bytes(table, metadata))
 
 
-def sums_file(number: int) -> str:
-    """The path of a round's sums in the scan directory."""
-    return f"{SUMS}{number}.parquet"
+def labels_of(anchors: pa.Table) -> int:
+    """How many ID labels images vote on, by the table of anchors."""
+    return int((anchors.schema.metadata or {}).get(LABELS_KEY, b"0"))
 
 
-def consensus_files(config: Scan | Rescore, shards: Sequence[Shard]) -> list[str]:
-    """The files of a finished scan's consensus; none if it was not asked for."""
-    chosen = consensus_of(config.methods())
-    if chosen is None:
+def sums_file(number: int, chain: ChainName = "consensus") -> str:
+    """The path of a step's sums in the scan directory."""
+    return f"{PREFIXES[chain]}{number}.parquet"
+
+
+def consensus_files(config: Scan | Rescore, shards: Sequence[Shard], reference: Sequence[Shard] = ()) -> list[str]:
+    """The files of a finished scan's consensus; none if it was not asked for. `reference`: its shards."""
+    asked = Asked.of(config.methods())
+    if asked is None:
         return []
-    sums = [sums_file(step) for step in range(Agreement(chosen, 0).steps)]
-    return [ANCHORS, *sums, *(shard_file(VOTES, shard.id) for shard in shards)]
+    sums = [sums_file(step, chain) for chain in asked.chains for step in range(asked.steps(chain))]
+    of_reference = [shard_file(REFERENCE_VOTES, shard.id) for shard in reference]
+    of_reference += [REFERENCE_SUMS] * asked.takes_reference
+    return [ANCHORS, *sums, *of_reference, *(shard_file(VOTES, shard.id) for shard in shards)]

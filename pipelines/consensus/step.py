@@ -1,4 +1,7 @@
-"""The consensus step: anchors, votes, rounds, and the score tables. Each of the four is committed as it is done."""
+"""The step that looks at images' neighbours, for consensus and for the reference.
+
+Anchors, votes, sums, and the score tables: each is committed as it is done.
+"""
 
 import time
 from collections.abc import Callable, Sequence
@@ -11,45 +14,59 @@ import numpy as np
 import pyarrow as pa
 import ray
 
-from ood_core.consensus.agreement import Agreement
 from ood_core.consensus.anchors import Sample, anchor_count
+from ood_core.consensus.reference import ReferenceSums
 from pipelines.config.pools import ScorePool
-from pipelines.consensus.checks import check_images
-from pipelines.consensus.files import ConsensusFiles, sums_of
+from pipelines.consensus.asked import Chain, ChainName, Known
+from pipelines.consensus.checks import check_images, check_reference
+from pipelines.consensus.files import ConsensusFiles
+from pipelines.consensus.tables import reference_of_table, sums_of
 from pipelines.consensus.workers import (
     ConsensusSpec,
-    ScoreByConsensus,
+    ScoreByNeighbours,
     Vote,
+    VoteOfReference,
     sample,
     sample_of,
     searchable_anchors,
+    sum_reference,
     sum_up,
 )
 from pipelines.inputs.plan import Shard, blocks_of
+from pipelines.inputs.stored_embeddings import EmbeddingSource
 from pipelines.runtime.cells import from_cells
 from pipelines.runtime.spread import over_tasks, ranges
 from pipelines.scan_directory.commit_over import commit_over
-from pipelines.scan_directory.layout import ANCHORS, ENCODED, SCORES, VOTES
+from pipelines.scan_directory.layout import ANCHORS, ENCODED, REFERENCE_VOTES, SCORES, VOTES
 from pipelines.scan_directory.run import Run
 
 GROUPS_A_WORKER = 4
-"""Groups of shards for each worker that the sums of a round are cut into."""
+"""Groups of shards for each worker that the sums of a step are cut into."""
+
+
+@dataclass(frozen=True)
+class ReferenceShards:
+    """The shards of a reference, and where their embeddings are read."""
+
+    shards: Sequence[Shard]
+    embeddings: EmbeddingSource
 
 
 @dataclass(frozen=True)
 class ConsensusStep:
-    """Scores by consensus, over the scores and embeddings that earlier steps have committed."""
+    """Scores by images' neighbours, over the scores and embeddings that earlier steps have committed."""
 
     this_run: Run
     spec: ConsensusSpec
     pool: ScorePool
+    reference: ReferenceShards | None = None
 
     name = "consensus"
     folder = SCORES
 
     @property
     def needs(self) -> tuple[str, ...]:
-        """The folders that the step reads: the scores that it smooths, and where the embeddings lie."""
+        """The folders that the step reads: the scores that it goes by, and where the embeddings lie."""
         return tuple({ENCODED, self.spec.scores})
 
     @property
@@ -78,11 +95,17 @@ class ConsensusStep:
             self.files.clear()
         say("consensus: anchors")
         anchors = timed("anchors_s", lambda: self._anchors(unvoted))
+        referred = self.reference is None or self.files.reference() is not None
+        found = self._searchable(anchors) if unvoted or not referred else None
+        if not referred:
+            say("consensus: votes of the reference")
+            timed("reference_s", lambda: self._reference(len(anchors), found))
         say(f"consensus: votes on {len(anchors)} anchors")
-        timed("votes_s", lambda: self._vote(anchors, unvoted))
-        agreement = timed("rounds_s", lambda: self._agreement(len(anchors)))
-        say(f"consensus: images agree with their neighbours by {agreement.agreement:.2f}")
-        timed("scores_s", lambda: self._score(ray.put(agreement), shards))
+        timed("votes_s", lambda: self._vote(found, unvoted))
+        known = timed("rounds_s", self._known)
+        if known.consensus:
+            say(f"consensus: images agree with their neighbours by {known.consensus.agreement:.2f}")
+        timed("scores_s", lambda: self._score(ray.put(known), shards))
         return {"consensus": seconds}
 
     def _unvoted(self) -> list[Shard]:
@@ -100,34 +123,62 @@ class ConsensusStep:
         tables = over_tasks(self._without_gpus, groups, sample, self.spec.embeddings, rows)
         found = [row for table in tables for row in table.to_pylist()]
         images = sum(row["images"] for row in found)
-        check_images(images)
+        check_images(self.spec.methods, images)
         together = Sample.together([sample_of(row, self.spec.embeddings.dim) for row in found])
-        count = min(anchor_count(images, self.spec.parameters), len(together.hashes))
+        count = min(anchor_count(images, self.spec.asked.parameters), len(together.hashes))
         anchors = fit_anchors(together, count, self.pool)
-        self.files.put_anchors(anchors)
+        self.files.put_anchors(anchors, self.spec.label_count)
         return anchors
 
-    def _vote(self, anchors: np.ndarray, shards: Sequence[Shard]) -> None:
+    def _searchable(self, anchors: np.ndarray) -> Any:
+        search = ray.remote(num_cpus=self.pool.cpus or 1)(searchable_anchors)
+        return search.remote(anchors, self.spec.asked.parameters, self.spec.device)
+
+    def _reference(self, anchors: int, found: Any) -> None:
+        """Has the reference vote, and its votes summed up. `found`: the anchors, for Ray."""
+        if self.reference is None:
+            return
+        self.files.remove_sums()
+        voted = self.files.voted(REFERENCE_VOTES)
+        missing = [shard for shard in self.reference.shards if shard.id not in voted]
+        self._commit(REFERENCE_VOTES, self.pool, missing, VoteOfReference, self.spec, found, self.reference.embeddings)
+        groups = self._groups([shard.id for shard in self.reference.shards])
+        cells = over_tasks(self._without_gpus, groups, sum_reference, self.files, anchors, self.spec.label_count)
+        parts = [reference_of_table(table) for cell in cells for table in from_cells(cell)]
+        sums: ReferenceSums = reduce(add, (part for part, _ in parts))
+        unusable = sum(count for _, count in parts)
+        check_reference(sums.images, unusable)
+        self.files.put_reference(sums, unusable)
+
+    def _vote(self, found: Any, shards: Sequence[Shard]) -> None:
         if shards:
-            search = ray.remote(num_cpus=self.pool.cpus or 1)(searchable_anchors)
-            found = search.remote(anchors, self.spec.parameters, self.spec.device)
-            self._commit(VOTES, self.pool, shards, Vote, self.spec, found)
+            reference = [shard.id for shard in self.reference.shards] if self.reference else []
+            self._commit(VOTES, self.pool, shards, Vote, self.spec, found, reference)
 
-    def _agreement(self, anchors: int) -> Agreement:
-        """The outcome of all rounds; the sums of those that an earlier run has come to are read."""
-        known = Agreement(self.spec.parameters, anchors, tuple(self.files.sums()))
-        ids = [shard.id for shard in self.this_run.shards]
-        size = -(-len(ids) // (GROUPS_A_WORKER * (self.pool.least_workers or self.pool.workers or 1)))
-        groups = [pa.table({"id": ids[start : start + size]}) for start in range(0, len(ids), size)]
-        while not known.finished:
-            tables = over_tasks(self._without_gpus, groups, sum_up, self.files, ray.put(known))
+    def _known(self) -> Known:
+        """What all sums come to; those that an earlier run has made are read."""
+        chains = self.files.chains(self.spec.asked)
+        for name, chain in chains.items():
+            chains[name] = self._finished(name, chain)
+        return self.spec.asked.known(chains)
+
+    def _finished(self, name: ChainName, chain: Chain) -> Chain:
+        """A chain with all its sums."""
+        groups, column = self._groups([shard.id for shard in self.this_run.shards]), self.spec.asked.column(name)
+        while not chain.finished:
+            tables = over_tasks(self._without_gpus, groups, sum_up, self.files, ray.put(chain), column)
             sums = reduce(add, (sums_of(table) for cells in tables for table in from_cells(cells)))
-            self.files.put_sums(len(known.known), sums)
-            known = known.after(sums)
-        return known
+            self.files.put_sums(len(chain.known), sums, name)
+            chain = chain.after(sums)
+        return chain
 
-    def _score(self, agreement: Any, shards: Sequence[Shard]) -> None:
-        self._commit(SCORES, self._without_gpus, shards, ScoreByConsensus, self.spec, agreement)
+    def _groups(self, ids: Sequence[str]) -> list[pa.Table]:
+        """The ids of shards in groups, some for each worker."""
+        size = -(-len(ids) // (GROUPS_A_WORKER * (self.pool.least_workers or self.pool.workers or 1)))
+        return [pa.table({"id": ids[start : start + size]}) for start in range(0, len(ids), size)]
+
+    def _score(self, known: Any, shards: Sequence[Shard]) -> None:
+        self._commit(SCORES, self._without_gpus, shards, ScoreByNeighbours, self.spec, known)
 
     def _commit(self, folder: str, pool: ScorePool, shards: Sequence[Shard], make: Any, *arguments: Any) -> None:
         """Has tasks commit to the folder what they make of these shards."""

@@ -24,15 +24,15 @@ from pipelines.inputs.readers.row_groups import DAMAGE, RowRange, group_rows, op
 from pipelines.inputs.unchanged import while_unchanged
 from pipelines.storage import file_system
 
-EMBEDDINGS_OPTION = "--embeddings"
-
 
 def embedding_kind(url: str) -> Kind | None:
     """The kind of a file of embeddings by its name; None for what is passed over."""
     return {".parquet": "embeddings", ".npy": "npy"}.get(suffix_of(url))  # pyright: ignore[reportReturnType]
 
 
-EMBEDDINGS = Accepted(EMBEDDINGS_OPTION, ".parquet, .npy or .txt (a list) file", embedding_kind, scans=True)
+EMBEDDED: tuple[Kind, ...] = ("embeddings", "npy")
+"""The kinds of shards that hold embeddings."""
+EMBEDDINGS = Accepted("--embeddings", ".parquet, .npy or .txt (a list) file", embedding_kind, scans=True)
 
 
 @dataclass(frozen=True)
@@ -45,20 +45,29 @@ class EmbeddingTable:
     keys: File | None = None
 
 
-def plan_embeddings(inputs: Sequence[str], read: ReadEmbeddings, dim: int, options: Mapping[str, Any]) -> Plan:
-    """The shards of all tables. Raises CallerError for an input that is missing, empty or of other embeddings."""
+def plan_embeddings(
+    inputs: Sequence[str],
+    read: ReadEmbeddings,
+    dim: int,
+    options: Mapping[str, Any],
+    accepted: Accepted = EMBEDDINGS,
+) -> Plan:
+    """The shards of all tables. Raises CallerError for an input that is missing, empty or of other embeddings.
+
+    `accepted`: how messages name the option.
+    """
     shards: list[Shard] = []
     passed_over: Counter[str] = Counter()
     seen: set[str] = set()
     for given in inputs:
-        chosen, others = _chosen(expand(given, options, EMBEDDINGS))
+        chosen, others = _chosen(expand(given, options, accepted))
         if not chosen:
-            raise CallerError(f"{EMBEDDINGS_OPTION} {given!r} holds no table of embeddings (.parquet or .npy)")
+            raise CallerError(f"{accepted.option} {given!r} holds no table of embeddings (.parquet or .npy)")
         fresh = not_seen(chosen, seen)
         passed_over.update(file.passed_over or passed_over_as(file.url) for file in others)
-        for table in concurrently(lambda file: _embedding_table(file, read, dim, options), fresh):
+        for table in concurrently(lambda file: _embedding_table(file, read, dim, options, accepted), fresh):
             shards.extend(_sliced(table, read.rows_per_shard))
-    _check_lengths(shards, read, dim, options)
+    _check_lengths(shards, read, dim, options, accepted)
     return Plan(told_apart(shards), passed_over)
 
 
@@ -70,7 +79,9 @@ def _chosen(files: list[File]) -> tuple[list[File], list[File]]:
     return chosen, [file for file in files if file.url not in names]
 
 
-def _embedding_table(file: File, read: ReadEmbeddings, dim: int, options: Mapping[str, Any]) -> EmbeddingTable:
+def _embedding_table(
+    file: File, read: ReadEmbeddings, dim: int, options: Mapping[str, Any], accepted: Accepted
+) -> EmbeddingTable:
     """Opens a file of embeddings. Raises CallerError if its columns, or its embeddings' dimension, do not fit.
 
     A damaged Parquet file counts as one row, which will say so.
@@ -89,7 +100,7 @@ def _embedding_table(file: File, read: ReadEmbeddings, dim: int, options: Mappin
             raise ValueError(f"its embeddings have dimension {found}, those of the label bank {dim}")
         return EmbeddingTable(file, "embeddings", group_rows(opened))
     except (ValueError, ReadError, *DAMAGE) as error:
-        raise CallerError(f"{EMBEDDINGS_OPTION} {file.url!r}: {first_line(error)}") from error
+        raise CallerError(f"{accepted.option} {file.url!r}: {first_line(error)}") from error
 
 
 def _npy_table(file: File, read: ReadEmbeddings, dim: int, options: Mapping[str, Any]) -> EmbeddingTable:
@@ -157,7 +168,9 @@ def _rows(shard: Shard, read: ReadEmbeddings, dim: int, options: Mapping[str, An
     yield from npy.read_npy(vectors, npy.read_keys(key_file, columns, shard.start, rows))
 
 
-def _check_lengths(shards: Sequence[Shard], read: ReadEmbeddings, dim: int, options: Mapping[str, Any]) -> None:
+def _check_lengths(
+    shards: Sequence[Shard], read: ReadEmbeddings, dim: int, options: Mapping[str, Any], accepted: Accepted
+) -> None:
     """Raises CallerError if most of the first rows are not of unit length: nobody has normalised them.
 
     A single bad row is left to the rescoring.
@@ -168,10 +181,10 @@ def _check_lengths(shards: Sequence[Shard], read: ReadEmbeddings, dim: int, opti
     try:
         rows = next(read_rows(first, read, dim, options))
     except (ReadError, ValueError, *DAMAGE) as error:
-        raise CallerError(f"{EMBEDDINGS_OPTION} {first.urls[0]!r} cannot be read: {first_line(error)}") from error
+        raise CallerError(f"{accepted.option} {first.urls[0]!r} cannot be read: {first_line(error)}") from error
     off = [error for status, error in zip(rows.statuses, rows.errors, strict=True) if status == "not-unit-norm"]
     if len(off) > len(rows) / 2:
         raise CallerError(
-            f"{EMBEDDINGS_OPTION} {first.urls[0]!r}: most embeddings are not of unit length (of the first, {off[0]}; "
+            f"{accepted.option} {first.urls[0]!r}: most embeddings are not of unit length (of the first, {off[0]}; "
             f"1 ± {UNIT_TOLERANCE:g} is wanted); give --normalize"
         )

@@ -3,13 +3,14 @@
 import itertools
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from fsspec.core import split_protocol
 
 from pipelines.config.scan import Read
 from pipelines.errors import CallerError, ReadError
-from pipelines.inputs.listing import File, Kind, concurrently, expand, kind_of, not_seen
+from pipelines.inputs.listing import IMAGES, File, Kind, concurrently, expand, kind_of, not_seen
 from pipelines.inputs.plan import Plan, Shard, files_fingerprint, passed_over_line, shard_id, told_apart
 from pipelines.inputs.readers.parquet import ImageColumns
 from pipelines.inputs.readers.range_file import RangeFile
@@ -19,9 +20,10 @@ from pipelines.storage import file_system
 WITHOUT_IMAGES = ".parquet without a column of images"
 
 
-def plan_images(inputs: Sequence[str], read: Read, options: Mapping[str, Any]) -> Plan:
-    """The shards of all inputs. Raises CallerError for an input that is missing, empty or of no known kind.
+def plan_images(inputs: Sequence[str], read: Read, options: Mapping[str, Any], option: str = "--input") -> Plan:
+    """The shards of all inputs. `option`: how messages name them.
 
+    Raises CallerError for one that is missing, empty or of no known kind.
     Tables without a column of images, which many tools write beside tars and image files, are passed over; if they are
     all that there is, or a column was named that none has, that is an error.
     """
@@ -30,12 +32,12 @@ def plan_images(inputs: Sequence[str], read: Read, options: Mapping[str, Any]) -
     without_images: list[str] = []
     seen: set[str] = set()
     for given in inputs:
-        found = expand(given, options)
+        found = expand(given, options, replace(IMAGES, option=option))
         fresh = not_seen(found, seen)
         passed_over.update(file.passed_over for file in fresh if file.passed_over)
         if all(file.passed_over for file in found):
             others = f", but {passed_over_line(passed_over)}" if passed_over else ""
-            raise CallerError(f"--input {given!r} holds no tar, Parquet or image file{others}")
+            raise CallerError(f"{option} {given!r} holds no tar, Parquet or image file{others}")
         chosen = [file for file in fresh if not file.passed_over]
         images = [file for file in chosen if kind_of(file.url) == "images"]
         archives = [file for file in chosen if kind_of(file.url) != "images"]
@@ -43,7 +45,7 @@ def plan_images(inputs: Sequence[str], read: Read, options: Mapping[str, Any]) -
         shards.extend(_slices(images, read.images_per_shard))
     named = read.image_column is not None or read.key_column is not None
     if without_images and (not shards or (named and all(shard.kind != "parquet" for shard in shards))):
-        raise CallerError(f"--input {without_images[0]}; name them with --image-column and --key-column")
+        raise CallerError(f"{option} {without_images[0]}; name them with --image-column and --key-column")
     if without_images:
         passed_over[WITHOUT_IMAGES] += len(without_images)
     return Plan(told_apart(shards), passed_over)

@@ -4,16 +4,19 @@ import csv
 import hashlib
 import io
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 from pipelines.config.labels import LabelsBuild
 from pipelines.errors import CallerError, ReadError, first_line
 from pipelines.inputs.label_bank import open_words
-from pipelines.inputs.listing import File, expand, kind_of
+from pipelines.inputs.listing import IMAGES, File, expand, kind_of
 from pipelines.inputs.readers.parquet import ImageColumns
 from pipelines.inputs.readers.range_file import RangeFile
 from pipelines.inputs.readers.row_groups import DAMAGE, open_table
 from pipelines.storage import file_system
+
+ID_IMAGES = replace(IMAGES, option="--id-images")
 
 PATH_COLUMN, LABEL_COLUMN = "path", "label"
 
@@ -40,10 +43,7 @@ def labelled_images(given: str, config: LabelsBuild, options: Mapping[str, Any])
     if given.lower().endswith(".csv"):
         yield from _of_manifest(given, _csv_rows(given, options), config.label_column or LABEL_COLUMN)
         return
-    try:
-        files = expand(given, options)
-    except CallerError as error:
-        raise CallerError(str(error).replace("--input", "--id-images")) from error
+    files = expand(given, options, ID_IMAGES)
     read = [file for file in files if not file.passed_over]
     if not read:
         raise CallerError(f"--id-images {given!r} holds no image, table of images, or manifest")

@@ -6,7 +6,7 @@ from typing import Any, Protocol
 
 from pipelines.config.rescore import ReadEmbeddings
 from pipelines.errors import first_line
-from pipelines.inputs.embedding_plan import read_rows
+from pipelines.inputs.embedding_plan import EMBEDDED, read_rows
 from pipelines.inputs.plan import Shard
 from pipelines.inputs.readers.embeddings import EmbeddingRows, broken_rows
 from pipelines.inputs.readers.record import UNREAD
@@ -42,6 +42,29 @@ class StoredEmbeddings:
     def count(self, shards: Sequence[Shard]) -> int:
         """How many rows the shards have in all, which their plan tells."""
         return sum(shard.rows or 0 for shard in shards)
+
+
+@dataclass(frozen=True)
+class EitherEmbeddings:
+    """Of shards that are tables of embeddings, these; of shards of images, what they have been encoded to."""
+
+    stored: EmbeddingSource
+    encoded: EmbeddingSource
+
+    @property
+    def dim(self) -> int:
+        return self.stored.dim
+
+    def rows(self, shard: Shard) -> Iterator[EmbeddingRows]:
+        """The shard's rows in order."""
+        return self._of(shard).rows(shard)
+
+    def count(self, shards: Sequence[Shard]) -> int:
+        """How many rows the shards have in all."""
+        return sum(self._of(shard).count([shard]) for shard in shards)
+
+    def _of(self, shard: Shard) -> EmbeddingSource:
+        return self.stored if shard.kind in EMBEDDED else self.encoded
 
 
 def rows_or_why(embeddings: EmbeddingSource, shard: Shard) -> Iterator[EmbeddingRows]:

@@ -1,6 +1,7 @@
 """Mean images of ID labels from unlabelled images: of those that NegLabel's negatives leave surely ID."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,7 @@ from ood_core.methods import InterNeg
 from pipelines.config.labels import LabelsBuild
 from pipelines.config.rescore import ReadEmbeddings
 from pipelines.errors import CallerError
-from pipelines.inputs.embedding_plan import plan_embeddings
+from pipelines.inputs.embedding_plan import EMBEDDINGS, plan_embeddings
 from pipelines.inputs.stored_embeddings import StoredEmbeddings
 from pipelines.label_banks.corpus import Corpus
 from pipelines.label_banks.criteria import ClassImages, encoded, kept_labels, select
@@ -22,6 +23,7 @@ from pipelines.memory.workers import LearnSpec
 
 METHOD = "interneg"
 PARAMETERS = InterNeg(max_inversions=0)
+UNLABELLED = replace(EMBEDDINGS, option="--unlabelled-images")
 
 
 def unlabelled_class_images(
@@ -33,7 +35,7 @@ def unlabelled_class_images(
     CallerError if that is so of every label, or the embeddings cannot be read.
     """
     bank = _first_bank(config, ids, corpus, workers)
-    shards = plan_embeddings(config.unlabelled_images or (), ReadEmbeddings(), bank.dim, options).shards
+    shards = plan_embeddings(config.unlabelled_images or (), ReadEmbeddings(), bank.dim, options, UNLABELLED).shards
     spec = LearnSpec(bank, {METHOD: PARAMETERS}, StoredEmbeddings(ReadEmbeddings(), bank.dim, options))
     memory = MemoryBank(PARAMETERS.capacities(len(bank.texts), len(ids), False), bank.dim)
     shared = workers.share(spec)

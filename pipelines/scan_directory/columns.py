@@ -18,13 +18,17 @@ EMBEDDING, VERSION = "embedding", "memory_version"
 ANCHOR, WEIGHT, SHIFT = "anchor", "consensus_weight", "consensus_shift"
 """Beside a score by consensus: the nearest anchor, how much the neighbours counted, how far they moved the score."""
 
+EVIDENCE, COVERAGE = "evidence", "coverage"
+"""Beside scores that take a reference in: what it says of an image, and whether it knows the image's labels."""
+
 LOCATOR = {"url": pa.string(), "offset": pa.int64(), "length": pa.int64(), "row": pa.int64()}
 """Where an image's bytes are: in which file; from which byte on and how many in a tar; in which row of a table."""
 
 SCORE_PREFIX = "score_"
 """What the names of columns of scores begin with: see `score_column`."""
 
-RESERVED, RESERVED_PREFIXES = (OFFERS, EMBEDDING, VERSION, ANCHOR, WEIGHT, SHIFT), (SCORE_PREFIX, "is_ood_")
+RESERVED = (OFFERS, EMBEDDING, VERSION, ANCHOR, WEIGHT, SHIFT, EVIDENCE, COVERAGE)
+RESERVED_PREFIXES = (SCORE_PREFIX, "is_ood_")
 """Names and beginnings of names that no column of the input may have in a score table."""
 
 LAST_BEFORE_SCORES = "negative_label"

@@ -20,14 +20,15 @@ from pipelines.storage import Directory, file_system
 
 @dataclass(frozen=True)
 class EncodedEmbeddings:
-    """The embeddings that a scan's encode step has committed to `encoded/`."""
+    """The embeddings that a scan's encode step has committed to a folder."""
 
     output: Directory
     dim: int
+    folder: str = ENCODED
 
     def rows(self, shard: Shard) -> Iterator[EmbeddingRows]:
         """The shard's rows, all at once. Raises FileNotFoundError if it is not encoded."""
-        yield encoded_rows(read_table(self.output, shard_file(ENCODED, shard.id), ["key", EMBEDDING]), self.dim)
+        yield encoded_rows(read_table(self.output, shard_file(self.folder, shard.id), ["key", EMBEDDING]), self.dim)
 
     def count(self, shards: Sequence[Shard]) -> int:
         """How many rows the shards have in all, by their files' footers."""
@@ -35,7 +36,7 @@ class EncodedEmbeddings:
             return sum(pool.map(self._count, shards))
 
     def _count(self, shard: Shard) -> int:
-        files, path = file_system(f"{self.output.url}/{shard_file(ENCODED, shard.id)}", self.output.options)
+        files, path = file_system(f"{self.output.url}/{shard_file(self.folder, shard.id)}", self.output.options)
         return pq.read_metadata(open_range(files, path, files.info(path)["size"])).num_rows
 
 

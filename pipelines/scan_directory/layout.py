@@ -22,22 +22,35 @@ SNAPSHOT, INITIAL, EXTRA_NEGATIVES = (
     f"{MEMORY}/extra-negatives.parquet",
 )
 ANCHORS, SUMS, VOTES = f"{CONSENSUS}/anchors.parquet", f"{CONSENSUS}/sums-", f"{CONSENSUS}/votes"
+REFERENCE = "reference"  # its encoded images; gone when the scan has ended
+REFERENCE_VOTES, REFERENCE_SUMS, OF_REFERENCE = (
+    f"{CONSENSUS}/reference",
+    f"{CONSENSUS}/reference.parquet",
+    f"{CONSENSUS}/with-reference-",
+)
 
 FINGERPRINT_KEY, RECORDS_KEY, PASSED_OVER_KEY = b"oodscan.fingerprint", b"oodscan.records", b"oodscan.passed-over"
 """Metadata of a committed table: of which scan it is, how many records its shard has, and, as JSON, how many members of
 its archive were passed over, by kind."""
+
+OF_SHARDS = (
+    SCORES, EMBEDDINGS, ENCODED, SCORED, CANDIDATES, VERDICTS, VOTES, REFERENCE, REFERENCE_VOTES,
+)  # fmt: skip
+"""The folders that hold a file a shard; of the last two, of the reference's shards."""
 
 FILES = (
     SUCCESS_FILE,
     SUMMARY_FILE,
     GALLERY_FILE,
     f"{MANIFEST}/part-*.parquet",
-    *(f"{folder}/part-*.parquet" for folder in (SCORES, EMBEDDINGS, ENCODED, SCORED, CANDIDATES, VERDICTS, VOTES)),
+    *(f"{folder}/part-*.parquet" for folder in OF_SHARDS),
     f"{SNAPSHOT}*.parquet",
     INITIAL,
     EXTRA_NEGATIVES,
     ANCHORS,
     f"{SUMS}*.parquet",
+    REFERENCE_SUMS,
+    f"{OF_REFERENCE}*.parquet",
     PLAN_FILE,
     SCAN_FILE,
 )

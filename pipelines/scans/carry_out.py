@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ood_core.methods import learners_of, of_images
-from pipelines.consensus.summary import consensus_summary
+from pipelines.consensus.summary import consensus_summary, remarks
 from pipelines.errors import CallerError, WriteError, cause_of, first_line
 from pipelines.inputs.plan import Shard
 from pipelines.inputs.readers.record import UNREAD
@@ -20,6 +20,7 @@ from pipelines.scan_directory.layout import (
     CANDIDATES,
     ENCODED,
     GALLERY_FILE,
+    REFERENCE,
     SCORED,
     SUCCESS_FILE,
     committed,
@@ -68,13 +69,14 @@ def carry_out(request: Request, place: Place, start: Start, say: Say) -> dict[st
         known = _known(request, left) if left else Known(None, Tally(), {}, frozenset())
         done = known.tally.shards()
         remaining = [shard for shard in request.plan.shards if shard.id not in done]
-        lost = left.lost(request.config, request.plan.shards, done) if left else []
+        reference = request.reference.plan.shards if request.reference else ()
+        lost = left.lost(request.config, request.plan.shards, done, reference) if left else []
         _say_what_is_known(request, known, lost, say)
         work = _Work(request, known, remaining, known.manifest, lease, say, started)
         performance: dict[str, Any] = {"images": 0}
         if remaining or lost or not request.output.exists(GALLERY_FILE):
             performance = work.done(place, start, left, bool(remaining or lost))
-        return _ended(request, known.tally, work.manifest, performance)
+        return _ended(request, known.tally, work.manifest, performance, say)
 
 
 @dataclass
@@ -190,15 +192,19 @@ def _begin(request: Request, placement: "Placement", new_scan: bool) -> str:
     return fingerprint(identity)
 
 
-def _ended(request: Request, tally: Tally, manifest: Manifest | None, performance: dict[str, Any]) -> dict[str, Any]:
+def _ended(
+    request: Request, tally: Tally, manifest: Manifest | None, performance: dict[str, Any], say: Say
+) -> dict[str, Any]:
     """The summary of the whole, written; what only steps have needed is removed."""
     output = request.output
     learned = learned_summary(output, request.methods, request.config.memory, request.bank)
-    learned |= consensus_summary(output, request.methods)
+    learned |= consensus_summary(output, request.methods, request.bank.texts)
     if manifest:
         manifest.replace(tally)
     remove_unfinished(output)
+    for remark in remarks(learned):
+        say(remark)
     summary = finish(output, request.plan, request.config, tally, performance, learned)
-    for folder in (ENCODED, SCORED):
+    for folder in (ENCODED, SCORED, REFERENCE):
         output.remove(folder)
     return summary

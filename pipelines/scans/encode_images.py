@@ -44,9 +44,10 @@ class EncodeImagesStep:
     def run(self, shards: Sequence[Shard]) -> dict[str, Any]:
         """Commits the shards that are not committed yet."""
         offers = self.spec.score.memory.memory is not None
-        return read_input(self.this_run, self.folder, shards, self.keeper, offers, self._receipts)
+        return read_input(self.this_run, self.folder, shards, self.keeper, offers, self.receipts)
 
-    def _receipts(self, committer: Committer, shards: Sequence[Shard]) -> Iterator[pa.Table]:
+    def receipts(self, committer: Committer, shards: Sequence[Shard]) -> Iterator[pa.Table]:
+        """The receipts of these shards, as encoders commit them."""
         attempts: Any = ray.remote(num_cpus=0, max_restarts=-1, max_task_retries=-1)(Attempts).remote()
         tables = blocks_of(ranges(shards, self.pool.workers or 1))
         try:

@@ -1,6 +1,6 @@
 """What of a scan's memory and consensus is lost or damaged; what is damaged goes, so that the steps make it again."""
 
-from collections.abc import Container, Iterable, Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +18,10 @@ from pipelines.scan_directory.layout import (
     ENCODED,
     GALLERY_FILE,
     MEMORY,
+    OF_REFERENCE,
+    REFERENCE,
+    REFERENCE_SUMS,
+    REFERENCE_VOTES,
     SCORED,
     SUMS,
     VERDICTS,
@@ -31,7 +35,7 @@ from pipelines.scan_directory.layout import (
 from pipelines.scan_directory.whole import NotWholeError, whole_table
 from pipelines.storage import Directory
 
-OF_SHARDS = (ENCODED, SCORED, CANDIDATES, VERDICTS, VOTES)
+OF_SHARDS = (ENCODED, SCORED, CANDIDATES, VERDICTS, VOTES, REFERENCE, REFERENCE_VOTES)
 """The folders that hold a file a shard, read by steps, of which no manifest tells."""
 FILES_A_TASK = 64
 
@@ -67,16 +71,18 @@ class Leftovers:
             for name, why in damages.items():
                 self._remove(name, why)
 
-    def lost(self, config: Scan | Rescore, shards: Sequence[Shard], done: Container[str]) -> list[str]:
+    def lost(
+        self, config: Scan | Rescore, shards: Sequence[Shard], done: Container[str], reference: Sequence[Shard] = ()
+    ) -> list[str]:
         """The files that this scan should have, and has not; what was learned from them goes too.
 
-        `done`: the shards that have their scores, which are written last: what they were made by must be there. In
-        streaming order the memory as a whole is written when all are done.
+        `reference`: its shards; `done`: the shards that have their scores, which are written last: what they were made
+        by must be there. In streaming order the memory as a whole is written when all are done.
         """
         left = sum(shard.id not in done for shard in shards)
         whole = not left or (left < len(shards) and not learners_of(of_images(config.methods()), "streaming"))
-        names = [*memory_files(config, shards), *consensus_files(config, shards)]
-        due = [name for name in names if (shard_of(name) in done if _is_of_shard(name) else whole)]
+        names = [*memory_files(config, shards), *consensus_files(config, shards, reference)]
+        due = [name for name in names if (shard_of(name) in done if _is_of_scan(name) else whole)]
         missing = list(missing_files(self.output, due))
         self._forget(missing)
         return missing
@@ -86,11 +92,13 @@ class Leftovers:
         self.output.remove(name)
         if name == ANCHORS:
             ConsensusFiles(self.output, self.fingerprint).clear()
-        elif name.startswith(SUMS):
+        elif name.startswith((SUMS, OF_REFERENCE, REFERENCE_SUMS)):
             ConsensusFiles(self.output, self.fingerprint).remove_sums()
         self._forget([name])
 
-    def _forget(self, names: Iterable[str]) -> None:
+    def _forget(self, names: Sequence[str]) -> None:
+        if any(name.startswith(f"{REFERENCE_VOTES}/") for name in names):
+            ConsensusFiles(self.output, self.fingerprint).forget_reference()
         shards = [shard_of(name) for name in names if name.startswith((f"{CANDIDATES}/", f"{VERDICTS}/"))]
         if shards:
             MemoryFiles(self.output, self.fingerprint, 0).forget(shards)
@@ -109,6 +117,11 @@ def _damage(output: Directory, fingerprint: str, name: str) -> str | None:
     except FileNotFoundError:  # it went with another
         return None
     return None
+
+
+def _is_of_scan(name: str) -> bool:
+    """Whether a file is of one of the scan's own shards."""
+    return _is_of_shard(name) and not name.startswith(f"{REFERENCE_VOTES}/")
 
 
 def _is_of_shard(name: str) -> bool:

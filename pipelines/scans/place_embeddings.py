@@ -50,6 +50,15 @@ class EmbeddingPlacement:
     def _stored(self) -> StoredEmbeddings:
         return StoredEmbeddings(self.config.read, self.request.bank.dim, self.request.options)
 
+    def reference_steps(self, run: Run) -> list[Step]:  # noqa: ARG002
+        """None: its embeddings are there."""
+        return []
+
+    @property
+    def reference(self) -> StoredEmbeddings:
+        """Where they lie."""
+        return self._stored
+
     def first_step(self, run: Run, first: FirstStep) -> Step:
         """Scores the embeddings by the methods that need no other image, or by all in sequential order."""
         memory = first.memory
@@ -86,6 +95,7 @@ def place_embeddings(request: Request, found: Cluster, say: Say = quiet) -> Embe
         check_inversion(request.methods, model, facts)
         model = model.settled(facts)
         identity |= model_identity(model, facts)
-    if request.initial:
-        request.initial.check_weights(model.weights if model else request.bank.info.weights)
+    for made in (request.initial, request.reference):
+        if made:
+            made.check_weights(model.weights if model else request.bank.info.weights)
     return EmbeddingPlacement(request, config, device, model, pool, identity)

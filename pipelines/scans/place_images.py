@@ -7,18 +7,22 @@ from typing import Any
 from ood_core.decoding import Decoder
 from ood_core.methods import learners_of
 from pipelines.config.pools import EncodePool, ScorePool
+from pipelines.config.rescore import ReadEmbeddings
 from pipelines.config.scan import Scan
 from pipelines.inputs.label_bank import check_bank_fits
+from pipelines.inputs.stored_embeddings import EitherEmbeddings, EmbeddingSource, StoredEmbeddings
+from pipelines.memory.scoring import MemoryUse
 from pipelines.runtime.cluster import Cluster, nodes
 from pipelines.runtime.model import ModelFacts, ModelSpec, model_facts, model_spec
 from pipelines.runtime.pools import fit_encoders, fit_scorers
 from pipelines.runtime.progress import Say, quiet
 from pipelines.scan_directory.encoded import EncodedEmbeddings
 from pipelines.scan_directory.identity import model_identity
-from pipelines.scan_directory.layout import ENCODED
+from pipelines.scan_directory.layout import ENCODED, REFERENCE
 from pipelines.scan_directory.run import Run
 from pipelines.scans.checks import check_inversion, check_local_features
 from pipelines.scans.encode_images import EncodeImagesStep
+from pipelines.scans.encode_reference import EncodeReferenceStep
 from pipelines.scans.placement import FirstStep
 from pipelines.scans.request import Request
 from pipelines.scans.step import Step
@@ -70,7 +74,27 @@ class ImagePlacement:
         if self.facts.remark:
             run.say(f"{self.model.name} {self.facts.remark}")
         kept = "float32" if first.folder == ENCODED else "float16" if self.config.embeddings else None
-        spec = EncodeSpec(
+        spec = self._encoders(ScoreSpec(self.request.bank, first.methods, kept, first.memory))
+        return EncodeImagesStep(run, spec, self.encode_pool, first.folder, first.keeper)
+
+    def reference_steps(self, run: Run) -> list[Step]:
+        """Encodes the reference's images, if it holds any."""
+        shards = self.request.reference.images if self.request.reference else []
+        if not shards:
+            return []
+        spec = self._encoders(ScoreSpec(self.request.bank, {}, "float32", MemoryUse()))
+        return [EncodeReferenceStep(EncodeImagesStep(run, spec, self.encode_pool, REFERENCE), shards)]
+
+    @property
+    def reference(self) -> EmbeddingSource:
+        """Its images where they have been encoded, its tables where they lie."""
+        dim, read = self.request.bank.dim, ReadEmbeddings(retry_s=self.config.read.retry_s)
+        stored = StoredEmbeddings(read, dim, self.request.options)
+        return EitherEmbeddings(stored, EncodedEmbeddings(self.request.output, dim, REFERENCE))
+
+    def _encoders(self, score: ScoreSpec) -> EncodeSpec:
+        """What encoders need that score images so."""
+        return EncodeSpec(
             read=self.config.read,
             options=self.request.options,
             decoder=Decoder(
@@ -80,11 +104,10 @@ class ImagePlacement:
                 self.config.read.max_jpeg_scans,
             ),
             model=self.model,
-            score=ScoreSpec(self.request.bank, first.methods, kept, first.memory),
+            score=score,
             decode_threads=self.encode_pool.decode_threads or 1,
             batch_size=self.encode_pool.batch_size or 1,
         )
-        return EncodeImagesStep(run, spec, self.encode_pool, first.folder, first.keeper)
 
 
 def place_images(request: Request, found: Cluster, say: Say = quiet) -> ImagePlacement:
@@ -99,8 +122,9 @@ def place_images(request: Request, found: Cluster, say: Say = quiet) -> ImagePla
     check_bank_fits(request.bank, config.labels, model, facts)
     check_local_features(request.methods, model, facts)
     check_inversion(learners_of(request.methods), model, facts)
-    if request.initial:
-        request.initial.check_weights(facts.weights)
+    for made in (request.initial, request.reference):
+        if made:
+            made.check_weights(facts.weights)
     return ImagePlacement(request, config, model.settled(facts), facts, encode, score)
 
 

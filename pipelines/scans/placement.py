@@ -57,3 +57,12 @@ class Placement(Protocol):
     def first_step(self, run: Run, first: FirstStep) -> Step:
         """The step that reads the input."""
         ...
+
+    def reference_steps(self, run: Run) -> list[Step]:
+        """The steps that a reference takes before it can vote."""
+        ...
+
+    @property
+    def reference(self) -> EmbeddingSource:
+        """Where the embeddings of the reference are read."""
+        ...

@@ -5,12 +5,14 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ood_core.labels import LabelBank
-from ood_core.methods import LearningMethod, Method, consensus_of
+from ood_core.methods import LearningMethod, Method
 from pipelines.config.rescore import Rescore
 from pipelines.config.scan import Scan
+from pipelines.consensus.asked import Asked
 from pipelines.consensus.checks import check_base
 from pipelines.inputs.label_bank import check_negatives, load_bank
 from pipelines.inputs.plan import Plan
+from pipelines.inputs.reference import Reference, plan_reference
 from pipelines.memory.initial import InitialMemory, initial_memory
 from pipelines.memory.orders import check_orders
 from pipelines.scan_directory.identity import asked_for, check_unchanged, plan_with_gone
@@ -35,7 +37,8 @@ PlanInput = Callable[[Any, Mapping[str, Method], LabelBank, Mapping[str, Any]], 
 
 @dataclass(frozen=True)
 class Request:
-    """A scan or rescoring as asked for. `options`: of remote file systems; `initial`: the memory it begins with."""
+    """A scan or rescoring as asked for. `options`: of remote file systems; `initial`: the memory it begins with;
+    `reference`: images that are known to belong."""
 
     planned: Planned
     options: Mapping[str, Any] = field(repr=False)
@@ -43,6 +46,7 @@ class Request:
     bank: LabelBank
     output: Directory
     initial: InitialMemory | None
+    reference: Reference | None
 
     @classmethod
     def prepare(
@@ -55,12 +59,13 @@ class Request:
         check_orders(methods)
         check_base(methods)
         initial = initial_memory(config.memory, methods, bank, options)
+        reference = plan_reference(config, bank.dim, options)
         planned = plan_input(config, methods, bank, options)
         output = Directory(config.output, options)
         output.check_writable("--output")
         if not new_scan and (before := plan_with_gone(output, planned.plan)):
             planned = replace(planned, plan=before, gone=len(before.shards) - len(planned.plan.shards))
-        request = cls(planned, options, methods, bank, output, initial)
+        request = cls(planned, options, methods, bank, output, initial, reference)
         if not new_scan:
             check_unchanged(output, request.identity(), request.plan)
         return request
@@ -77,13 +82,14 @@ class Request:
     def learns(self) -> bool:
         """Whether an image's scores depend on all others."""
         learning = any(isinstance(chosen, LearningMethod) for chosen in self.methods.values())
-        return (learning and not self.config.memory.freeze) or consensus_of(self.methods) is not None
+        return (learning and not self.config.memory.freeze) or Asked.of(self.methods) is not None
 
     def identity(self) -> dict[str, Any]:
         """What the rows depend on, as far as it is known before a worker is asked."""
         known = asked_for(self.config, self.methods, self.bank.content_hash(), self.plan)
         texts = {"text_embeddings": self.planned.texts.table_hash} if self.planned.texts else {}
-        return known | texts | {"memory": self.initial.hash if self.initial else None}
+        reference = {"reference": self.reference.plan.fingerprint} if self.reference else {}
+        return known | texts | reference | {"memory": self.initial.hash if self.initial else None}
 
     def reads(self) -> dict[str, list[str]]:
         """The URLs that are read, by the option that names them."""
@@ -92,6 +98,8 @@ class Request:
         found = {option: [url for shard in self.plan.shards for url in shard.urls], "--labels": [config.labels]}
         if config.memory.uri:
             found["--memory"] = [config.memory.uri]
+        if self.reference:
+            found["--reference"] = [url for shard in self.reference.plan.shards for url in shard.urls]
         if texts and texts.table:
             found["--text-embeddings"] = [texts.table]
         return found

@@ -45,8 +45,7 @@ def _planned(config: Rescore, methods: Mapping[str, Method], bank: LabelBank, op
             raise CallerError(f"--method {name} needs the images, not their embeddings alone; use `oodscan scan`")
     texts = text_source(config, methods, bank, options)
     planned = plan_embeddings(config.embeddings, config.read, bank.dim, options)
-    if "consensus" in methods:
-        check_images(sum(shard.rows or 0 for shard in planned.shards))
+    check_images(methods, sum(shard.rows or 0 for shard in planned.shards))
     return Planned(config, planned, texts)
 
 

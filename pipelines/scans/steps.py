@@ -5,9 +5,10 @@ from dataclasses import dataclass
 
 import ray
 
-from ood_core.methods import ImageMethod, LearningMethod, consensus_of, learners_of, of_images
+from ood_core.methods import ImageMethod, LearningMethod, learners_of, of_images
+from pipelines.consensus.asked import Asked
 from pipelines.consensus.files import ConsensusFiles
-from pipelines.consensus.step import ConsensusStep
+from pipelines.consensus.step import ConsensusStep, ReferenceShards
 from pipelines.consensus.workers import ConsensusSpec
 from pipelines.memory.files import MemoryFiles
 from pipelines.memory.keeper import Keeper, memory_keeper
@@ -25,19 +26,20 @@ from pipelines.scans.workers.score_learned import ScoreLearnedSpec
 
 
 def steps_of(request: Request, placement: Placement, run: Run, opened: ExitStack) -> list[Step]:
-    """The steps in order: encode; learn and score if a method learns from the whole input; consensus if asked for.
+    """The steps in order: encode; learn and score if a method learns from the whole input; consensus if a method
+    goes by neighbours, and before all of them what its reference takes.
 
     What has to be closed after the last one, the memory's actors, is left to `opened`.
     """
     made = _Steps(request, placement, run)
     keeper = opened.enter_context(made.keeper()) if made.learners or made.streaming else None
-    smooths = consensus_of(request.methods) is not None
-    steps: list[Step] = [made.encode(ENCODED if made.learners or smooths else SCORES, keeper)]
+    asked = Asked.of(request.methods)
+    steps: list[Step] = [made.encode(ENCODED if made.learners or asked else SCORES, keeper)]
     if keeper and made.learners:
-        steps += [made.learn(keeper), made.score(SCORED if smooths else SCORES)]
-    if smooths:
-        steps.append(made.consensus(steps[-1].folder))
-    return steps
+        steps += [made.learn(keeper), made.score(SCORED if asked else SCORES)]
+    if asked:
+        steps.append(made.consensus(asked, steps[-1].folder))
+    return [*placement.reference_steps(run), *steps]
 
 
 @dataclass(frozen=True)
@@ -114,20 +116,21 @@ class _Steps:
         )
         return ScoreLearnedStep(self.run, spec, self.placement.score_pool, folder)
 
-    def consensus(self, scores: str) -> Step:
-        """`scores`: the folder of the rows with the scores that are smoothed."""
-        chosen = consensus_of(self.request.methods)
-        if chosen is None:
-            raise TypeError("consensus was not asked for")
+    def consensus(self, asked: Asked, scores: str) -> Step:
+        """`scores`: the folder of the rows with the scores that it goes by."""
+        request, placement = self.request, self.placement
+        bank, reference = request.bank, request.reference
         spec = ConsensusSpec(
             files=ConsensusFiles(self.run.output, self.run.fingerprint),
-            parameters=chosen,
-            base=self.methods[chosen.base],
-            embeddings=self.placement.embeddings,
+            asked=asked,
+            bases={base: self.methods[base] for base in asked.bases},
+            labels=bank.embeddings[: bank.id_count] if asked.on_labels else None,
+            embeddings=placement.embeddings,
             scores=scores,
-            methods=tuple(self.request.methods),
-            keep_embeddings=self.placement.kept is not None,
-            device=self.placement.device,
-            threads=self.placement.score_pool.threads,
+            methods=tuple(request.methods),
+            keep_embeddings=placement.kept is not None,
+            device=placement.device,
+            threads=placement.score_pool.threads,
         )
-        return ConsensusStep(self.run, spec, self.placement.score_pool)
+        of_reference = ReferenceShards(reference.plan.shards, placement.reference) if reference else None
+        return ConsensusStep(self.run, spec, placement.score_pool, of_reference)

@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 
 from ood_core.consensus.log_odds import log_odds
-from ood_core.methods import ImageMethod, Method, consensus_of, score_column
+from ood_core.methods import ImageMethod, Method, consensus_of, score_column, uses_reference
 from ood_core.vectors import vectors_of
 from pipelines.config.rescore import Rescore
 from pipelines.config.scan import Scan
@@ -17,7 +17,7 @@ from pipelines.inputs.embedding_plan import read_rows
 from pipelines.inputs.plan import Shard
 from pipelines.inputs.readers.record import STATUSES, UNREAD
 from pipelines.inputs.records import records
-from pipelines.scan_directory.columns import ANCHOR, EMBEDDING, LAST_BEFORE_SCORES, SHIFT, WEIGHT
+from pipelines.scan_directory.columns import ANCHOR, COVERAGE, EMBEDDING, EVIDENCE, LAST_BEFORE_SCORES, SHIFT, WEIGHT
 from pipelines.scan_directory.layout import EMBEDDINGS, MANIFEST, SCORES, shard_file
 from pipelines.verify.manifest import Told
 from pipelines.verify.recorded import Recorded
@@ -78,10 +78,16 @@ def score_columns(methods: Mapping[str, Method]) -> pa.Schema:
     """The columns that the score table of a scan by these methods must have."""
     columns = [*PLACE, *required(status=pa.string())]
     columns += [pa.field(score_column(name), pa.float64()) for name in methods]
-    if consensus_of(methods):
-        beside = {LAST_BEFORE_SCORES: pa.string(), ANCHOR: pa.int32(), WEIGHT: pa.float64(), SHIFT: pa.float64()}
-        columns += [pa.field(name, kind) for name, kind in beside.items()]
+    if beside := beside_scores(methods):
+        columns += [pa.field(name, kind) for name, kind in {LAST_BEFORE_SCORES: pa.string(), **beside}.items()]
     return pa.schema(columns)
+
+
+def beside_scores(methods: Mapping[str, Method]) -> dict[str, pa.DataType]:
+    """The columns that stand beside scores that go by neighbours."""
+    of_consensus = {ANCHOR: pa.int32(), WEIGHT: pa.float64(), SHIFT: pa.float64()} if consensus_of(methods) else {}
+    of_reference = dict.fromkeys((EVIDENCE, COVERAGE), pa.float64()) if uses_reference(methods) else {}
+    return {**of_consensus, **of_reference}
 
 
 def check_embeddings(found: Inspection, scores: ScoreTable | None, shard: Shard, told: Told) -> None:

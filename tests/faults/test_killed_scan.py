@@ -92,7 +92,9 @@ def test_a_scan_killed_after_some_commits_is_finished_by_the_same_command(
     assert len(before) < len(uninterrupted)
     assert not (tmp_path / "_SUCCESS").exists()
     again = subprocess.run(asked, check=True, capture_output=True, text=True, timeout=280)
-    assert f"{len(before)} already committed" in again.stderr
+    known = re.search(r"(\d+) already committed", again.stderr)
+    assert known
+    assert int(known[1]) >= len(before)  # orphans may have committed more
     assert score_files(tmp_path) == uninterrupted
     assert verify(str(tmp_path), {}, tables=True).problems == []
 

@@ -14,12 +14,22 @@ from jaxtyping import Float32
 from ood_core.consensus.agreement import Agreement
 from ood_core.methods import score_column
 from ood_core.vectors import vectors_of
-from pipelines.consensus.files import sums_file, sums_of
+from pipelines.consensus.asked import Asked, Chain, no_votes
+from pipelines.consensus.files import labels_of, sums_file
+from pipelines.consensus.tables import reference_of_table, sums_of
 from pipelines.errors import CallerError
 from pipelines.reports.anchors.scan import ConsensusScan
 from pipelines.reports.scan_inputs import open_file
 from pipelines.scan_directory.columns import ANCHOR
-from pipelines.scan_directory.layout import ANCHORS, CONSENSUS, FINGERPRINT_KEY, SCORES, VOTES, shard_file
+from pipelines.scan_directory.layout import (
+    ANCHORS,
+    CONSENSUS,
+    FINGERPRINT_KEY,
+    REFERENCE_SUMS,
+    SCORES,
+    VOTES,
+    shard_file,
+)
 from pipelines.scan_directory.record import reading
 
 SCORE = score_column("consensus")
@@ -59,16 +69,36 @@ class StoredConsensus:
 
     def agreement(self) -> FinalAgreement:
         """How far images agree with their neighbours, from the stored sums of all steps."""
-        known = Agreement(self.scan.parameters, len(self.anchors))
+        known = self._start()
         while not known.finished:
             name = sums_file(len(known.known))
             with self._checked(name):
-                sums = sums_of(self._table(name))
-                if sums.anchors.shape[1] != known.anchor_count:
-                    raise ValueError(f"it is of {sums.anchors.shape[1]} anchors, and there are {known.anchor_count}")
+                sums, expected = sums_of(self._table(name)), known.sums(no_votes(self._asked)).anchors.shape[1]
+                if sums.anchors.shape[1] != expected:
+                    raise ValueError(f"it is of {sums.anchors.shape[1]} anchors, and there are {expected}")
                 known = known.after(sums)
         with self._checked(CONSENSUS):
+            if not isinstance(known, Agreement):
+                raise ValueError("it is not of consensus")
             return FinalAgreement(known.agreement, known.images)
+
+    @property
+    def _asked(self) -> Asked:
+        found = Asked.of(self.scan.record.methods)
+        if found is None:
+            raise TypeError("a scan by consensus asks for something")
+        return found
+
+    def _start(self) -> Chain:
+        """The chain of consensus before its first sums."""
+        labels, reference = 0, None
+        if self._asked.on_labels:
+            with self._checked(ANCHORS):
+                labels = labels_of(self._table(ANCHORS, ["anchor"]))
+        if self._asked.takes_reference:
+            with self._checked(REFERENCE_SUMS):
+                reference, _ = reference_of_table(self._table(REFERENCE_SUMS))
+        return self._asked.start("consensus", len(self.anchors), labels, reference)
 
     def check_votes(self) -> None:
         """Raises CallerError unless every shard has as many rows of votes as of scores; reads only the footers."""

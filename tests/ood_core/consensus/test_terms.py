@@ -181,7 +181,7 @@ def test_the_steps_are_named_by_what_is_added():
 def test_a_reference_too_large_for_its_sums_is_refused():
     sums = sums_of(votes_of(0, 3))
     with pytest.raises(ValueError, match=f"{MOST_IMAGES + 3} images are more than the {MOST_IMAGES}"):
-        replace(sums, images=MOST_IMAGES) + sums
+        _ = replace(sums, images=MOST_IMAGES) + sums
 
 
 def test_votes_on_labels_are_asked_for_where_there_are_none():

@@ -8,19 +8,16 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as compute
 import pyarrow.parquet as pq
 import pytest
-import torch
 
 import pipelines.consensus.step
 from ood_core.consensus.dataset import consensus
 from ood_core.consensus.log_odds import log_odds
-from ood_core.labels import BankInfo, LabelBank
 from ood_core.methods import AdaNeg, Consensus, NegLabel
 from ood_core.scores import score_dataset
 from pipelines.config.pools import ScorePool
-from pipelines.config.rescore import ReadEmbeddings, Rescore
+from pipelines.config.rescore import ReadEmbeddings
 from pipelines.consensus.step import ConsensusStep
 from pipelines.errors import CallerError
 from pipelines.evaluation.evaluate import evaluate
@@ -30,46 +27,17 @@ from pipelines.storage import Directory
 from pipelines.verify.verify import verify
 from tests.conftest import Storage
 from tests.pipelines.in_plan_order import parts
+from tests.pipelines.scans.in_kinds import (
+    BAD,
+    ROWS,
+    asked,
+    bank,
+    good_images,
+    good_rows,
+    images,
+)
 
-ROWS, DIM, LABELS, IDS, BAD = 300, 16, 24, 6, (7, 131)
 OURS = ("score_neglabel", "score_consensus", "anchor", "consensus_weight", "consensus_shift")
-
-
-def unit(values: np.ndarray) -> np.ndarray:
-    return (values / np.linalg.norm(values, axis=1, keepdims=True)).astype(np.float32)
-
-
-def images(rows: int = ROWS) -> pa.Table:
-    """In a few kinds, two rows of them bad, with columns of their own that are called like ours."""
-    random = np.random.default_rng(0)
-    kinds = unit(random.normal(size=(12, DIM)))
-    values = unit(kinds[random.integers(len(kinds), size=rows)] + 0.2 * random.normal(size=(rows, DIM)))
-    cells: list[Any] = values.tolist()
-    for row in BAD:
-        if row < rows:
-            cells[row] = None
-    keys = [f"image {row}" for row in range(rows)]
-    embeddings = pa.array(cells, pa.list_(pa.float32(), DIM))
-    return pa.table({"key": keys, "embedding": embeddings, "anchor": keys, "consensus_weight": list(range(rows))})
-
-
-def good_images() -> tuple[list[str], torch.Tensor]:
-    """Keys and embeddings."""
-    given = images()
-    good = given.filter(given["embedding"].is_valid())
-    values = good["embedding"].combine_chunks().flatten().to_numpy().reshape(-1, DIM)
-    return good["key"].to_pylist(), torch.from_numpy(values.copy())
-
-
-def good_rows(output: Path) -> pa.Table:
-    return pq.read_table(output / "scores").filter(compute.field("status") == "ok")
-
-
-def bank() -> LabelBank:
-    random, texts = np.random.default_rng(1), [f"label {number}" for number in range(LABELS)]
-    labels = unit(random.normal(size=(LABELS, DIM)))
-    info = BankInfo(temperature=0.1)
-    return LabelBank(texts, ["noun"] * LABELS, IDS, labels, np.full(LABELS, np.nan), [None] * LABELS, info)
 
 
 @pytest.fixture(scope="module")
@@ -81,17 +49,6 @@ def place(ray_session: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
     pq.write_table(images(), place / "images/all.parquet")
     run(place, "whole")
     return place
-
-
-def asked(place: Path, output: str, **changes: Any) -> Rescore:
-    settled: dict[str, Any] = {
-        "embeddings": (str(place / "images"),),
-        "method": ("neglabel", "consensus"),
-        "param": {"neglabel.groups": 3, "consensus.rounds": 3},
-        "read": ReadEmbeddings(rows_per_shard=60),
-        "score": ScorePool(workers=1, cpus=1),
-    }
-    return Rescore(labels=str(place / "bank"), output=str(place / output), **settled | changes)
 
 
 def run(place: Path, output: str, **changes: Any) -> dict[str, Any]:
@@ -200,20 +157,20 @@ def test_what_is_lost_is_made_again_with_the_same_bytes(place: Path, tmp_path: P
 
 
 def test_a_run_cut_short_after_a_round_goes_on_from_there(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    done = ConsensusStep._agreement
+    done = ConsensusStep._known
 
-    def cut_short(step: ConsensusStep, anchors: int) -> Any:
+    def cut_short(step: ConsensusStep) -> Any:
         monkeypatch.setattr(pipelines.consensus.step.ConsensusFiles, "put_sums", third)
-        return done(step, anchors)
+        return done(step)
 
     put = pipelines.consensus.step.ConsensusFiles.put_sums
 
-    def third(files: Any, step: int, sums: Any) -> None:
+    def third(files: Any, step: int, sums: Any, chain: Any) -> None:
         if step == 3:
             raise KeyboardInterrupt
-        put(files, step, sums)
+        put(files, step, sums, chain)
 
-    monkeypatch.setattr(ConsensusStep, "_agreement", cut_short)
+    monkeypatch.setattr(ConsensusStep, "_known", cut_short)
     with pytest.raises(KeyboardInterrupt):
         run(place, "cut")
     monkeypatch.undo()

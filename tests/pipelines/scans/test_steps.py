@@ -30,7 +30,7 @@ ADANEG = {"consensus.base": "adaneg"}
 def steps(root: Path, opened: ExitStack, *methods: str, **changes: Any) -> list[Step]:
     config = Scan(input=("data",), labels="bank", output=str(root), method=methods, **changes)
     bank = LabelBank(["a", "b"], ["noun"] * 2, 1, np.eye(2, dtype=np.float32), np.full(2, np.nan), [None] * 2)
-    request = Request(Planned(config, Plan([], {})), {}, config.methods(), bank, Directory(str(root)), None)
+    request = Request(Planned(config, Plan([], {})), {}, config.methods(), bank, Directory(str(root)), None, None)
     facts = ModelFacts("weights", 2, 0.01, Preprocessing((8, 8)))
     placement = ImagePlacement(request, config, ModelSpec("m"), facts, EncodePool(workers=1), ScorePool(workers=1))
     manifest = Manifest(request.output, "fingerprint")

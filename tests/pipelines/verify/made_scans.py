@@ -17,8 +17,10 @@ from ood_core.memory import Candidates, MemoryBank
 from ood_core.methods import METHODS, consensus_of, of_images, score_column
 from pipelines.config.model import Model
 from pipelines.config.scan import Scan
-from pipelines.consensus.files import ConsensusFiles, votes_of, votes_table
-from pipelines.consensus.workers import with_consensus
+from pipelines.consensus.asked import Asked, Known
+from pipelines.consensus.files import ConsensusFiles
+from pipelines.consensus.tables import votes_of, votes_table
+from pipelines.consensus.workers import with_neighbours
 from pipelines.inputs.image_plan import plan_images
 from pipelines.inputs.plan import Shard
 from pipelines.memory.files import MemoryFiles, memory_table
@@ -153,7 +155,9 @@ def _with_consensus(
     known = agreed(chosen, ANCHORS, map(votes_of, voted.values()))
     for step, sums in enumerate(known.known):
         files.put_sums(step, sums)
-    return {shard: with_consensus(rows, voted[shard], known, config.method) for shard, rows in made.items()}
+    asked, found = Asked.of(config.methods()), Known(known, None)
+    assert asked is not None
+    return {shard: with_neighbours(rows, voted[shard], found, asked, config.method) for shard, rows in made.items()}
 
 
 def _votes(shard: str, rows: pa.Table, random: np.random.Generator) -> pa.Table:

@@ -12,7 +12,8 @@ from ood_core.consensus.log_odds import log_odds
 from ood_core.consensus.votes import Votes
 from ood_core.labels import LabelBank
 from ood_core.methods import Consensus, NegLabel
-from pipelines.consensus.files import ConsensusFiles, votes_of, votes_table
+from pipelines.consensus.files import ConsensusFiles
+from pipelines.consensus.tables import votes_of, votes_table
 from pipelines.inputs.image_plan import plan_images
 from pipelines.scan_directory.columns import scattered
 from pipelines.scan_directory.identity import asked_for, begin, fingerprint, model_identity

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from ood_core.consensus.exact import UNIT
-from pipelines.consensus.files import TOTALS_KEY
+from pipelines.consensus.tables import TOTALS_KEY
 from pipelines.reports.anchors.show import show
 from pipelines.scan_directory.layout import SCORES, VOTES, shard_file
 from pipelines.storage import Directory
