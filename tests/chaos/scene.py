@@ -13,7 +13,7 @@ from pipelines.scans.scan import scan
 from pipelines.verify.verify import verify
 from tests.conftest import encoded, picture, write_tar
 
-METHODS = {"static": ("neglabel", "mcm"), "learning": ("neglabel", "adaneg", "consensus")}
+METHODS = {"static": ("neglabel", "mcm"), "learning": ("neglabel", "adaneg", "reference", "consensus")}
 PARAMETERS = {
     "static": {"neglabel.groups": 3},
     "learning": {"neglabel.groups": 3, "adaneg.gap": 0, "adaneg.memory_length": 3, "consensus.base": "adaneg"},
@@ -41,6 +41,7 @@ class Scene:
             output=self.output,
             method=METHODS[self.kind],
             param=PARAMETERS[self.kind],
+            reference=(f"{self.input}/shard-0.tar",) if self.kind == "learning" else (),
             encode=EncodePool(workers=1, block=256, batch_size=batch_size),
             read=Read(images_per_shard=1),
             max_bad_fraction=0.1,

@@ -18,7 +18,7 @@ from pipelines.config.pools import EncodePool
 from pipelines.config.scan import Read, Scan
 from pipelines.scans.scan import scan
 
-METHODS = ("neglabel", "adaneg", "interneg", "consensus")
+METHODS = ("neglabel", "adaneg", "interneg", "reference", "consensus")
 PARAMETERS = {
     "neglabel.groups": 5,
     "adaneg.gap": 0,
@@ -29,6 +29,8 @@ PARAMETERS = {
     "interneg.steps": 3,
     "consensus.base": "adaneg",
 }
+REFERENCE = "shard-0.tar"
+"""Of the dataset, which is its own reference in part."""
 SHARDS = 52
 """Two tars and the rows of a table first, then an image each.
 
@@ -50,10 +52,8 @@ def asked(dataset: Path, bank: Path, output: Path, **changes: Any) -> Scan:
         input=(str(dataset),),
         labels=str(bank),
         output=str(output),
-        method=METHODS,
-        param=PARAMETERS,
         max_bad_fraction=0.05,
-        **settled,
+        **{"method": METHODS, "param": PARAMETERS, "reference": (str(dataset / REFERENCE),), **settled},
     )
 
 
@@ -64,7 +64,19 @@ def scanned(chosen: Scan) -> dict[str, Any]:
 def command(dataset: Path, bank: Path, output: Path, *more: object) -> list[str]:
     """The same scan, slowly, in a process of its own."""
     given = ["--input", dataset, "--labels", bank, "--output", output, "--max-bad-fraction", 0.05]
-    given += ["--images-per-shard", 1, "--encode-block", BLOCK, "--batch-size", 1, "--dtype", DTYPE, *more]
+    given += [
+        "--reference",
+        dataset / REFERENCE,
+        "--images-per-shard",
+        1,
+        "--encode-block",
+        BLOCK,
+        "--batch-size",
+        1,
+        "--dtype",
+        DTYPE,
+        *more,
+    ]
     for name in METHODS:
         given += ["--method", name]
     for name, value in PARAMETERS.items():

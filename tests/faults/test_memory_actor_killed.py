@@ -96,6 +96,7 @@ def test_a_memory_that_is_killed_in_streaming_order_ends_with_the_same_images(
         "method": methods,
         "param": {name: value for name, value in PARAMETERS.items() if name.startswith(methods)},
         "order": "streaming",
+        "reference": (),
         "memory": Memory(max_staleness=0),
     }
     with ThreadPoolExecutor(1) as beside:
