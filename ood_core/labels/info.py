@@ -35,6 +35,22 @@ class BankInfo:
         if self.permutation_seed < 0:
             raise ValueError(f"permutation_seed must be 0 or above, not {self.permutation_seed}")
 
+    @property
+    def holds_whole_corpus(self) -> bool:
+        """Whether the negatives are a whole corpus, of which no criterion selected some.
+
+        They are where the criterion is "none", or where what is recorded of it says that it kept everything: its counts
+        of candidates and of those kept, or else its fractions. Where nothing is known of a criterion, as of a bank by
+        others, the bank is taken for whole: its owner knows. What a judge removed afterwards does not matter here.
+        """
+        if not self.criterion or self.criterion.get("name") == "none":
+            return True
+        kept_of = {name: name.replace("candidates", "kept") for name in self.counts if name.startswith("candidates")}
+        if kept_of:
+            return all(self.counts[name] == self.counts.get(kept) for name, kept in kept_of.items())
+        fraction = self.criterion.get("fraction")
+        return fraction == 1 and self.criterion.get("adjective_fraction", fraction) == 1
+
     def order_of(self, negatives: int) -> np.ndarray:
         """The order in which so many negatives fall into groups: their indices, each once."""
         if self.permutation == "none":

@@ -20,12 +20,14 @@ from ood_core.methods.neglabel import NegLabel
 from ood_core.methods.negrefine import NegRefine
 from ood_core.methods.reference import Reference, reference_of, settled, uses_reference
 from ood_core.methods.table import METHODS
+from ood_core.methods.tanl import TANL, choosers_of
 
 __all__ = [
     "GLMCM",
     "MCM",
     "METHODS",
     "MIN_ANCHORS",
+    "TANL",
     "AdaNeg",
     "Consensus",
     "Debiased",
@@ -38,6 +40,7 @@ __all__ = [
     "NegRefine",
     "Order",
     "Reference",
+    "choosers_of",
     "consensus_of",
     "learners_of",
     "of_images",

@@ -4,7 +4,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 from jaxtyping import Int
@@ -35,6 +35,11 @@ class Method(ABC):
         return False
 
     @property
+    def needs_noise(self) -> bool:
+        """Whether what the image encoder makes of pure noise must be known, so an image encoder."""
+        return False
+
+    @property
     def inverts(self) -> bool:
         """Whether images are turned into words, which takes a text tower that accepts pseudo-tokens."""
         return False
@@ -60,8 +65,10 @@ class Method(ABC):
 
 
 class ImageMethod(Method):
-    """A method that scores one image at a time; every method but consensus."""
+    """A method that scores one image at a time; every method but consensus and the reference."""
 
+    needs_corpus: ClassVar[bool] = False
+    """Whether the label bank's negatives must be the whole corpus, with nothing selected."""
     falls_below_range: ClassVar[bool] = False
     """Whether scores below the lowest of `score_range` occur, in which case they count as the lowest."""
 
@@ -71,11 +78,11 @@ class ImageMethod(Method):
         """The lowest and the highest score that an image can have; `-math.inf` or `math.inf` where there is none."""
 
     @abstractmethod
-    def scorer(self, labels: "Labels", learned: "Candidates | None" = None) -> "Scorer":
+    def scorer(self, labels: "Labels", learned: Any = None) -> "Scorer":
         """What scores images against these labels, see `ood_core.scores.scorer.Scorer`; imports torch only here.
 
-        `learned`: what a method that learns has learned, None being nothing; other methods ignore it. Raises ValueError
-        if the labels lack what the method needs.
+        `learned`: what a method that learns has learned, in most cases images (`Candidates`), None being nothing; other
+        methods ignore it. Raises ValueError if the labels lack what the method needs.
         """
 
 

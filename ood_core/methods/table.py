@@ -14,6 +14,7 @@ LINES = {
     "debiased": "ood_core.methods.debiased:Debiased",
     "adaneg": "ood_core.methods.adaneg:AdaNeg",
     "interneg": "ood_core.methods.interneg:InterNeg",
+    "tanl": "ood_core.methods.tanl:TANL",
     "reference": "ood_core.methods.reference:Reference",
     "consensus": "ood_core.methods.consensus:Consensus",
 }

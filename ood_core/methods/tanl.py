@@ -1,12 +1,10 @@
 """Parameters of TANL (CVPR 2026, arXiv 2603.25250; METHODS.md §11). Free of torch."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-import numpy as np
-from jaxtyping import Int
-
-from ood_core.methods.method import ImageMethod, at_least, at_most
+from ood_core.methods.method import ImageMethod, Method, at_least, at_most
 
 if TYPE_CHECKING:
     from ood_core.scores.batch import Labels
@@ -24,8 +22,7 @@ class TANL(ImageMethod):
     """
 
     needs_negatives = True
-    needs_corpus: ClassVar[bool] = True
-    """Whether the label bank's negatives must be the whole corpus, with nothing selected."""
+    needs_corpus = True
 
     order: Literal["transductive", "sequential"] = "transductive"
     labels_kept: int = 1000
@@ -53,16 +50,27 @@ class TANL(ImageMethod):
         return self.order == "sequential"
 
     @property
+    def needs_noise(self) -> bool:
+        return True
+
+    @property
     def score_range(self) -> tuple[float, float]:
         return 0.0, 1.0
 
-    def scorer(self, labels: "Labels", learned: "Int[np.ndarray, ' chosen'] | None" = None) -> "Scorer":
+    def scorer(self, labels: "Labels", learned: Any = None) -> "Scorer":
         """What scores images against the chosen labels: their rows among the bank's corpus labels, best first.
 
         Raises ValueError if nothing has been learned, which leaves nothing to score against.
         """
         from ood_core.scores.tanl import TANLScorer
 
+        if not labels.negative_count:
+            raise ValueError("the label bank has no negative labels, which this method needs")
         if learned is None:
             raise ValueError("tanl has not learned which labels to score against")
         return TANLScorer(labels, learned, self.step)
+
+
+def choosers_of(methods: Mapping[str, Method]) -> dict[str, TANL]:
+    """The methods that look at all images in rounds, before any is scored, to find out which labels to score by."""
+    return {name: chosen for name, chosen in methods.items() if isinstance(chosen, TANL) and not chosen.sequential}

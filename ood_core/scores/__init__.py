@@ -13,6 +13,7 @@ from ood_core.scores.neglabel import NegLabelScorer, neglabel
 from ood_core.scores.negrefine import NegRefineScorer, multi_matching
 from ood_core.scores.score_embeddings import score_embeddings
 from ood_core.scores.scorer import Learner, Scorer
+from ood_core.scores.tanl import TANLScorer, tanl
 
 __all__ = [
     "AdaNegScorer",
@@ -29,6 +30,7 @@ __all__ = [
     "NegLabelScorer",
     "NegRefineScorer",
     "Scorer",
+    "TANLScorer",
     "debiased",
     "local_mcm",
     "max_cos",
@@ -37,4 +39,5 @@ __all__ = [
     "neglabel",
     "score_dataset",
     "score_embeddings",
+    "tanl",
 ]

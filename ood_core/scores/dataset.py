@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -13,9 +14,11 @@ from ood_core.consensus.log_odds import log_odds
 from ood_core.labels import LabelBank
 from ood_core.memory import Candidates
 from ood_core.methods import (
+    TANL,
     Consensus,
     LearningMethod,
     Method,
+    choosers_of,
     consensus_of,
     learners_of,
     of_images,
@@ -25,6 +28,8 @@ from ood_core.methods import (
 from ood_core.scores.batch import EncodeWords, ImageBatch, Labels, image_batches
 from ood_core.scores.image_scorer import ImageScorer, ImageScores
 from ood_core.scores.scorer import Batches, Invert, SequentialScorer
+from ood_core.scores.tanl_rounds import run_rounds
+from ood_core.scores.tanl_sequential import SequentialTANL
 
 
 @torch.inference_mode()
@@ -38,14 +43,15 @@ def score_dataset(
     invert: Invert | None = None,
     local: Float[Tensor, "images places dim"] | None = None,
     reference: Float[Tensor, "others dim"] | None = None,
+    noise: Mapping[str, Float[Tensor, "noise dim"]] | None = None,
     device: str = "cpu",
 ) -> ImageScores:
     """Scores of unit embeddings by every method; higher = more in-distribution.
 
     In transductive order the result does not depend on the order of the images. `keys` may repeat: a memory takes two
     images for one only if their embeddings are the same too. `encode` and `invert` come from a text encoder, `local`
-    from an image encoder; `reference`: unit embeddings of images that are known to belong. Raises ValueError if a
-    method lacks what it needs; consensus its base.
+    from an image encoder; `reference`: unit embeddings of images that are known to belong; `noise`: by method, what
+    the image encoder makes of images of noise (`noise_features`). Raises ValueError if a method lacks what it needs.
     """
     methods = settled(methods, reference is not None)
     images = of_images(methods)
@@ -60,17 +66,29 @@ def score_dataset(
             start += count
 
     learners = {**learners_of(images), **learners_of(images, "streaming")}
-    learned = {name: learn(chosen, labels, batches, invert) for name, chosen in learners.items()}
+    _check_noise(images, noise or {})
+    learned: dict[str, Any] = {name: learn(chosen, labels, batches, invert) for name, chosen in learners.items()}
+    for name, chosen in choosers_of(images).items():
+        learned[name] = run_rounds(chosen, labels, (noise or {})[name], [embeddings]).chosen
     at_once = {name: chosen for name, chosen in images.items() if not chosen.sequential}
     found = ImageScorer(bank, at_once, device, encode, learned)(embeddings, local)
-    in_order = {
-        name: _in_order(chosen.sequential_scorer(labels, batches, invert), chosen.batch_size, embeddings, keys)
-        for name, chosen in images.items()
-        if isinstance(chosen, LearningMethod) and chosen.sequential
-    }
+    in_order = {}
+    for name, chosen in images.items():
+        if isinstance(chosen, LearningMethod) and chosen.sequential:
+            scorer = chosen.sequential_scorer(labels, batches, invert)
+            in_order[name] = _in_order(scorer, chosen.batch_size, embeddings, keys)
+        elif isinstance(chosen, TANL) and chosen.sequential:
+            scorer = SequentialTANL(chosen, labels, (noise or {})[name])
+            in_order[name] = _in_order(scorer, chosen.batch_size, embeddings, keys)
     every = {**found.scores, **in_order}
     every |= _by_neighbours(bank, methods, every, embeddings, keys, reference)
     return replace(found, scores={name: every[name] for name in methods})
+
+
+def _check_noise(methods: Mapping[str, Method], noise: Mapping[str, Tensor]) -> None:
+    for name, chosen in methods.items():
+        if chosen.needs_noise and name not in noise:
+            raise ValueError(f"{name} needs to know what the image encoder makes of noise, see noise_features")
 
 
 def _check_bases(methods: Mapping[str, Method]) -> None:

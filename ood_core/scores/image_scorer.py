@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -59,7 +60,7 @@ class ImageScorer:
         methods: Mapping[str, ImageMethod],
         device: str = "cpu",
         encode: EncodeWords | None = None,
-        learned: Mapping[str, Candidates] | None = None,
+        learned: Mapping[str, Any] | None = None,
     ) -> None:
         self.labels = Labels.of(bank, device, encode)
         self.scorers = {name: chosen.scorer(self.labels, (learned or {}).get(name)) for name, chosen in methods.items()}

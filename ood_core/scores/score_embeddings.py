@@ -9,8 +9,9 @@ from torch import Tensor
 
 from ood_core.encoders import ClipEncoder
 from ood_core.labels import LabelBank
-from ood_core.methods import METHODS, Method
+from ood_core.methods import METHODS, TANL, Method
 from ood_core.scores.dataset import score_dataset
+from ood_core.scores.tanl_noise import noise_features
 from ood_core.vocabulary import CSP
 
 UNIT_TOLERANCE = 1e-3
@@ -30,7 +31,7 @@ def score_embeddings(
 
     `methods`: names, with the default parameters, or a mapping of names to parameters. `keys`: the images' names, each
     once, where a method that learns breaks ties by them; by default their numbers. `encoder`: the bank's model, which
-    negrefine and interneg need. `gl-mcm` needs features of places too, see `score_dataset`.
+    negrefine, interneg and tanl need. `gl-mcm` needs features of places too, see `score_dataset`.
 
     Raises TypeError for embeddings that are no array of floats and methods that are none; ValueError for another shape
     or dimension than the bank's, an embedding whose length is not 1, keys that do not fit, an unknown method, or a
@@ -40,14 +41,16 @@ def score_embeddings(
     names = [f"{number:09d}" for number in range(len(images))] if keys is None else list(keys)
     if len(names) != len(images) or len(set(names)) != len(names):
         raise ValueError(f"keys must be {len(images)} names, one for each image and no two the same")
-    encode = invert = None
+    encode = invert = noise = None
     if encoder is not None:
         templates = tuple(bank.info.prompts.get("noun") or CSP.noun)
         encode = lambda words: encoder.encode_ensembles(templates, words)  # noqa: E731
         inverting = next((parameters for parameters in chosen.values() if parameters.inverts), None)
         invert = inverting.inverter(encoder) if inverting else None
+        of_noise = {name: parameters for name, parameters in chosen.items() if isinstance(parameters, TANL)}
+        noise = {name: noise_features(encoder, parameters.seed) for name, parameters in of_noise.items()}
     with torch.inference_mode():
-        found = score_dataset(bank, chosen, images, names, encode=encode, invert=invert, device=device)
+        found = score_dataset(bank, chosen, images, names, encode=encode, invert=invert, noise=noise, device=device)
     return dict(found.scores)
 
 

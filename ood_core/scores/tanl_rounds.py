@@ -94,6 +94,11 @@ class TANLRounds:
         """Whether the next step is a round's first, for which ID and chosen labels suffice; its second takes all."""
         return len(self.known) % 2 == 0
 
+    def fits(self, sums: Sums) -> bool:
+        """Whether sums have the shape of those that the next step needs."""
+        of_corpus = self.start.totals.shape[1]
+        return sums.totals.shape == ((CUTS, 1) if self.next_is_histogram else (len(self.start.counts), of_corpus))
+
     def after(self, sums: Sums) -> "TANLRounds":
         """The state after the next step, whose sums over all images are given."""
         return replace(self, known=(*self.known, sums))

@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from ood_core.methods import METHODS, LearningMethod, Method, Order, settled, uses_reference
+from ood_core.methods import METHODS, Method, Order, settled, uses_reference
 from pipelines.config.load import reason_of
 from pipelines.errors import CallerError
 
@@ -23,7 +23,7 @@ def method_parameters(
     for name in names:
         if name not in METHODS:
             raise CallerError(f"--method {name!r} is unknown; the methods are {', '.join(METHODS)}")
-    learning = {name for name in names if issubclass(METHODS[name], LearningMethod)}
+    learning = {name for name in names if "order" in {field.name for field in fields(METHODS[name])}}
     if order and not learning:
         raise CallerError(f"--order {order}: none of the methods {', '.join(names)} learns from the images")
     chosen: dict[str, dict[str, Any]] = {name: {"order": order} if order and name in learning else {} for name in names}

@@ -96,7 +96,7 @@ def _is_rarer(images: np.ndarray, sums: ReferenceSums) -> np.ndarray:
     return (in_scan >= LARGE) & (in_scan >= RARER * in_reference)
 
 
-def remarks(learned: Mapping[str, Any]) -> Iterator[str]:
+def reference_remarks(learned: Mapping[str, Any]) -> Iterator[str]:
     """What the caller should know of the reference, a line each. `learned`: what the summary tells."""
     if found := learned.get("reference"):
         yield (

@@ -6,7 +6,7 @@ from typing import Any, BinaryIO
 
 from ood_core.labels import LabelBank
 from ood_core.labels.bank import INFO_FILE, LABELS_FILE
-from ood_core.methods import METHODS
+from ood_core.methods import METHODS, ImageMethod, Method
 from ood_core.vocabulary import CSP
 from pipelines.config.model import Model
 from pipelines.errors import CallerError
@@ -62,6 +62,16 @@ def check_negatives(methods: Iterable[str], bank: LabelBank, labels: str) -> Non
     for name in methods:
         if METHODS[name].needs_negatives and not bank.negative_count:
             raise CallerError(f"--method {name} needs negative labels, and --labels {labels!r} has none")
+
+
+def check_corpus(methods: Mapping[str, Method], bank: LabelBank, labels: str) -> None:
+    """Raises CallerError, naming `labels`, if a method needs the whole corpus and the bank holds a selection of it."""
+    for name, chosen in methods.items():
+        if isinstance(chosen, ImageMethod) and chosen.needs_corpus and not bank.info.holds_whole_corpus:
+            raise CallerError(
+                f"--method {name} chooses its negatives from the whole corpus, and --labels {labels!r} holds what "
+                f"--criterion {bank.info.criterion.get('name')} has kept of one; build a bank with --criterion none"
+            )
 
 
 def check_bank_fits(bank: LabelBank, labels: str, spec: ModelSpec, facts: ModelFacts) -> None:

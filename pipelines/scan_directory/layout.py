@@ -16,6 +16,7 @@ GALLERY_FILE = "gallery.parquet"
 SCORES, EMBEDDINGS, MEMORY, CONSENSUS, MANIFEST = "scores", "embeddings", "memory", "consensus", "manifest"
 ENCODED, SCORED = "encoded", "scored"  # gone when the scan has ended
 CANDIDATES, VERDICTS = f"{MEMORY}/candidates", f"{MEMORY}/verdicts"
+ROUNDS = f"{MEMORY}/rounds-"
 SNAPSHOT, INITIAL, EXTRA_NEGATIVES = (
     f"{MEMORY}/snapshot-",
     f"{MEMORY}/initial.parquet",
@@ -47,6 +48,7 @@ FILES = (
     f"{SNAPSHOT}*.parquet",
     INITIAL,
     EXTRA_NEGATIVES,
+    f"{ROUNDS}*.parquet",
     ANCHORS,
     f"{SUMS}*.parquet",
     REFERENCE_SUMS,

@@ -1,5 +1,6 @@
 """The one way in which scans and rescorings run: begin or resume, go through the steps, finish."""
 
+import itertools
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -7,11 +8,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ood_core.methods import learners_of, of_images
-from pipelines.consensus.summary import consensus_summary, remarks
+from pipelines.consensus.summary import consensus_summary, reference_remarks
 from pipelines.errors import CallerError, WriteError, cause_of, first_line
 from pipelines.inputs.plan import Shard
 from pipelines.inputs.readers.record import UNREAD
-from pipelines.memory.summary import learned_summary
+from pipelines.memory.summary import learned_summary, rounds_remarks, rounds_summary
 from pipelines.runtime.progress import Say
 from pipelines.scan_directory.finish import finish
 from pipelines.scan_directory.identity import begin, check_unchanged, fingerprint, mend_plan, recorded_fingerprint
@@ -202,7 +203,8 @@ def _ended(
     if manifest:
         manifest.replace(tally)
     remove_unfinished(output)
-    for remark in remarks(learned):
+    learned |= rounds_summary(output, request.config, request.bank)
+    for remark in itertools.chain(reference_remarks(learned), rounds_remarks(learned)):
         say(remark)
     summary = finish(output, request.plan, request.config, tally, performance, learned)
     for folder in (ENCODED, SCORED, REFERENCE):

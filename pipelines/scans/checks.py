@@ -32,24 +32,32 @@ def text_source(
 
     Raises CallerError if one needs a text encoder and there is none, or texts that the table does not hold.
     """
-    needing = [name for name, chosen in methods.items() if chosen.needs_texts or chosen.inverts]
+    needing = [name for name, chosen in methods.items() if chosen.needs_texts or chosen.inverts or chosen.needs_noise]
     table, table_hash = config.text_embeddings, None
     if table is not None:
         if not any(methods[name].needs_texts for name in needing):
             raise CallerError(f"{TEXT_EMBEDDINGS} {table!r} is for --method negrefine, which is not asked for")
         table_hash = check_pairs(table, options, bank)
         table = absolute(table)
-        needing = [name for name in needing if methods[name].inverts]
+        needing = [name for name in needing if methods[name].inverts or methods[name].needs_noise]
     if not needing:
         return TextSource(None, table, table_hash)
     model = model_of(config.model, bank)
     if model.name is None:
-        otherwise = TEXT_EMBEDDINGS if methods[needing[0]].needs_texts else f"--param {needing[0]}.max_inversions=0"
         raise CallerError(
-            f"--method {needing[0]} needs a text encoder: give --model, as --labels {config.labels!r} does not say "
-            f"which model it was made with, or {otherwise}"
+            f"--method {needing[0]} needs {_needed(needing[0], methods[needing[0]])}; --labels {config.labels!r} does "
+            "not say which model it was made with"
         )
     return TextSource(model, table, table_hash)
+
+
+def _needed(name: str, chosen: Method) -> str:
+    """What a method needs that embeddings do not tell, and what would do."""
+    if chosen.needs_texts:
+        return f"a text encoder: give --model or {TEXT_EMBEDDINGS}"
+    if chosen.inverts:
+        return f"a text encoder: give --model or --param {name}.max_inversions=0"
+    return "an image encoder, for images of noise: give --model"
 
 
 def check_pairs(url: str, options: Mapping[str, Any], bank: LabelBank) -> str:

@@ -10,6 +10,7 @@ from pipelines.config.scan import Scan
 from pipelines.consensus.files import ConsensusFiles, consensus_files
 from pipelines.inputs.plan import Shard
 from pipelines.memory.files import MemoryFiles, memory_files
+from pipelines.memory.rounds import rounds_files
 from pipelines.runtime.progress import Say
 from pipelines.scan_directory.layout import (
     ANCHORS,
@@ -81,7 +82,7 @@ class Leftovers:
         """
         left = sum(shard.id not in done for shard in shards)
         whole = not left or (left < len(shards) and not learners_of(of_images(config.methods()), "streaming"))
-        names = [*memory_files(config, shards), *consensus_files(config, shards, reference)]
+        names = [*memory_files(config, shards), *rounds_files(config), *consensus_files(config, shards, reference)]
         due = [name for name in names if (shard_of(name) in done if _is_of_scan(name) else whole)]
         missing = list(missing_files(self.output, due))
         self._forget(missing)

@@ -5,12 +5,12 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ood_core.labels import LabelBank
-from ood_core.methods import LearningMethod, Method
+from ood_core.methods import TANL, LearningMethod, Method
 from pipelines.config.rescore import Rescore
 from pipelines.config.scan import Scan
 from pipelines.consensus.asked import Asked
 from pipelines.consensus.checks import check_base
-from pipelines.inputs.label_bank import check_negatives, load_bank
+from pipelines.inputs.label_bank import check_corpus, check_negatives, load_bank
 from pipelines.inputs.plan import Plan
 from pipelines.inputs.reference import Reference, plan_reference
 from pipelines.memory.initial import InitialMemory, initial_memory
@@ -56,10 +56,13 @@ class Request:
         methods = config.methods()
         bank = load_bank(Directory(config.labels, options))
         check_negatives(methods, bank, config.labels)
+        check_corpus(methods, bank, config.labels)
         check_orders(methods)
         check_base(methods)
         initial = initial_memory(config.memory, methods, bank, options)
         reference = plan_reference(config, bank.dim, options)
+        if reference:
+            reference.check_weights(bank.info.weights)
         planned = plan_input(config, methods, bank, options)
         output = Directory(config.output, options)
         output.check_writable("--output")
@@ -82,7 +85,8 @@ class Request:
     def learns(self) -> bool:
         """Whether an image's scores depend on all others."""
         learning = any(isinstance(chosen, LearningMethod) for chosen in self.methods.values())
-        return (learning and not self.config.memory.freeze) or Asked.of(self.methods) is not None
+        at_all = any(isinstance(chosen, TANL) for chosen in self.methods.values()) or Asked.of(self.methods) is not None
+        return at_all or (learning and not self.config.memory.freeze)
 
     def identity(self) -> dict[str, Any]:
         """What the rows depend on, as far as it is known before a worker is asked."""

@@ -10,6 +10,7 @@ from pipelines.config.pools import ScorePool
 from pipelines.inputs.plan import Shard
 from pipelines.memory.files import MemoryFiles
 from pipelines.memory.learned import learned_memories
+from pipelines.memory.rounds import RoundsFiles
 from pipelines.memory.scoring import MemoryUse
 from pipelines.scan_directory.commit_over import commit_over
 from pipelines.scan_directory.layout import ENCODED, MEMORY
@@ -44,8 +45,13 @@ class ScoreLearnedStep:
 
     def _spec(self) -> ScoreLearnedSpec:
         """What workers need, with what the methods have learned, which Ray holds once for all of them."""
-        files = MemoryFiles(self.this_run.output, self.this_run.fingerprint, self.spec.bank.dim)
-        learned = learned_memories(files, self.spec.learners, (shard.id for shard in self.this_run.shards))
-        if learned is None:
-            raise RuntimeError(f"{MEMORY}/ does not hold what {', '.join(self.spec.learners)} should have learned")
-        return replace(self.spec, memory=MemoryUse(ray.put(learned), len(self.this_run.shards)))
+        learned, version = dict[str, Any](), None
+        if self.spec.learners:
+            files = MemoryFiles(self.this_run.output, self.this_run.fingerprint, self.spec.bank.dim)
+            known = learned_memories(files, self.spec.learners, (shard.id for shard in self.this_run.shards))
+            learned, version = dict(known or {}), len(self.this_run.shards)
+        of_rounds = RoundsFiles(self.this_run.output, self.this_run.fingerprint)
+        learned |= {name: of_rounds.chosen(chosen) for name, chosen in self.spec.choosers.items()}
+        if lacking := [name for name in self.spec.due if learned.get(name) is None]:
+            raise RuntimeError(f"{MEMORY}/ does not hold what {', '.join(lacking)} should have learned")
+        return replace(self.spec, memory=MemoryUse(ray.put(learned), version))

@@ -1,11 +1,12 @@
 """The list of steps that a scan or rescoring consists of, made in one place from what was asked for."""
 
+from collections.abc import Mapping
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
 
 import ray
 
-from ood_core.methods import ImageMethod, LearningMethod, learners_of, of_images
+from ood_core.methods import TANL, ImageMethod, LearningMethod, learners_of, of_images
 from pipelines.consensus.asked import Asked
 from pipelines.consensus.files import ConsensusFiles
 from pipelines.consensus.step import ConsensusStep, ReferenceShards
@@ -13,6 +14,8 @@ from pipelines.consensus.workers import ConsensusSpec
 from pipelines.memory.files import MemoryFiles
 from pipelines.memory.keeper import Keeper, memory_keeper
 from pipelines.memory.orders import has_sequential
+from pipelines.memory.rounds import choosers
+from pipelines.memory.rounds_step import RoundsSpec, RoundsStep
 from pipelines.memory.scoring import MemoryUse
 from pipelines.memory.step import LearnStep
 from pipelines.memory.workers import LearnSpec
@@ -34,9 +37,13 @@ def steps_of(request: Request, placement: Placement, run: Run, opened: ExitStack
     made = _Steps(request, placement, run)
     keeper = opened.enter_context(made.keeper()) if made.learners or made.streaming else None
     asked = Asked.of(request.methods)
-    steps: list[Step] = [made.encode(ENCODED if made.learners or asked else SCORES, keeper)]
+    twice = bool(made.learners or made.choosers)
+    steps: list[Step] = [made.encode(ENCODED if twice or asked else SCORES, keeper)]
     if keeper and made.learners:
-        steps += [made.learn(keeper), made.score(SCORED if asked else SCORES)]
+        steps.append(made.learn(keeper))
+    steps += [made.rounds(chosen) for chosen in made.choosers.values()]
+    if twice:
+        steps.append(made.score(SCORED if asked else SCORES))
     if asked:
         steps.append(made.consensus(asked, steps[-1].folder))
     return [*placement.reference_steps(run), *steps]
@@ -60,6 +67,11 @@ class _Steps:
         return learners_of(self.methods) if self._learns else {}
 
     @property
+    def choosers(self) -> Mapping[str, TANL]:
+        """The methods that look at the whole input in rounds before it is scored."""
+        return choosers(self.request.config)
+
+    @property
     def streaming(self) -> dict[str, LearningMethod]:
         """The methods that learn while they score."""
         return learners_of(self.methods, "streaming") if self._learns else {}
@@ -79,7 +91,8 @@ class _Steps:
         )
 
     def encode(self, folder: str, keeper: Keeper | None) -> Step:
-        static = {name: chosen for name, chosen in self.methods.items() if name not in self.learners}
+        later = {*self.learners, *self.choosers}
+        static = {name: chosen for name, chosen in self.methods.items() if name not in later}
         return self.placement.first_step(self.run, FirstStep(folder, static, self._memory_use(keeper), keeper))
 
     def _memory_use(self, keeper: Keeper | None) -> MemoryUse:
@@ -102,12 +115,19 @@ class _Steps:
         )
         return LearnStep(self.run, keeper, spec, placement.score_pool, placement.model)
 
+    def rounds(self, chosen: TANL) -> Step:
+        placement = self.placement
+        bank = ray.put(self.request.bank)
+        spec = RoundsSpec(bank, placement.embeddings, placement.device, placement.score_pool.threads)
+        return RoundsStep(self.run, chosen, spec, placement.score_pool, placement.model)
+
     def score(self, folder: str) -> Step:
         spec = ScoreLearnedSpec(
             output=self.run.output,
             bank=self.request.bank,
             methods=tuple(self.methods),
             learners=self.learners,
+            choosers=self.choosers,
             memory=MemoryUse(),
             embeddings=self.placement.embeddings,
             keep=self.placement.kept,

@@ -15,6 +15,7 @@ from pipelines.scan_directory.layout import (
     MANIFEST,
     MEMORY,
     OF_REFERENCE,
+    ROUNDS,
     SCORES,
     SNAPSHOT,
     SUMS,
@@ -107,7 +108,7 @@ def stray_files(found: Inspection, scan: Recorded, names: Iterable[str]) -> None
         for name in _visible(found, folder):
             if name not in parts:
                 found.problems.append(f"{folder}/{name} is not in the plan")
-    for folder, prefix in ((MEMORY, SNAPSHOT), (CONSENSUS, SUMS), (CONSENSUS, OF_REFERENCE)):
+    for folder, prefix in ((MEMORY, SNAPSHOT), (MEMORY, ROUNDS), (CONSENSUS, SUMS), (CONSENSUS, OF_REFERENCE)):
         for name in (f"{folder}/{file}" for file in found.output.names(folder)):
             if name.startswith(prefix) and name not in expected:
                 found.problems.append(f"{name} is none of this scan's")

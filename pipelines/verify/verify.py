@@ -7,12 +7,14 @@ from typing import Any
 
 from pipelines.consensus.files import consensus_files
 from pipelines.memory.files import memory_files
+from pipelines.memory.rounds import rounds_files
 from pipelines.scan_directory.layout import GALLERY_FILE, missing_files
 from pipelines.storage import Directory
 from pipelines.verify.consensus import ConsensusCheck
 from pipelines.verify.manifest import Told, stray_files, told_by_manifest
 from pipelines.verify.memory import MemoryCheck
 from pipelines.verify.recorded import Recorded, recorded_scan
+from pipelines.verify.rounds import check_rounds
 from pipelines.verify.shards import check_embeddings, check_input, score_table
 from pipelines.verify.summary import GalleryCheck, check_summary
 from pipelines.verify.tables import Inspection
@@ -43,7 +45,11 @@ def verify(url: str, options: Mapping[str, Any], tables: bool = False, reread: b
         return Verification(0, 0, found.problems)
     found.fingerprint = scan.fingerprint
     told = told_by_manifest(found, scan, listed=not (tables or reread))
-    names = [*memory_files(scan.config, scan.shards), *consensus_files(scan.config, scan.shards)]
+    names = [
+        *memory_files(scan.config, scan.shards),
+        *rounds_files(scan.config),
+        *consensus_files(scan.config, scan.shards),
+    ]
     counted = None
     if tables or reread:
         counted = _check_tables(found, scan, told, options if reread else None)
@@ -80,6 +86,7 @@ def _check_tables(
             if reread is not None:
                 check_input(found, scores, scan.config, reread)
     memory.compare()
+    check_rounds(found, scan)
     consensus.compare()
     found.check_dimensions()
     return statuses if whole else None

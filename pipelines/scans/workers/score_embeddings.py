@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from ood_core.labels import LabelBank
-from ood_core.methods import ImageMethod, score_column
+from ood_core.methods import TANL, ImageMethod, score_column
 from pipelines.inputs.plan import Shard
 from pipelines.inputs.readers.embeddings import EmbeddingRows
 from pipelines.inputs.stored_embeddings import EmbeddingSource, rows_or_why
@@ -20,6 +20,8 @@ from pipelines.scan_directory.shard_worker import ShardRows
 from pipelines.scans.workers.texts import Texts
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from ood_core.scores import ImageScores
     from ood_core.scores.batch import EncodeWords
 
@@ -41,6 +43,18 @@ class ScoreEmbeddingsSpec:
         """The text encoder, None if no method needs one for its scores."""
         needed = any(chosen.needs_texts for chosen in self.methods.values())
         return self.texts.encode(self.device) if needed else None
+
+    def noise(self) -> "dict[str, Tensor]":
+        """What the image encoder makes of images of noise, by the method that asks for it."""
+        asking = {name: chosen for name, chosen in self.methods.items() if isinstance(chosen, TANL)}
+        if not asking:
+            return {}
+        if self.texts.model is None:
+            raise TypeError("images of noise are to be encoded, but there is no model")
+        from ood_core.scores.tanl_noise import noise_features
+
+        encoder = self.texts.model.load()
+        return {name: noise_features(encoder, chosen.seed) for name, chosen in asking.items()}
 
 
 class ScoreEmbeddings:

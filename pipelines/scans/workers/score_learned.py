@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 
 from ood_core.labels import LabelBank
-from ood_core.methods import LearningMethod
+from ood_core.methods import TANL, ImageMethod, LearningMethod
 from pipelines.inputs.plan import Shard
 from pipelines.inputs.readers.embeddings import EmbeddingRows
 from pipelines.inputs.stored_embeddings import EmbeddingSource
@@ -24,19 +24,26 @@ from pipelines.storage import Directory
 class ScoreLearnedSpec:
     """What a worker needs to complete encoded rows.
 
-    `methods`: the names of all that were asked for, of which `learners` are still to be scored; `memory`: by what they
-    have learned. `embeddings`: read where the rows have none; `keep`: the type in which they stay in the rows.
+    `methods`: the names of all that were asked for, of which `learners` and `choosers` are still to be scored;
+    `memory`: by what they have learned. `embeddings`: read where the rows have none; `keep`: the type in which they
+    stay in the rows.
     """
 
     output: Directory
     bank: LabelBank
     methods: tuple[str, ...]
     learners: Mapping[str, LearningMethod]
+    choosers: Mapping[str, TANL]
     memory: MemoryUse
     embeddings: EmbeddingSource
     keep: str | None = None
     device: str = "cpu"
     threads: int = 1
+
+    @property
+    def due(self) -> dict[str, ImageMethod]:
+        """The methods that are still to be scored."""
+        return {**self.learners, **self.choosers}
 
 
 class ScoreLearned:
@@ -47,7 +54,7 @@ class ScoreLearned:
 
         torch.set_num_threads(spec.threads)
         self.spec = spec
-        self.score = MemoryScorer(spec.memory, spec.bank, spec.learners, spec.device)
+        self.score = MemoryScorer(spec.memory, spec.bank, spec.due, spec.device)
 
     def __call__(self, shard: Shard) -> ShardRows:
         """All rows of a shard."""
@@ -57,7 +64,7 @@ class ScoreLearned:
         """The rows with every score, in the order in which the methods were asked for."""
         parts = [self._part(part) for part in self._embeddings(shard, rows)]
         columns = {name: pa.concat_arrays([part[name] for part in parts]) for name in parts[0]}
-        scores = {name: columns.pop(name) for name in self.spec.learners}
+        scores = {name: columns.pop(name) for name in self.spec.due}
         table = with_scores(rows, self.spec.methods, scores, columns)
         if EMBEDDING not in table.column_names:
             return table

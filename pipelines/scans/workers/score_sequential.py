@@ -28,7 +28,7 @@ class ScoreInSequence:
 
         torch.set_num_threads(spec.threads)
         self.committer, self.spec, self.wanted, self.columns = committer, spec, wanted, ScoreColumns(spec.bank)
-        self.encode, self.invert = spec.encode(), self._inverter()
+        self.encode, self.invert, self.noise = spec.encode(), self._inverter(), spec.noise()
         self.ready = time.time()
 
     def _inverter(self) -> "Invert | None":
@@ -60,6 +60,7 @@ class ScoreInSequence:
             keys,
             encode=self.encode,
             invert=self.invert,
+            noise=self.noise,
             device=self.spec.device,
         )
         score_s, share = time.perf_counter() - start, 1 / len(read)

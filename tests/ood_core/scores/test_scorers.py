@@ -32,8 +32,13 @@ def images(unit):
 
 def score(bank: LabelBank, method: str, images: torch.Tensor) -> np.ndarray:
     """By a text encoder of sorts, and with the images' own numbers, turned, for features of their places."""
-    scorer = ImageScorer(bank, {method: made(method)}, encode=HashEncoder(bank.dim))
+    scorer = ImageScorer(bank, {method: made(method)}, encode=HashEncoder(bank.dim), learned=learned(bank))
     return scorer(images, places(images)).scores[method]
+
+
+def learned(bank: LabelBank) -> dict[str, np.ndarray]:
+    """What methods must have learned to score at all: TANL by which of the bank's negatives, here by all."""
+    return {"tanl": np.arange(bank.negative_count)}
 
 
 def places(images: torch.Tensor) -> torch.Tensor:
@@ -117,7 +122,7 @@ def test_a_scorer_leaves_the_batch_as_it_was(bank, images, method):
     batch = ImageBatch.of(images[:20], labels, places(images[:20]))
     given = [labels.embeddings, batch.embeddings, batch.cosines]
     before = [tensor.clone() for tensor in given]
-    made(method).scorer(labels)(batch)
+    made(method).scorer(labels, learned(bank).get(method))(batch)
     assert all(torch.equal(after, tensor) for after, tensor in zip(given, before, strict=True))
 
 

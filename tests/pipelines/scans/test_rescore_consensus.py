@@ -192,8 +192,14 @@ def test_a_run_cut_short_after_a_round_goes_on_from_there(place: Path, monkeypat
     ("changes", "said"),
     [
         ({"method": ("mcm", "consensus"), "param": {}}, "--param consensus.base=neglabel: no --method 'neglabel'"),
-        ({"param": {"consensus.base": "consensus"}}, "consensus.base=consensus: base must be another method"),
-        ({"param": {"consensus.base": "nonsense"}}, "base must be another method, not 'nonsense'"),
+        (
+            {"param": {"consensus.base": "consensus"}},
+            "consensus.base=consensus: base must be a method that scores images by themselves",
+        ),
+        (
+            {"param": {"consensus.base": "nonsense"}},
+            "base must be a method that scores images by themselves, not 'nonsense'",
+        ),
         ({"param": {"consensus.max_anchors": 8}}, "consensus.max_anchors=8: max_anchors must be at least 16, not 8"),
         ({"param": {"consensus.reach": 0}}, "consensus.reach=0: reach must be above 0, not 0"),
         ({"order": "streaming"}, "--order streaming: none of the methods neglabel, consensus learns"),
