@@ -1,4 +1,4 @@
-"""The criteria that rank candidates: their names, parameters and defaults. Free of torch and pyarrow, as `methods`."""
+"""The criteria that choose among candidates: names, parameters, defaults. Free of torch and pyarrow, as `methods`."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
@@ -63,9 +63,21 @@ class Intermodal:
     images_per_label: int = 16
 
 
-Criterion = NegMining | ConjugatedPool | Density | Intermodal
+@dataclass(frozen=True)
+class WholeCorpus:
+    """No criterion: every candidate is kept, in the corpus's order and without a selection score.
+
+    TANL needs it so (METHODS.md §11): NegLabel's word lists before any selection, under prompts like InterNeg's. As
+    under NegLabel's criterion, a word of the corpus that is an ID label too is a candidate, and so is kept.
+    """
+
+    prompts: ClassVar[Prompts] = INTERNEG
+    wordnet_files: ClassVar[tuple[str, ...]] = DEFAULT_FILES
+
+
+Criterion = NegMining | ConjugatedPool | Density | Intermodal | WholeCorpus
 CRITERIA: Mapping[str, type[Criterion]] = MappingProxyType(
-    {"neglabel": NegMining, "csp": ConjugatedPool, "density": Density, "interneg": Intermodal}
+    {"neglabel": NegMining, "csp": ConjugatedPool, "density": Density, "interneg": Intermodal, "none": WholeCorpus}
 )
 
 

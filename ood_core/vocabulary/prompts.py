@@ -59,4 +59,4 @@ CSP = Prompts(
 """§4 (arXiv 2410.08611), and NegRefine (§5) after it. What fills an adjective's place is a superclass phrase."""
 
 INTERNEG = Prompts("interneg", id=_INTERNEG_NOUN, noun=_INTERNEG_NOUN, adjective=("This is a {} photo.",))
-"""§8 (arXiv 2603.02618)."""
+"""§8 (arXiv 2603.02618); TANL (§11) uses the same."""

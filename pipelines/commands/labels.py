@@ -41,10 +41,17 @@ def labels_build(
         list[str], typer.Option(help="WordNet's files, e.g. noun.act; default: the criterion's.")
     ] = [],  # noqa: B006
     criterion: Annotated[
-        str | None, typer.Option(help="How candidates are ranked: neglabel (default), csp, density or interneg.")
+        str | None,
+        typer.Option(
+            help="How candidates are ranked: neglabel (default), csp, density or interneg; none keeps the whole corpus."
+        ),
     ] = None,
     judge: Annotated[
-        str | None, typer.Option(help="Who removes false negatives: wordnet (default), vllm, http, replay or none.")
+        str | None,
+        typer.Option(
+            help="Who removes false negatives: wordnet, vllm, http, replay or none; default: wordnet, and none with "
+            "--criterion none."
+        ),
     ] = None,
     judge_model: Annotated[
         str | None, typer.Option(help="vllm: path or hub id of a chat model; http: the server's name of one.")
@@ -86,7 +93,8 @@ def labels_build(
     ] = None,
     quantile: Annotated[float | None, typer.Option(help="neglabel: η of NegMining; default 0.95.")] = None,
     fraction: Annotated[
-        float | None, typer.Option(help="Share of candidates kept, not for interneg; default 0.15, density 0.23.")
+        float | None,
+        typer.Option(help="Share of candidates kept, not for interneg and none; default 0.15, density 0.23."),
     ] = None,
     adjective_fraction: Annotated[
         float | None, typer.Option(help="The same of adjectives; default: --fraction, density 0.13.")

@@ -1,8 +1,9 @@
 """The configuration of `oodscan labels build`."""
 
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, ValidationInfo, field_validator
+from pydantic import BeforeValidator, Field, ValidationInfo, field_validator, model_validator
 
 from ood_core.criteria import CRITERIA, Criterion, parameters_of
 from pipelines.config.base import Configuration, Positive
@@ -16,14 +17,15 @@ class LabelsBuild(Configuration):
     """Everything `oodscan labels build` needs to know.
 
     `corpus`: `wordnet`, or word-list files, `adjective:FILE` for adjectives. A field of a criterion that is None has
-    the criterion's default, and may be given only if the criterion has it.
+    the criterion's default, and may be given only if the criterion has it. Where no judge is named, WordNet is
+    the judge, but nobody is under the criterion `none`, which keeps the whole corpus.
     """
 
     id_labels: str
     output: str
     corpus: tuple[str, ...] = Field(default=("wordnet",), min_length=1)
     wordnet_files: tuple[str, ...] | None = None
-    criterion: Literal["neglabel", "csp", "density", "interneg"] = "neglabel"
+    criterion: Literal["neglabel", "csp", "density", "interneg", "none"] = "neglabel"
     quantile: float | None = Field(default=None, ge=0, le=1)
     fraction: float | None = Field(default=None, gt=0, le=1)
     adjective_fraction: float | None = Field(default=None, gt=0, le=1)
@@ -41,6 +43,15 @@ class LabelsBuild(Configuration):
     model: Model = Model(name="ViT-B-16", pretrained="openai")
     encode: EncodePool = EncodePool()
 
+    @model_validator(mode="before")
+    @classmethod
+    def _whole_unless_judged(cls, given: Any) -> Any:
+        """With the judge's name put in where the criterion is `none` and no judge is named."""
+        if not isinstance(given, Mapping) or given.get("criterion") != "none":
+            return given
+        judge = given.get("judge", {})
+        return {**given, "judge": {"name": "none", **judge}} if isinstance(judge, Mapping) else given
+
     @field_validator(
         "quantile", "fraction", "adjective_fraction", "phrase_seed", "neighbours", "negatives", "id_images",
         "label_column", "unlabelled_images", "images_per_label",
@@ -50,7 +61,8 @@ class LabelsBuild(Configuration):
         criterion = info.data.get("criterion")
         if value is None or criterion is None or str(info.field_name) in criterion_options(criterion):
             return value
-        options = ", ".join("--" + name.replace("_", "-") for name in criterion_options(criterion))
+        names = ("--" + name.replace("_", "-") for name in criterion_options(criterion))
+        options = ", ".join(names) or "no options"
         raise ValueError(f"not an option of --criterion {criterion}, which has {options}")
 
     def criterion_parameters(self) -> Criterion:

@@ -68,7 +68,7 @@ def _mined(request: LabelBankRequest, workers: "LabelWorkerPool", say: Say) -> "
     if isinstance(request.config.judge, AnsweringJudge):
         candidates = candidates.cleaned() if request.config.judge.clean else candidates
         near = nearest(candidates, workers, len(request.ids), request.config.judge.nearest)
-    embeddings, ids = encoded(candidates, workers), workers.ask("ids")
+    embeddings, ids = encoded(candidates, workers, say), workers.ask("ids")
     return Mined(kept, candidates, embeddings, ids, near, images, selection.survivors, workers.facts)
 
 

@@ -1,7 +1,7 @@
 """Runs a criterion over the pool of workers: which candidates a label bank keeps, in bounded memory.
 
-What is kept is what a sort of all candidates by (selection score, place in the corpus) would keep, whatever the number
-of workers and the order in which they answer.
+Without a criterion all are kept, in the corpus's order. With one, what is kept is what a sort of all candidates by
+(selection score, place in the corpus) would keep, whatever the number of workers and the order in which they answer.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from ood_core.criteria import ConjugatedPool, Criterion, Density, Intermodal, NegMining, kept_fraction
+from ood_core.criteria import ConjugatedPool, Criterion, Density, Intermodal, NegMining, WholeCorpus, kept_fraction
 from ood_core.labels.class_images import class_means
 from ood_core.labels.selection import Lowest, shares
 from ood_core.vocabulary import Part
@@ -29,7 +29,8 @@ from pipelines.runtime.progress import Say, counting
 class Selection:
     """The kept candidates of each part, best first: tables of `index`, `selection_score` and `text`.
 
-    `survivors`: how many of each part passed InterNeg's test; empty for other criteria.
+    Without a criterion they stand in the corpus's order, with NaN for a score. `survivors`: how many of each part
+    passed InterNeg's test; empty for other criteria.
     """
 
     kept: Mapping[Part, pa.Table]
@@ -58,10 +59,25 @@ def select(
 
     Raises CallerError if nothing can be ranked or kept.
     """
+    if isinstance(criterion, WholeCorpus):
+        return _everything(corpus)
     progress = counting(say, sum(corpus.counts.values()), "candidates")
     if isinstance(criterion, Density):
         return _by_density(criterion, corpus, workers, progress)
     return _one_by_one(criterion, corpus, workers, images, progress)
+
+
+def _everything(corpus: Corpus) -> Selection:
+    """All candidates in the corpus's order. There is nothing to rank, so no worker encodes them here."""
+    texts: dict[Part, list[str]] = {part: [] for part in PARTS}
+    for block in corpus.blocks():
+        texts[block.part] += block.texts
+    kept = {}
+    for part, found in texts.items():
+        if found:
+            rows = np.arange(len(found))
+            kept[part] = ranked_table(rows, np.full(len(found), np.nan), found, rows)
+    return Selection(kept)
 
 
 def _one_by_one(
@@ -149,14 +165,16 @@ def kept_labels(selection: Selection) -> CandidateLabels:
     return CandidateLabels(texts, texts, parts, scores)
 
 
-def encoded(candidates: CandidateLabels, workers: LabelWorkerPool) -> np.ndarray:
+def encoded(candidates: CandidateLabels, workers: LabelWorkerPool, say: Say = lambda _: None) -> np.ndarray:
     """Unit embeddings of the candidates, [candidates, dim].
 
-    They are encoded once more than ranking did: a text's embedding is the same each time.
+    If they were ranked, they are encoded once more than ranking did: a text's embedding is the same each time.
     """
+    progress = counting(say, len(candidates), "kept candidates encoded")
     embeddings = np.empty((len(candidates), workers.facts.dim), np.float32)
     for block, found in workers.spread("embeddings", ((block,) for block in _blocks(candidates))):
         embeddings[block.first : block.first + len(block.texts)] = found
+        progress(len(block.texts))
     return embeddings
 
 

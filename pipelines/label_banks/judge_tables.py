@@ -79,7 +79,7 @@ def _decisions(filtered: NegFilter, decided: Decided, rows: range) -> pa.Table:
         "negative": chosen.texts,
         "spelled": chosen.spelled,
         "part": chosen.parts,
-        "selection_score": chosen.scores,
+        "selection_score": pa.array(chosen.scores, pa.float64(), mask=np.isnan(chosen.scores)),
         "decision": [DECISIONS[code] for code in decided.decision[rows]],
         "id_label": labels,
     }

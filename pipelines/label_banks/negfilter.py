@@ -24,7 +24,8 @@ QUESTIONS_AT_ONCE = 4096
 class CandidateLabels:
     """The candidates that a criterion keeps, nouns before adjectives, best first within each part.
 
-    `texts`: as they are asked about and encoded. `spelled`: as the corpus has them. `scores`: lower is kept first.
+    `texts`: as they are asked about and encoded. `spelled`: as the corpus has them. `scores`: lower is kept first; NaN
+    where nothing was ranked.
     """
 
     texts: Sequence[str]

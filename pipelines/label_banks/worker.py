@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pyarrow as pa
 
-from ood_core.criteria import Criterion, Density
+from ood_core.criteria import Criterion, Density, WholeCorpus
 from ood_core.decoding import Decoder
 from ood_core.memory import Candidates
 from ood_core.vocabulary import Part
@@ -89,8 +89,8 @@ class LabelWorker:
 
         from ood_core.labels.ranking import rank
 
-        if isinstance(criterion, Density):
-            raise TypeError("density ranks all candidates of a part together")
+        if isinstance(criterion, Density | WholeCorpus):
+            raise TypeError(f"{type(criterion).__name__} does not rank one candidate at a time")
         images = None
         if image_embeddings is not None:
             images = torch.from_numpy(np.array(image_embeddings)).to(self.encoder.device)

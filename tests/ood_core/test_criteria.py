@@ -13,11 +13,13 @@ def test_every_criterion_has_the_prompts_and_files_of_its_paper():
         "csp": ("csp", CSP_FILES),
         "density": ("neglabel", CSP_FILES),
         "interneg": ("interneg", DEFAULT_FILES),
+        "none": ("interneg", DEFAULT_FILES),
     }
 
 
 def test_parameters_are_the_fields():
     assert parameters_of("csp") == ("fraction", "adjective_fraction", "phrase_seed")
+    assert parameters_of("none") == ()
 
 
 @pytest.mark.parametrize(

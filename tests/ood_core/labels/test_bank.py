@@ -325,6 +325,32 @@ def test_a_bad_description_is_refused_with_the_reason(info, message):
         LabelBank.from_files(foreign(), info)
 
 
+# Whole corpus
+
+
+@pytest.mark.parametrize(
+    ("info", "whole"),
+    [
+        ({}, True),  # by others, of whom nothing is known
+        ({"criterion": {"name": "none"}}, True),
+        ({"criterion": {"name": "none"}, "counts": {"candidates": 9, "kept": 9, "judged_kept": 5}}, True),
+        ({"criterion": {"name": "density"}, "counts": {"candidates_noun": 9, "kept_noun": 9}}, True),
+        ({"criterion": {"name": "density", "fraction": 1.0, "adjective_fraction": 1.0}}, True),
+        ({"criterion": {"name": "neglabel", "fraction": 1}}, True),
+        ({"criterion": {"name": "neglabel", "fraction": 0.15}}, False),
+        ({"criterion": {"name": "density", "fraction": 1.0, "adjective_fraction": 0.13}}, False),
+        ({"criterion": {"name": "neglabel", "fraction": 1.0}, "counts": {"candidates": 9, "kept": 8}}, False),
+        ({"criterion": {"name": "neglabel"}, "counts": {"candidates": 9, "kept": 9}}, True),
+        ({"criterion": {"name": "csp"}, "counts": {"candidates": 9, "kept": 9, "candidates_adjective": 2}}, False),
+        ({"criterion": {"name": "interneg", "negatives": 2000}, "counts": {"candidates": 9, "kept": 4}}, False),
+        ({"criterion": {"name": "interneg", "negatives": 2000}}, False),
+        ({"criterion": {"name": "of my own", "fraction": "all"}}, False),
+    ],
+)  # fmt: skip
+def test_a_bank_says_whether_its_negatives_are_the_whole_corpus(info, whole):
+    assert BankInfo(**info).holds_whole_corpus is whole
+
+
 # Permutation
 
 

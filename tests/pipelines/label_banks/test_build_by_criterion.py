@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 import torch
@@ -20,6 +21,8 @@ from pipelines.config.labels import LabelsBuild
 from pipelines.config.model import Model
 from pipelines.label_banks.build import build
 from pipelines.label_banks.request import LabelBankRequest
+from pipelines.reports.labels.show import show
+from pipelines.storage import Directory
 from tests.conftest import DEMO, encoded, picture
 
 IDS = ["cat", "dog", "horse"]
@@ -50,15 +53,15 @@ def place(tmp_path_factory: pytest.TempPathFactory, encoder: ClipEncoder) -> Pat
 
 
 def built(place: Path, criterion: str, **more: Any) -> tuple[LabelBank, list[str]]:
-    config = LabelsBuild(
-        id_labels=str(place / "id.txt"),
-        output=str(place / criterion),
-        corpus=(str(place / "nouns.txt"), f"adjective:{place / 'adjectives.txt'}"),
-        criterion=criterion,  # pyright: ignore[reportArgumentType]
-        judge=NoJudge(),
-        model=Model(name="bundled"),
-        **more,
-    )
+    given = {
+        "id_labels": str(place / "id.txt"),
+        "output": str(place / criterion),
+        "corpus": (str(place / "nouns.txt"), f"adjective:{place / 'adjectives.txt'}"),
+        "criterion": criterion,
+        "judge": NoJudge(),
+        "model": Model(name="bundled"),
+    }
+    config = LabelsBuild.model_validate(given | more)
     said: list[str] = []
     bank = build(LabelBankRequest.prepare(config, {}), say=said.append)
     assert LabelBank.load(place / criterion).to_files() == bank.to_files()
@@ -103,6 +106,47 @@ def test_density(place: Path, encoder: ClipEncoder, ray_session: None) -> None:
         expected += lowest(texts, np.log(distances[:, :8]).mean(axis=1), count)
     assert bank.texts == [*IDS, *expected]
     assert bank.info.criterion == {"name": "density", "fraction": 0.23, "adjective_fraction": 0.13, "neighbours": 7}
+
+
+def test_the_whole_corpus(place: Path, encoder: ClipEncoder, ray_session: None) -> None:
+    bank, said = built(place, "none")
+    assert bank.texts == [*IDS, "dog", *NOUNS, *ADJECTIVES]
+    assert bank.parts[3:] == ["noun"] * 121 + ["adjective"] * 20
+    assert np.isnan(bank.selection_scores).all()
+    assert bank.verdicts == [None] * 144
+    for part, texts, rows in (
+        ("id", IDS, slice(3)),
+        ("noun", NOUNS, slice(4, 124)),
+        ("adjective", ADJECTIVES, slice(124, 144)),
+    ):
+        np.testing.assert_array_equal(bank.embeddings[rows], unit(encoder, "none", part, texts))
+    assert bank.info.criterion == {"name": "none"}
+    assert bank.info.judge == {"name": "none"}
+    assert bank.info.holds_whole_corpus
+    assert bank.info.counts == {
+        "id_labels": 3,
+        "candidates_noun": 121,
+        "candidates_adjective": 20,
+        "kept_noun": 121,
+        "kept_adjective": 20,
+    }
+    assert [line.split(",")[0] for line in said if " of " in line] == [
+        "121 of 141 kept candidates encoded",
+        "141 of 141 kept candidates encoded",
+    ]
+
+
+def test_a_judge_may_go_through_the_whole_corpus(place: Path, ray_session: None) -> None:
+    bank, _ = built(place, "none", judge={"name": "wordnet"}, output=str(place / "none"))
+    assert bank.texts == [*IDS, *NOUNS, *ADJECTIVES]
+    assert bank.verdicts[3:] == ["kept"] * 140
+    decisions = pq.read_table(place / "none" / "decisions.parquet")
+    assert decisions["selection_score"].null_count == 141
+    assert decisions.filter(pc.field("decision") == "same")["negative"].to_pylist() == ["dog"]
+    assert show(Directory(str(place / "none"))).to_json()["steps"]["kept-by-criterion"] == {
+        "noun": 121,
+        "adjective": 20,
+    }
 
 
 def test_interneg(place: Path, encoder: ClipEncoder, ray_session: None) -> None:

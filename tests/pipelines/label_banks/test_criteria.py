@@ -11,19 +11,20 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from ood_core.criteria import CRITERIA, ConjugatedPool, Criterion, Density, Intermodal, NegMining
+from ood_core.criteria import CRITERIA, ConjugatedPool, Criterion, Density, Intermodal, NegMining, WholeCorpus
 from ood_core.vocabulary import superclass_phrase
 from pipelines.config.labels import LabelsBuild
 from pipelines.errors import CallerError
 from pipelines.label_banks.corpus import Corpus, Sources, survey
-from pipelines.label_banks.criteria import ClassImages, Selection, class_images, select
+from pipelines.label_banks.criteria import ClassImages, Selection, class_images, encoded, kept_labels, select
 from pipelines.label_banks.id_images import find_id_images
 from pipelines.label_banks.unlabelled_images import unlabelled_class_images
 from pipelines.label_banks.worker import LabelWorker
 from pipelines.label_banks.worker_pool import LabelWorkerPool
 from pipelines.runtime.model import FACTS, ModelFacts, ModelSpec
 from pipelines.runtime.progress import counting
-from tests.conftest import encoded, picture
+from tests.conftest import encoded as encoded_picture
+from tests.conftest import picture
 
 IDS = ["cat", "dog", "horse"]
 STEMS = ["oak", "hammer", "bridge", "flag", "stone", "piano", "river", "goat", "button", "sail", "drum", "cart", "bell"]
@@ -127,6 +128,37 @@ def test_streaming_keeps_what_a_sort_in_memory_keeps(corpus, workers_of, criteri
     assert kept(select(criterion, replace(corpus, words_at_once=size), workers)) == expected
 
 
+@pytest.mark.parametrize("size", [1, 7, 4096])
+def test_without_a_criterion_the_whole_corpus_stays_in_its_order_and_no_worker_ranks_it(
+    corpus: Corpus, workers_of, size: int
+) -> None:
+    nobody = OneWorker([], workers_of("none").facts)
+    selection = select(WholeCorpus(), replace(corpus, words_at_once=size), nobody)
+    expected = [*(("noun", text) for text in (*NOUNS, "cat")), *(("adjective", text) for text in ADJECTIVES)]
+    assert kept(selection) == expected  # an ID label is kept too, as by NegLabel's criterion
+    assert selection.survivors == {}
+
+
+def test_each_text_of_a_whole_corpus_is_encoded_once(corpus: Corpus, workers_of) -> None:
+    workers, said, asked = workers_of("none"), [], []
+
+    class Recording(OneWorker):
+        def spread(self, method: str, calls: Iterable[tuple[Any, ...]]) -> Iterator[Any]:
+            given = list(calls)
+            asked.extend((method, text) for (block,) in given for text in block.texts)
+            yield from super().spread(method, given)
+
+    recording = Recording(workers.actors, workers.facts)
+    labels = kept_labels(select(WholeCorpus(), corpus, recording))
+    found = encoded(labels, recording, said.append)
+    assert asked == [("embeddings", text) for text in labels.texts]
+    assert np.isnan(labels.scores).all()
+    encoder = workers.actors[0].encoder
+    np.testing.assert_array_equal(found[0], encoder.encode_texts(["The nice oak."]).numpy()[0])
+    np.testing.assert_array_equal(found[-1], encoder.encode_texts(["This is a Dark photo."]).numpy()[0])
+    assert said[-1].startswith("63 of 63 kept candidates encoded, ")
+
+
 def image_embeddings(workers: OneWorker) -> np.ndarray:
     """Near the labels, so that some candidates survive and some do not."""
     mixed = workers.actors[0].ids() + 2 * workers.actors[0].encoder.encode_texts(["hammer", "bell", "red"]).numpy()
@@ -162,7 +194,7 @@ def test_where_nothing_survives_the_images_are_asked_after(corpus, workers_of) -
 
 def test_a_label_whose_images_are_all_broken_is_named(workers_of, tmp_path: Path) -> None:
     for label in IDS:
-        (tmp_path / f"{label}.png").write_bytes(b"no picture" if label == "cat" else encoded(picture(0)))
+        (tmp_path / f"{label}.png").write_bytes(b"no picture" if label == "cat" else encoded_picture(picture(0)))
     (tmp_path / "list.csv").write_text("path,label\ncat.png,cat\ndog.png,dog\nhorse.png,horse\n")
     asked = LabelsBuild(id_labels="", output="", criterion="interneg", id_images=(str(tmp_path / "list.csv"),))
     with pytest.raises(CallerError, match=r"no image of the ID label 'cat' can be read \(1 such labels\)"):

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ood_core.criteria import ConjugatedPool, Density, Intermodal, NegMining
+from ood_core.criteria import ConjugatedPool, Criterion, Density, Intermodal, NegMining, WholeCorpus
 from ood_core.vocabulary import CSP, NEGLABEL
 from pipelines.config.scan import Read
 from pipelines.inputs.image_plan import plan_images
@@ -72,8 +72,12 @@ def test_density_looks_at_all_features_and_not_at_a_block(worker: LabelWorker) -
     start, scores = worker.densities(features, 1, 3, 2)
     assert start == 1
     np.testing.assert_array_equal(scores, worker.densities(features, 0, 4, 2)[1][1:3])
-    with pytest.raises(TypeError, match="all candidates of a part together"):
-        worker.rank(NOUNS, Density(), np.inf)
+
+
+@pytest.mark.parametrize("criterion", [Density(), WholeCorpus()])
+def test_what_looks_at_no_candidate_by_itself_is_not_ranked_by_block(worker: LabelWorker, criterion: Criterion) -> None:
+    with pytest.raises(TypeError, match=f"{type(criterion).__name__} does not rank one candidate at a time"):
+        worker.rank(NOUNS, criterion, np.inf)
 
 
 def test_the_chosen_pictures_of_a_shard_are_encoded(worker: LabelWorker, dataset: Path) -> None:
