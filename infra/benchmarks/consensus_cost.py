@@ -1,11 +1,12 @@
 """What consensus costs: the time of each of its steps, and peak memory, beside those of the base scores.
 
-`oodscan rescore` of synthetic float16 embeddings (`synthetic.py`) by NegLabel, and by NegLabel and consensus; start-up,
-reading and writing are in both. From the second run follows, on paper, what `--paper-images` images take on so many
-workers of one thread like these: all steps grow with the number of images, votes with that of the anchors that an image
-is compared with besides, and the fit of the anchors with the latter alone, for its sample is bounded.
+`oodscan rescore` of synthetic float16 embeddings (`synthetic.py`) by NegLabel, by NegLabel and consensus, and with a
+reference of some others too; start-up, reading and writing are in all. From the run without a reference follows, on
+paper, what `--paper-images` images take on so many workers of one thread like these: all steps grow with the number of
+images, votes with that of the anchors that an image is compared with besides, and the fit of the anchors with the
+latter alone, for its sample is bounded.
 
-python -m infra.benchmarks.consensus_cost [--images 1000000] [--scratch DIR]
+python -m infra.benchmarks.consensus_cost [--images 1000000] [--scratch DIR] [--only-reference]
 """
 
 import argparse
@@ -14,16 +15,19 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 from infra.benchmarks.peak_memory import peak
 from infra.benchmarks.rescore_speed import data
-from infra.benchmarks.workloads import OODSCAN, machine, parser, say
+from infra.benchmarks.synthetic import images, kinds_of
+from infra.benchmarks.workloads import OODSCAN, SEED, machine, parser, say
 from ood_core.consensus.agreement import Agreement
 from ood_core.consensus.anchors import ITERATIONS, MANY_ANCHORS, MOST_IMAGES, anchor_count
 from ood_core.consensus.cells import CANDIDATES, cell_count
 from ood_core.consensus.many_anchors import iterations
 from ood_core.consensus.voting import ALL_COMPARED
+from ood_core.labels import LabelBank
 from ood_core.methods import Consensus
 from ood_core.vectors import vectors_of
 from pipelines.consensus.files import ConsensusFiles
@@ -39,6 +43,7 @@ SIZES = {
     "kinds": 0,
     "dim": 512,
     "workers": 2,
+    "references": 10_000,
     "paper_images": 10**9,
     "paper_workers": 100,
     "paper_rows_per_shard": 10_000,
@@ -47,10 +52,32 @@ RECALLED = 2048
 """Images whose nearest anchors are compared with the exact ones."""
 
 
-def rescored(options: argparse.Namespace, directory: Path, methods: tuple[str, ...]) -> dict[str, Any]:
-    """One rescoring in a process of its own: its peak memory, and what it says of itself."""
+RUNS = {
+    "neglabel": ("neglabel",),
+    "neglabel, consensus": ("neglabel", "consensus"),
+    "neglabel, consensus, a reference": ("neglabel", "consensus"),
+    "neglabel, reference, consensus, a reference": ("neglabel", "reference", "consensus"),
+}
+"""The methods of each run; those with a reference say so."""
+
+
+def write_reference(options: argparse.Namespace, directory: Path) -> Path:
+    """A table of embeddings that are like the others."""
+    path = directory / f"reference-{options.references}.parquet"
+    if not path.exists():
+        rng, labels = np.random.default_rng([SEED, options.references]), LabelBank.load(directory / "labels")
+        count, kinds = options.references, options.kinds
+        drawn = kinds_of(rng, labels, kinds, count) if kinds else images(rng, labels, count)
+        cells = pa.FixedSizeListArray.from_arrays(pa.array(drawn.astype(np.float16).reshape(-1)), options.dim)
+        pq.write_table(pa.table({"key": [f"known {row}" for row in range(count)], "embedding": cells}), path)
+    return path
+
+
+def rescored(options: argparse.Namespace, directory: Path, name: str) -> dict[str, Any]:
+    """One of `RUNS` in a process of its own: its peak memory, and what it says of itself."""
     output = directory / "output"
-    asked = [argument for method in methods for argument in ("--method", method)]
+    asked = [argument for method in RUNS[name] for argument in ("--method", method)]
+    asked += ["--reference", str(write_reference(options, directory))] * name.endswith("a reference")
     command = [
         OODSCAN, "rescore", "--embeddings", directory / "embeddings", "--labels", directory / "labels", "--output",
         output, "--new-scan", "--rows-per-shard", str(options.rows_per_shard), "--score-workers", str(options.workers),
@@ -62,6 +89,11 @@ def rescored(options: argparse.Namespace, directory: Path, methods: tuple[str, .
         raise RuntimeError(f"rows went wrong: {summary['statuses']}")
     votes = sum(file.stat().st_size for file in (output / VOTES).glob("*.parquet"))
     return {**memory, "last_run": summary["last_run"], "learned": summary.get("learned"), "votes_bytes": votes}
+
+
+def steps_s(run: dict[str, Any]) -> float:
+    """Seconds of all steps."""
+    return sum(run["last_run"]["steps_s"].values())
 
 
 def recall(directory: Path) -> float:
@@ -118,15 +150,19 @@ def main() -> None:
     options_of = parser(__doc__)
     for name, size in SIZES.items():
         options_of.add_argument(f"--{name.replace('_', '-')}", type=int, default=size, help=f"default {size}")
+    options_of.add_argument("--only-reference", action="store_true", help="consensus without a reference and with one")
     options = options_of.parse_args()
     directory, host, runs = data(options, -(-options.images // options.files)), machine(), {}
-    for methods in (("neglabel",), ("neglabel", "consensus")):
-        runs[" and ".join(methods)] = found = rescored(options, directory, methods)
-        say(f"{methods}: {found['peak_mib']:.0f} MiB, {found['last_run']}")
+    for name in list(RUNS)[1:3] if options.only_reference else RUNS:
+        runs[name] = found = rescored(options, directory, name)
+        say(f"{name}: {found['peak_mib']:.0f} MiB, {found['last_run']}")
+    for name in list(runs)[2 - options.only_reference :]:
+        more = steps_s(runs[name]) / steps_s(runs["neglabel, consensus"]) - 1
+        say(f"{name}: {more:+.1%} of the seconds of the run without a reference")
     sizes = {name: value for name, value in vars(options).items() if name != "scratch"}
     found_share = recall(directory)
     say(f"recall {found_share:.3f}")
-    paper = on_paper(options, runs["neglabel and consensus"])
+    paper = on_paper(options, runs["neglabel, consensus"])
     result = {"machine": host, "sizes": sizes, "runs": runs, "recall": found_share, "on_paper": paper}
     print(json.dumps(result, indent=2))
 

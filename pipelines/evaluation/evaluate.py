@@ -18,6 +18,8 @@ from pipelines.evaluation.score_sets import Scores, pooled_scores
 AVERAGE, ID = "average", "id"
 FILES = {"markdown": "metrics.md", "json": "metrics.json", "csv": "metrics.csv"}
 """The file that `--output` gets for each format."""
+RELATIVE = ("reference", "consensus")
+"""Methods whose scores are in standard deviations of their scan."""
 
 
 @dataclass(frozen=True)
@@ -99,8 +101,8 @@ def evaluate(
     shared = [column for column, lacking in missing.items() if not lacking and column not in incomparable]
     if incomparable and (not shared or not set(map(_method, incomparable)).isdisjoint(methods)):
         raise CallerError(
-            "--method consensus: its scores are relative to their scan, and the sets are of several; give --id and "
-            "--ood score tables of one scan that has all the images"
+            f"--method {_method(incomparable[0])}: its scores are relative to their scan, and the sets are of several; "
+            "give --id and --ood score tables of one scan that has all the images"
         )
     if not shared:
         raise CallerError(f"--id {', '.join(map(repr, id_urls))} and the --ood sets have no score column in common")
@@ -145,9 +147,9 @@ def _missing(sets: Mapping[str, Scores]) -> dict[str, list[str]]:
 
 def _incomparable(sets: Sequence[Scores], missing: Mapping[str, Sequence[str]]) -> list[str]:
     """The score columns that every set has, but whose scores are relative to a scan, where the sets are of several."""
-    column = score_column("consensus")
     scans = frozenset().union(*(scores.scans for scores in sets))
-    return [column] if len(scans) > 1 and not missing.get(column, [column]) else []
+    columns = map(score_column, RELATIVE)
+    return [column for column in columns if len(scans) > 1 and not missing.get(column, [column])]
 
 
 def _chosen(methods: Sequence[str], missing: Mapping[str, Sequence[str]]) -> list[str]:

@@ -6,9 +6,11 @@ from typing import Any
 
 from ood_core.labels import LabelBank
 from ood_core.methods import score_column
+from pipelines.consensus.summary import reference_remarks
 from pipelines.errors import CallerError
 from pipelines.reports.anchors.anchors import AnchorSums, Example, lowest_images
 from pipelines.reports.anchors.labels import NearestLabels, nearest_labels
+from pipelines.reports.anchors.reference import reference_tables
 from pipelines.reports.anchors.scan import ConsensusScan
 from pipelines.reports.anchors.stored import SCORE, FinalAgreement, StoredConsensus
 from pipelines.reports.scan_inputs import bank_or_note, check_top
@@ -98,6 +100,8 @@ class AnchorReport:
         if self.scan.weights:
             heading = "how much neighbours counted for an image (consensus_weight, 0 to 0.97)"
             tables.append(Table(heading, ("quantile", "weight"), list(self.scan.weights.items())))
+        if self.scan.reference:
+            tables += reference_tables(self.scan.reference)
         return Report(f"anchors of scan {self.scan.directory.url}", [*tables, self._anchors()], self.notes)
 
     def to_json(self) -> dict[str, Any]:
@@ -112,6 +116,7 @@ class AnchorReport:
             "anchors": self.anchors,
             "nearest_to_some": self.nearest_to_some,
             "consensus_weight": self.scan.weights,
+            "reference": self.scan.reference,
             "most_out_of_place": [one.to_json() for one in self.lowest],
             "notes": list(self.notes),
         }
@@ -158,7 +163,8 @@ def show(directory: Directory, top: int = TOP) -> AnchorReport:
         )
     bank, without_bank = bank_or_note(scan.record, "No labels are shown beside the anchors")
     shown, with_images = _anchors(stored, sums, bank, top), int((sums.images > 0).sum())
-    return AnchorReport(scan, agreement, len(stored.anchors), with_images, shown, [*_notes(scan), *without_bank])
+    notes = [*_notes(scan), *reference_remarks({"reference": scan.reference}), *without_bank]
+    return AnchorReport(scan, agreement, len(stored.anchors), with_images, shown, notes)
 
 
 def _sums(stored: StoredConsensus) -> AnchorSums:

@@ -126,7 +126,7 @@ def test_encoding_and_scoring_find_what_one_process_finds(
     assert len(learned["adaneg"]) == (0 if memory_length == 1 else 30)
     output = actors.spec.files.output
     spec = ScoreLearnedSpec(
-        output, bank, ("adaneg", "neglabel"), {"adaneg": chosen}, MemoryUse(learned, 3),
+        output, bank, ("adaneg", "neglabel"), {"adaneg": chosen}, {}, MemoryUse(learned, 3),
         EncodedEmbeddings(output, DIM), "float16",
     )  # fmt: skip
     shards = [Shard(str(number), "tar", [], [], [], "") for number in range(3)]

@@ -17,7 +17,9 @@ from ood_core.scores import score_dataset
 from pipelines.config.pools import ScorePool
 from pipelines.config.rescore import ReadEmbeddings
 from pipelines.errors import CallerError
+from pipelines.reports.anchors.show import show
 from pipelines.scans.rescore import rescore
+from pipelines.storage import Directory
 from pipelines.verify.verify import verify
 from tests.pipelines.scans.in_kinds import DIM, ROWS, asked, bank, good_images, good_rows, images, unit
 
@@ -107,6 +109,29 @@ def test_summary_and_terminal_say_what_the_reference_is_and_does_not_know(place:
     crowded = json.loads((place / "said/summary.json").read_text())["learned"]["consensus"]["crowded_labels"]
     counts = rows["id_label"].value_counts().to_pylist()
     assert [row["images"] for row in crowded] == sorted((row["counts"] for row in counts), reverse=True)[:5]
+
+
+def test_the_report_on_anchors_tells_of_the_reference(place: Path) -> None:
+    report = show(Directory(str(place / "whole")))
+    said = json.loads((place / "whole/summary.json").read_text())["learned"]["reference"]
+    assert report.to_json()["reference"] == said
+    tables = {table.heading: table.rows for table in report.report().tables}
+    about = {str(name): value for name, value in tables["the reference, images known to belong"]}
+    assert about["images"] == "80"
+    assert about["of the scan not covered (coverage below 1/2)"] == f"{said['not_covered']:.1%}"
+    labels = [row["label"] for row in said["uncovered_labels"]]
+    assert [row[0] for row in tables["labels that it covers least"]] == labels
+    assert "reference: 80 images are few; 300 and more say something" in report.notes
+
+
+@pytest.mark.parametrize("spoilt", [{"images": 3}, "text", {"images": "many", "unusable": 0}])
+def test_a_summary_that_tells_nonsense_of_the_reference_is_named(place: Path, tmp_path: Path, spoilt: Any) -> None:
+    output = Path(shutil.copytree(place / "whole", tmp_path / "whole"))
+    summary = json.loads((output / "summary.json").read_text())
+    summary["learned"]["reference"] = spoilt
+    (output / "summary.json").write_text(json.dumps(summary))
+    with pytest.raises(CallerError, match=f"^SCAN '{output}' cannot be read: summary.json: "):
+        show(Directory(str(output)))
 
 
 def test_a_label_with_a_large_share_of_the_scan_and_little_of_the_reference_is_warned_of(place: Path) -> None:

@@ -124,6 +124,7 @@ def test_the_same_as_json(out: Path, form: list[str]) -> None:
         "anchors": 4,
         "nearest_to_some": 3,
         "consensus_weight": WEIGHTS,
+        "reference": None,
         "most_out_of_place": [
             {
                 "anchor": 1,
