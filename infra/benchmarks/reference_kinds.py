@@ -6,13 +6,17 @@ consensus takes 16: of one other subject ("a kind"), or one by one of all others
 few of them, animals are thinned out. Shown is the AUROC of the base in the same draws, and by how much (x 1000, with
 two standard errors over the draws, which share pictures) it differs with the reference, with consensus, and with both.
 
+Then larger scans: of eleven subjects, the twelfth being foreign, each in turn; labels are these subjects and a noun of
+each ID picture's name. The reference is 100 or 200 of some 580 ID pictures.
+
 Then the harm: scans of animals alone in which a group makes up half and the reference has none of it, or its share.
 Shown is how many of the group's pictures fall below the score that 95 % of the same pictures had without a reference.
 
-python -m infra.benchmarks.reference_kinds [--draws 10] [--only gain|harm]
+python -m infra.benchmarks.reference_kinds [--draws 10] [--only gain|subjects|harm]
 """
 
 import argparse
+import itertools
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple
@@ -29,11 +33,13 @@ from ood_core.methods import MIN_ANCHORS, Consensus, ImageMethod, MaxCos
 from ood_core.metrics import auroc
 
 SIZES, FRACTIONS = (20, 50, 100), (0.005, 0.02, 0.1, 0.5)
+LARGER_SIZES, LARGER_BASES = (100, 200), ("NegLabel", "max-cos")
 WAYS = ("reference", "consensus", "consensus, reference")
 ALL_BASES: Mapping[str, tuple[str, str, ImageMethod]] = {**BASES, "max-cos": ("neglabel", "max-cos", MaxCos())}
 GROUPS = {
     "birds": "bird dove eagle chicken chick penguin turkey duck parrot dodo hen owl seagull cigno tacchino",
-    "insects": "bee coccinella coccinelle damselfly bug honeybee fly farfalla ladybug mantide zanzara",
+    "insects and the like": "bee coccinella coccinelle damselfly bug honeybee fly farfalla ladybug mantide zanzara "
+    "spider ragno scorpion worm virus",
 }
 """Words in the names of the pictures of two groups of animals; some are Italian."""
 
@@ -89,6 +95,7 @@ class Bases:
     def __init__(self, drawings: Drawings) -> None:
         self.drawings, (ids, _) = drawings, settings(drawings)["animals"][0]
         found = {name: candidates(criterion, drawings.encoder) for name, criterion in CRITERIA.items()}
+        self.candidates = found["neglabel"]
         self.banks = {name: bank_of(one, ids, drawings.encoder) for name, one in found.items()}
         self.known: dict[str, np.ndarray] = {}
 
@@ -120,6 +127,34 @@ def gains(drawings: Drawings, bases: Bases, count: int) -> Iterator[str]:
             for fraction, size in sorted(found):
                 yield row(f"{name} | {kind} | {fraction:.1%} | {size}", np.array(found[fraction, size]))
         say(name)
+
+
+def larger(drawings: Drawings, bases: Bases, count: int) -> Iterator[str]:
+    yield "| base | of the scan | reference | AUROC | " + " | ".join(WAYS) + " |"
+    yield "|---" * (4 + len(WAYS)) + "|"
+    found = defaultdict(list)
+    for ids, ((everyone, foreign),) in settings(drawings)["subjects"]:
+        if len(foreign) > 1:
+            continue
+        bank = bank_of(bases.candidates, ids, drawings.encoder)
+        for name in LARGER_BASES:
+            _, method, parameters = ALL_BASES[name]
+            known = drawings.scores(bank, method, parameters, np.arange(len(drawings.keys)))
+            for size, fraction, seed in itertools.product(LARGER_SIZES, FRACTIONS, range(count)):
+                rng = np.random.default_rng([SEED, size, seed])
+                ours, theirs = rng.permutation(drawings.of(everyone)), rng.permutation(drawings.of(foreign))
+                inside = ours[size:]
+                wanted = max(1, round(fraction / (1 - fraction) * len(inside)))
+                if wanted > len(theirs):
+                    inside = inside[: round(len(theirs) * (1 - fraction) / fraction)]
+                scanned = np.concatenate([inside, theirs[:wanted]])
+                draw = Draw(scanned, np.arange(len(scanned)) < len(inside), ours[:size])
+                before, base = area(known[scanned], draw), known[scanned]
+                after = scores(drawings, bank, base, draw).values()
+                found[name, fraction, size].append([before, *(1000 * (area(one, draw) - before) for one in after)])
+        say(f"{foreign[0]} foreign")
+    for (name, fraction, size), of in sorted(found.items()):
+        yield row(f"{name} | {fraction:.1%} | {size}", np.array(of))
 
 
 def area(values: np.ndarray, draw: Draw) -> float:
@@ -166,11 +201,11 @@ def share_below(found: Mapping[str, np.ndarray], base: np.ndarray, draw: Draw) -
 def main() -> None:
     options_of = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     options_of.add_argument("--draws", type=int, default=10, help="draws of each size and fraction")
-    options_of.add_argument("--only", choices=("gain", "harm"))
+    options_of.add_argument("--only", choices=("gain", "subjects", "harm"))
     options = options_of.parse_args()
     drawings = Drawings.read()
     bases = Bases(drawings)
-    for name, table in (("gain", gains), ("harm", harms)):
+    for name, table in (("gain", gains), ("subjects", larger), ("harm", harms)):
         if options.only in (None, name):
             print(f"{name}\n")
             for line in table(drawings, bases, options.draws):

@@ -158,9 +158,10 @@ def default_text(field: Mapping[str, Any]) -> str:
     """A field's default as YAML has it, "" if it depends on other things; a section's stand in its own table."""
     if "discriminator" in field:
         return code(f"name: {field['default']['name']}")
-    if "$ref" in field or field.get("default", ...) is None:
+    unsaid = {} if field.get("type") == "object" else None
+    if "$ref" in field or (default := field.get("default", unsaid)) is None:
         return ""
-    return code(json.dumps(field.get("default", {})))
+    return code(json.dumps(default))
 
 
 def parameters_text() -> str:

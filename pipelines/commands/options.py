@@ -61,6 +61,13 @@ Order = Annotated[
     str | None,
     typer.Option(help="Of methods that learn: transductive (default), streaming; rescore: sequential too."),
 ]
+Method = Annotated[
+    list[str],
+    typer.Option(
+        help="A method's name; may be given several times. Default: neglabel and max-cos, with --reference also "
+        "reference and consensus."
+    ),
+]
 Reference = Annotated[
     list[str],
     typer.Option(

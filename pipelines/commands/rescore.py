@@ -15,6 +15,7 @@ from pipelines.commands.options import (
     MaxStaleness,
     MemoryShards,
     MemoryUri,
+    Method,
     MixedProcessors,
     Model,
     Order,
@@ -41,7 +42,7 @@ def rescore(
     ] = [],  # noqa: B006
     labels: Annotated[str | None, typer.Option(help="The label bank's directory.")] = None,
     output: Annotated[str | None, typer.Option(help="Where the scores go; the same again resumes.")] = None,
-    method: Annotated[list[str], typer.Option(help="A method's name; may be given several times.")] = [],  # noqa: B006
+    method: Method = [],  # noqa: B006
     param: Annotated[list[str], typer.Option(metavar="NAME.FIELD=VALUE", help="e.g. adaneg.proxies=sample")] = [],  # noqa: B006
     normalize: Annotated[bool | None, typer.Option("--normalize", help="Bring embeddings to unit length.")] = None,
     key_column: Annotated[

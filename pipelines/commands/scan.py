@@ -16,6 +16,7 @@ from pipelines.commands.options import (
     MaxStaleness,
     MemoryShards,
     MemoryUri,
+    Method,
     MixedProcessors,
     Model,
     Order,
@@ -39,7 +40,7 @@ def scan(
     input: Annotated[list[str], typer.Option(help="Tar or Parquet shards, image folders, lists, patterns.")] = [],  # noqa: A002, B006
     labels: Annotated[str | None, typer.Option(help="The label bank's directory.")] = None,
     output: Annotated[str | None, typer.Option(help="The scan's directory; the same again resumes.")] = None,
-    method: Annotated[list[str], typer.Option(help="A method's name; may be given several times.")] = [],  # noqa: B006
+    method: Method = [],  # noqa: B006
     param: Annotated[list[str], typer.Option(metavar="NAME.FIELD=VALUE", help="e.g. neglabel.groups=50")] = [],  # noqa: B006
     model: Model = None,
     pretrained: Pretrained = None,

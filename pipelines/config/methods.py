@@ -10,6 +10,15 @@ from ood_core.methods import METHODS, Method, Order, settled, uses_reference
 from pipelines.config.load import reason_of
 from pipelines.errors import CallerError
 
+WITHOUT_REFERENCE = ("neglabel", "max-cos")
+"""What is asked for if nothing is: against negative labels, and by the labels alone, which needs no bank of them."""
+
+
+def default_methods(given: Mapping[str, Any]) -> tuple[str, ...]:
+    """The methods if none is asked for. `given`: the values of the configuration's other fields, `reference` among
+    them."""
+    return (*WITHOUT_REFERENCE, "reference", "consensus") if given.get("reference") else WITHOUT_REFERENCE
+
 
 def method_parameters(
     names: Sequence[str], given: Mapping[str, Any], order: Order | None = None, reference: Sequence[str] = ()

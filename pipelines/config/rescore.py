@@ -7,7 +7,7 @@ from pydantic import Field
 from ood_core.methods import Method, Order
 from pipelines.config.base import Configuration, Positive
 from pipelines.config.memory import Memory
-from pipelines.config.methods import method_parameters
+from pipelines.config.methods import default_methods, method_parameters
 from pipelines.config.model import Model
 from pipelines.config.pools import ScorePool
 
@@ -37,13 +37,13 @@ class Rescore(Configuration):
     embeddings: tuple[str, ...] = Field(min_length=1)
     labels: str
     output: str
-    method: tuple[str, ...] = ("neglabel", "mcm")
+    reference: tuple[str, ...] = ()
+    method: tuple[str, ...] = Field(default_factory=default_methods)
     param: dict[str, Any] = Field(default_factory=dict)
     model: Model = Model()
     text_embeddings: str | None = None
     read: ReadEmbeddings = ReadEmbeddings()
     order: Order | None = None
-    reference: tuple[str, ...] = ()
     memory: Memory = Memory()
     score: ScorePool = ScorePool()
     max_bad_fraction: float = Field(default=0.01, ge=0, le=1)

@@ -33,7 +33,7 @@ def demo(output: str, say: Callable[[str], None]) -> str:
         LabelsBuild(id_labels=str(HERE / "id_labels.txt"), output=bank, model=Model(name=BUNDLED)), {}
     )
     asked_scan = Scan(
-        input=(str(SHARDS),), labels=bank, output=scanned, method=("neglabel", "mcm"), model=MODEL, encode=ENCODE
+        input=(str(SHARDS),), labels=bank, output=scanned, method=("neglabel", "max-cos"), model=MODEL, encode=ENCODE
     )
     with cluster():
         build(asked, say=say)

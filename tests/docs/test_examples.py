@@ -62,6 +62,6 @@ def test_pictures_are_scored_in_a_notebook_as_shown(
     page = blocks(REPOSITORY / "docs" / "guide" / "as-a-library.md", "python")
     assert blocks(README, "python")[1] == page[0]
     defined: dict[str, Any] = {}
-    for code, methods in zip(page, ({"neglabel", "mcm"}, {"mcm", "adaneg"}), strict=True):
+    for code, methods in zip(page, ({"neglabel", "max-cos"}, {"mcm", "adaneg"}), strict=True):
         exec(code.replace('"ViT-B-16", "openai"', f'"local-dir:{DEMO / "model"}"'), defined)  # noqa: S102
         assert {name: len(scores) for name, scores in defined["scores"].items()} == dict.fromkeys(methods, 3)

@@ -19,7 +19,7 @@ def yaml_file(directory: Path, text: str) -> Path:
 
 def test_what_is_not_given_has_its_default() -> None:
     config = load(Scan, None, LEAST)
-    assert (config.input, config.method, config.read.images_per_shard) == (("a.tar",), ("neglabel", "mcm"), 1000)
+    assert (config.input, config.method, config.read.images_per_shard) == (("a.tar",), ("neglabel", "max-cos"), 1000)
     assert (config.model.name, config.encode.workers, config.encode.block) == (None, None, None)
 
 

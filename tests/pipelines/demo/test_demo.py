@@ -36,7 +36,7 @@ def test_the_bundled_model_tells_animals_from_everything_else(demo: tuple[Path, 
     results = evaluated(f"{demo[0]}/scan").results
     assert len(results["neglabel"]) - 1 >= 8
     assert results["neglabel"]["average"].auroc >= 0.85
-    worse = [name for name, found in results["neglabel"].items() if found.auroc <= results["mcm"][name].auroc]
+    worse = [name for name, found in results["neglabel"].items() if found.auroc <= results["max-cos"][name].auroc]
     assert worse == []
 
 
