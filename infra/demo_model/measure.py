@@ -22,9 +22,10 @@ from infra.demo_model.shards import ID_SUBJECT
 from ood_core.encoders import ClipEncoder
 from ood_core.labels import LabelBank
 from ood_core.memory.inversion import Inverter
-from ood_core.methods import MCM, AdaNeg, Consensus, Debiased, InterNeg, Method, NegLabel, NegRefine
+from ood_core.methods import MCM, TANL, AdaNeg, Consensus, Debiased, InterNeg, MaxCos, Method, NegLabel, NegRefine
 from ood_core.metrics import auroc, metrics
 from ood_core.scores import score_dataset
+from ood_core.scores.tanl_noise import noise_features
 from ood_core.vocabulary import CSP
 from pipelines.config.labels import LabelsBuild
 from pipelines.config.load import load
@@ -42,7 +43,11 @@ Scores = Mapping[str, np.ndarray]
 METHODS: Mapping[str, tuple[str, str, Method]] = {
     "MCM, temperature 1": ("neglabel", "mcm", MCM(1.0)),
     "MCM, temperature 0.01": ("neglabel", "mcm", MCM(0.01)),
+    "max-cos": ("neglabel", "max-cos", MaxCos()),
     "NegLabel": ("neglabel", "neglabel", NegLabel()),
+    "NegLabel, the whole corpus": ("none", "neglabel", NegLabel()),
+    "TANL": ("none", "tanl", TANL()),
+    "TANL, sequential": ("none", "tanl", TANL(order="sequential")),
     "CSP": ("csp", "neglabel", NegLabel()),
     "NegRefine, unfiltered": ("csp", "negrefine", NegRefine()),
     "NegRefine, filtered by WordNet": ("csp judged", "negrefine", NegRefine()),
@@ -66,6 +71,7 @@ BANKS: Mapping[str, tuple[str, str]] = {
     "csp": ("csp", "none"),
     "csp judged": ("csp", "wordnet"),
     "density": ("density", "none"),
+    "none": ("none", "none"),
 }
 """Criterion and judge of each bank. The papers' have no judge, but for NegRefine's."""
 
@@ -117,6 +123,7 @@ def scores(demo: Path) -> tuple[list[str], Scores]:
     encoder = ClipEncoder.load(f"local-dir:{demo / 'model'}")
     subjects, keys, images = _image_embeddings(encoder, demo)
     banks = _banks(demo)
+    noise = {"tanl": noise_features(encoder, TANL().seed)}
     encode = partial(encoder.encode_ensembles, CSP.noun)
     order = np.random.default_rng(SEED).permutation(len(keys))
     found = {}
@@ -128,7 +135,7 @@ def scores(demo: Path) -> tuple[list[str], Scores]:
         invert = Inverter(encoder, parameters.steps) if isinstance(parameters, InterNeg) else None
         shuffled = [keys[place] for place in order.tolist()]
         asked = {method: parameters, **({"neglabel": NegLabel()} if isinstance(parameters, Consensus) else {})}
-        scored = score_dataset(banks[bank], asked, images[order], shuffled, encode=encode, invert=invert)
+        scored = score_dataset(banks[bank], asked, images[order], shuffled, encode=encode, invert=invert, noise=noise)
         found[name][order] = scored.scores[method]
     return subjects, found
 
