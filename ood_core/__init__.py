@@ -4,7 +4,7 @@ Scores of pictures in a notebook, without Ray:
 
     bank = LabelBank.load("bank")
     encoder = ClipEncoder.load("ViT-B-32", "laion2b_s34b_b79k")
-    scores = score_embeddings(bank, encoder.encode_pictures(pictures), methods=("mcm", "neglabel"))
+    scores = score_embeddings(bank, encoder.encode_pictures(pictures), methods=("max-cos", "neglabel"))
 
 How well scores separate two sets of images: `ood_core.metrics.metrics`. Every name is imported when it is
 first used, so `import ood_core` is quick and loads no torch.
@@ -20,12 +20,15 @@ if TYPE_CHECKING:
         GLMCM,
         MCM,
         METHODS,
+        TANL,
         AdaNeg,
         Consensus,
         Debiased,
         InterNeg,
+        MaxCos,
         NegLabel,
         NegRefine,
+        Reference,
     )
     from ood_core.metrics import Metrics
     from ood_core.scores import ImageScorer, ImageScores, score_dataset, score_embeddings
@@ -34,7 +37,8 @@ _MODULES = {
     "ood_core.encoders": ("ClipEncoder", "ModelError"),
     "ood_core.labels": ("BankInfo", "LabelBank"),
     "ood_core.methods": (
-        "GLMCM", "MCM", "METHODS", "AdaNeg", "Consensus", "Debiased", "InterNeg", "NegLabel", "NegRefine",
+        "GLMCM", "MCM", "METHODS", "TANL", "AdaNeg", "Consensus", "Debiased", "InterNeg", "MaxCos", "NegLabel",
+        "NegRefine", "Reference",
     ),
     "ood_core.metrics": ("Metrics",),
     "ood_core.scores": ("ImageScorer", "ImageScores", "score_dataset", "score_embeddings"),
@@ -45,6 +49,7 @@ __all__ = [
     "GLMCM",
     "MCM",
     "METHODS",
+    "TANL",
     "AdaNeg",
     "BankInfo",
     "ClipEncoder",
@@ -54,10 +59,12 @@ __all__ = [
     "ImageScores",
     "InterNeg",
     "LabelBank",
+    "MaxCos",
     "Metrics",
     "ModelError",
     "NegLabel",
     "NegRefine",
+    "Reference",
     "score_dataset",
     "score_embeddings",
 ]

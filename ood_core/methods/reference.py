@@ -35,11 +35,11 @@ def settled(methods: Mapping[str, Method], has_reference: bool) -> dict[str, Met
     for name, chosen in methods.items():
         if isinstance(chosen, Reference):
             if not has_reference:
-                raise ValueError("--method reference needs images that are known to belong: give --reference")
+                raise ValueError("the method reference needs images that are known to belong")
             found[name] = replace(chosen, base=chosen.base or _first_static(methods))
         if isinstance(chosen, Consensus):
             if chosen.reference and not has_reference:
-                raise ValueError("--param consensus.reference=True needs images that are known to belong: --reference")
+                raise ValueError("consensus.reference=True needs images that are known to belong")
             found[name] = replace(chosen, reference=has_reference if chosen.reference is None else chosen.reference)
     return found
 
@@ -55,7 +55,7 @@ def _first_static(methods: Mapping[str, Method]) -> str:
     for name, chosen in of_images(methods).items():
         if chosen.learning_order is None:
             return name
-    raise ValueError("--method reference needs the scores of another method that learns nothing from the images")
+    raise ValueError("the method reference needs the scores of another method that learns nothing from the images")
 
 
 def reference_of(methods: Mapping[str, Method]) -> Reference | None:

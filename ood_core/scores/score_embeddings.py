@@ -25,13 +25,15 @@ def score_embeddings(
     *,
     keys: Sequence[str] | None = None,
     encoder: ClipEncoder | None = None,
+    reference: np.ndarray | Tensor | None = None,
     device: str = "cpu",
 ) -> dict[str, Float64[np.ndarray, " images"]]:
     """Scores of unit image embeddings [images, dim] by each method's name; higher = more in-distribution.
 
     `methods`: names, with the default parameters, or a mapping of names to parameters. `keys`: the images' names, each
     once, where a method that learns breaks ties by them; by default their numbers. `encoder`: the bank's model, which
-    negrefine, interneg and tanl need. `gl-mcm` needs features of places too, see `score_dataset`.
+    negrefine, interneg and tanl need; `reference`: unit embeddings of images that are known to belong, which reference
+    needs and consensus takes in. `gl-mcm` needs features of places too, see `score_dataset`.
 
     Raises TypeError for embeddings that are no array of floats and methods that are none; ValueError for another shape
     or dimension than the bank's, an embedding whose length is not 1, keys that do not fit, an unknown method, or a
@@ -42,6 +44,7 @@ def score_embeddings(
     if len(names) != len(images) or len(set(names)) != len(names):
         raise ValueError(f"keys must be {len(images)} names, one for each image and no two the same")
     encode = invert = noise = None
+    known = None if reference is None else _checked(reference, bank.dim, "reference image")
     if encoder is not None:
         templates = tuple(bank.info.prompts.get("noun") or CSP.noun)
         encode = lambda words: encoder.encode_ensembles(templates, words)  # noqa: E731
@@ -50,7 +53,9 @@ def score_embeddings(
         of_noise = {name: parameters for name, parameters in chosen.items() if isinstance(parameters, TANL)}
         noise = {name: noise_features(encoder, parameters.seed) for name, parameters in of_noise.items()}
     with torch.inference_mode():
-        found = score_dataset(bank, chosen, images, names, encode=encode, invert=invert, noise=noise, device=device)
+        found = score_dataset(
+            bank, chosen, images, names, encode=encode, invert=invert, noise=noise, reference=known, device=device
+        )
     return dict(found.scores)
 
 
@@ -68,8 +73,8 @@ def _methods(methods: Sequence[str] | Mapping[str, Method]) -> dict[str, Method]
     return chosen
 
 
-def _checked(embeddings: np.ndarray | Tensor, dim: int) -> Tensor:
-    """The embeddings as a tensor, if they are what `score_embeddings` takes."""
+def _checked(embeddings: np.ndarray | Tensor, dim: int, what: str = "image") -> Tensor:
+    """The embeddings as a tensor, if they are what `score_embeddings` takes. `what`: that each is of."""
     if not isinstance(embeddings, np.ndarray | Tensor):
         raise TypeError(f"embeddings must be a NumPy array or a torch tensor, not {type(embeddings).__name__}")
     images = torch.tensor(embeddings) if isinstance(embeddings, np.ndarray) else embeddings.detach()
@@ -83,5 +88,5 @@ def _checked(embeddings: np.ndarray | Tensor, dim: int) -> Tensor:
     wrong = ~((lengths - 1).abs() < UNIT_TOLERANCE)
     if wrong.any():
         row = int(wrong.int().argmax())
-        raise ValueError(f"image {row} has an embedding of length {lengths[row]:.4g}, not 1; divide it by its length")
+        raise ValueError(f"{what} {row} has an embedding of length {lengths[row]:.4g}, not 1; divide it by its length")
     return images

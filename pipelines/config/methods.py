@@ -51,7 +51,7 @@ def _with_reference(methods: Mapping[str, Method], reference: Sequence[str]) -> 
     try:
         found = settled(methods, bool(reference))
     except ValueError as error:
-        raise CallerError(str(error)) from error
+        raise CallerError(f"{'--method' if reference else '--reference is missing'}: {error}") from error
     if reference and not uses_reference(found):
         raise CallerError(
             f"--reference {reference[0]!r}: no method takes it; ask for --method reference, or consensus over another"

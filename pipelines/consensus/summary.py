@@ -99,9 +99,10 @@ def _is_rarer(images: np.ndarray, sums: ReferenceSums) -> np.ndarray:
 def reference_remarks(learned: Mapping[str, Any]) -> Iterator[str]:
     """What the caller should know of the reference, a line each. `learned`: what the summary tells."""
     if found := learned.get("reference"):
+        labels = ", ".join(row["label"] for row in found["uncovered_labels"])
         yield (
-            f"reference: {found['images']} images; {found['not_covered']:.1%} of the scan not covered, "
-            f"{found['unlike']:.1%} unlike it"
+            f"reference: {found['images']} images; {found['not_covered']:.1%} of the scan not covered"
+            f"{f' (most of it near {labels})' if labels else ''}, {found['unlike']:.1%} unlike it"
         )
         if found["unusable"]:
             yield f"reference: {found['unusable']} of its images could not be read or embedded, and say nothing"

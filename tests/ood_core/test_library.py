@@ -18,7 +18,9 @@ from ood_core import (
     Consensus,
     InterNeg,
     LabelBank,
+    MaxCos,
     NegLabel,
+    Reference,
     score_dataset,
     score_embeddings,
 )
@@ -109,6 +111,19 @@ def test_scores_are_those_of_score_dataset(bank, images):
     for name, scores in found.items():
         assert scores.dtype == np.float64
         np.testing.assert_array_equal(scores, expected[name])
+
+
+def test_a_reference_is_taken_in(bank, images):
+    methods = {"max-cos": MaxCos(), "reference": Reference(), "consensus": Consensus(base="max-cos")}
+    keys = [f"image {row}" for row in range(IMAGES)]
+    known = images[::2].copy()
+    whole = score_dataset(bank, methods, torch.from_numpy(images), keys, reference=torch.from_numpy(known)).scores
+    found = score_embeddings(bank, images, methods, keys=keys, reference=known)
+    for name, scores in found.items():
+        np.testing.assert_array_equal(scores, whole[name])
+    with pytest.raises(ValueError, match="reference image 3 has an embedding of length 2, not 1"):
+        known[3] *= 2
+        score_embeddings(bank, images, methods, reference=known)
 
 
 def test_arrays_and_tensors_have_the_same_scores(bank, images):

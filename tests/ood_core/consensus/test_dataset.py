@@ -179,7 +179,7 @@ def test_the_order_of_scan_and_reference_changes_no_bit(bank, images):
 
 
 def test_a_method_that_needs_a_reference_and_a_reference_whose_base_is_not_asked_for_are_named(bank, images):
-    with pytest.raises(ValueError, match="give --reference"):
+    with pytest.raises(ValueError, match="the method reference needs images that are known to belong"):
         score_dataset(bank, {"mcm": MCM(), "reference": Reference()}, images, KEYS)
     with pytest.raises(ValueError, match="reference lowers the scores of neglabel, which is not among the methods"):
         score_dataset(bank, {"mcm": MCM(), "reference": Reference("neglabel")}, images, KEYS, reference=images)

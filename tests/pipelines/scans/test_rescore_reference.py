@@ -102,7 +102,8 @@ def test_summary_and_terminal_say_what_the_reference_is_and_does_not_know(place:
     assert [row["not_covered"] for row in found["uncovered_labels"]] == expected
     of_reference = [line for line in said if line.startswith("reference: ")]
     assert of_reference[:3] == [
-        f"reference: 80 images; {found['not_covered']:.1%} of the scan not covered, {found['unlike']:.1%} unlike it",
+        f"reference: 80 images; {found['not_covered']:.1%} of the scan not covered (most of it near "
+        f"{', '.join(row['label'] for row in found['uncovered_labels'])}), {found['unlike']:.1%} unlike it",
         "reference: 80 images are few; 300 and more say something",
         "reference: 9 images of the scan are in it too, which speaks for them",
     ]
@@ -305,7 +306,7 @@ def test_a_reference_of_nothing_that_can_be_used_is_refused(place: Path, tmp_pat
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"reference": ()}, "--method reference needs images that are known to belong: give --reference"),
+        ({"reference": ()}, "--reference is missing: the method reference needs images that are known to belong"),
         ({"method": ("neglabel",), "param": {}}, "no method takes it; ask for --method reference, or consensus"),
         (
             {"method": ("neglabel", "consensus"), "param": {"consensus.reference": False}},
@@ -313,13 +314,13 @@ def test_a_reference_of_nothing_that_can_be_used_is_refused(place: Path, tmp_pat
         ),
         (
             {"method": ("neglabel", "consensus"), "param": {"consensus.reference": True}, "reference": ()},
-            "--param consensus.reference=True needs images that are known to belong",
+            "--reference is missing: consensus.reference=True needs images that are known to belong",
         ),
         ({"param": {"reference.base": "mcm"}}, "--param reference.base=mcm: no --method 'mcm' was asked for"),
         ({"param": {"reference.base": "consensus"}}, "base must be a method that scores images by themselves"),
         (
             {"method": ("adaneg", "reference"), "param": {}},
-            "--method reference needs the scores of another method that learns nothing from the images",
+            "--method: the method reference needs the scores of another method that learns nothing from the images",
         ),
     ],
 )
