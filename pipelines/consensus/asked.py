@@ -32,14 +32,6 @@ class Known:
         bases = [self.referring, self.consensus.base if self.consensus else None]
         return next((base for base in bases if base and base.terms.reference), None)
 
-    @property
-    def base(self) -> Base:
-        """Any base: how many images there are, and how they have voted, are the same for all."""
-        found = self.consensus.base if self.consensus else self.referring
-        if found is None:
-            raise ValueError("nothing has been summed up")
-        return found
-
 
 @dataclass(frozen=True)
 class Asked:

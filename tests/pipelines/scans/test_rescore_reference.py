@@ -293,6 +293,8 @@ def test_mistakes_are_one_line_that_names_the_option(place: Path, tmp_path: Path
         found = refusal(place, str(tmp_path / "out"), reference=(given,))
         assert found.startswith("--reference '"), found
         assert said in found, found
+    itself = refusal(place, str(tmp_path / "out"), reference=(f"{tmp_path}/out/",))
+    assert itself == f"--reference '{tmp_path}/out/' is --output itself: a scan cannot say what belongs in it"
     assert not (tmp_path / "out").exists()
 
 

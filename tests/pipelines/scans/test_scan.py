@@ -18,7 +18,7 @@ from pyarrow import compute
 from ood_core.decoding import Decoder
 from ood_core.encoders import ClipEncoder
 from ood_core.labels import LabelBank
-from ood_core.methods import of_images
+from ood_core.methods import of_images, score_column
 from ood_core.scores import ImageScorer
 from pipelines.config.pools import EncodePool
 from pipelines.config.scan import Read, Scan
@@ -74,7 +74,7 @@ def rows_by_plain_functions(chosen: Scan) -> list[dict[str, Any]]:
             if decoded.pixels is not None:
                 pixels = torch.tensor(decoded.pixels)[None]
                 found = score(encoder.encode_images(pixels))
-                row |= {f"score_{name}": values[0] for name, values in found.scores.items()}
+                row |= {score_column(name): values[0] for name, values in found.scores.items()}
                 row["id_label"] = bank.texts[found.id_label[0]]
             rows.append(row)
     return rows
@@ -104,7 +104,7 @@ def test_the_score_table_keeps_its_contract(reference: Path) -> None:
     schema = pq.read_schema(reference / "scores" / parts(reference)[0])
     assert schema.names == [
         "shard", "index", "key", "status", "error", "width", "height",
-        "id_label", "id_probability", "negative_label", "score_neglabel", "score_mcm",
+        "id_label", "id_probability", "negative_label", "score_neglabel", "score_max_cos",
         "url", "offset", "length", "row",
     ]  # fmt: skip
     assert schema.field("score_neglabel").type == pa.float64()
@@ -127,12 +127,12 @@ def test_an_image_can_be_read_again_from_where_its_row_says(reference: Path, dat
 def test_the_gallery_shows_the_lowest_the_highest_and_some_between(reference: Path) -> None:
     gallery = pq.read_table(reference / "gallery.parquet")
     rows = [row for table in score_tables(reference) for row in table.to_pylist() if row["status"] == "ok"]
-    for method in ("neglabel", "mcm"):
-        scores = sorted(row[f"score_{method}"] for row in rows)
+    for method in ("neglabel", "max-cos"):
+        scores = sorted(row[score_column(method)] for row in rows)
         for kind, expected in {"lowest": scores[:24], "highest": scores[::-1][:24]}.items():
             shown = gallery.filter((compute.field("method") == method) & (compute.field("kind") == kind))
             assert shown["rank"].to_pylist() == list(range(24))
-            assert shown[f"score_{method}"].to_pylist() == expected
+            assert shown[score_column(method)].to_pylist() == expected
     between = gallery.filter((compute.field("method") == "neglabel") & (compute.field("kind") == "spread"))
     assert set(map(int, steps_of(between["score_neglabel"].to_numpy()))) == {
         int(step) for step in steps_of(np.array([row["score_neglabel"] for row in rows]))
@@ -253,7 +253,7 @@ def test_a_stricter_error_budget_takes_the_success_mark_of_a_finished_scan_away(
     ("changes", "difference"),
     [
         ({"param": {"neglabel.groups": 50}}, "neglabel.groups was 100 and is now 50"),
-        ({"method": ("mcm",)}, "method was 'neglabel, mcm' and is now 'mcm'"),
+        ({"method": ("mcm",)}, "method was 'neglabel, max-cos' and is now 'mcm'"),
         ({"embeddings": False}, "embeddings was True and is now False"),
         ({"read": Read(images_per_shard=12, max_image_pixels=99)}, "read.max_image_pixels was 100000000 and is now 99"),
         ({"read": Read(images_per_shard=30)}, "read.images_per_shard was 12 and is now 30"),

@@ -90,7 +90,7 @@ def test_who_inverts_no_images_needs_no_model() -> None:
     without: dict[str, Method] = {"interneg": InterNeg(max_inversions=0)}
     assert text_source(config, without, bank(), {}) == TextSource()
     with pytest.raises(
-        CallerError, match="--method interneg needs a text encoder: give --model, .*interneg.max_inversions=0"
+        CallerError, match="--method interneg needs a text encoder: give --model or --param interneg.max_inversions=0"
     ):
         text_source(config, {"interneg": InterNeg()}, bank(), {})
 
