@@ -131,8 +131,10 @@ def judge_config(given: Any) -> Any:
     """A judge's fields, checked, from its name or its fields. Raises ValueError for a field that it does not have."""
     if isinstance(given, Configuration):
         return given
+    if not isinstance(given, str | Mapping):
+        raise ValueError("a judge is a name, or its fields")
     fields = {"name": given} if isinstance(given, str) else {"name": "wordnet", **given}
-    if fields["name"] not in JUDGES:
+    if not isinstance(fields["name"], str) or fields["name"] not in JUDGES:
         raise ValueError(f"the judges are {', '.join(JUDGES)}")
     judge = JUDGES[fields["name"]]
     foreign = [field for field in fields if field not in judge.model_fields]

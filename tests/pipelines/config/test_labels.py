@@ -56,3 +56,10 @@ def test_what_is_built_directly_follows_the_same_rule() -> None:
 def test_what_the_whole_corpus_has_no_use_for_is_refused(given: dict[str, Any], message: str) -> None:
     with pytest.raises(CallerError, match=message):
         config(**given)
+
+
+@pytest.mark.parametrize("criterion", ["neglabel", "none"])
+@pytest.mark.parametrize("judge", [3, None, [1], {"name": 3}, {"name": ["wordnet"]}])
+def test_a_judge_that_is_none_is_one_line(criterion: str, judge: Any) -> None:
+    with pytest.raises(CallerError, match=r"^judge = .*: (a judge is a name, or its fields|the judges are none, )"):
+        config(criterion=criterion, judge=judge)
