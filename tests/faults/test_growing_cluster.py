@@ -1,8 +1,10 @@
 """A scan on a cluster that is still small: it waits for what it needs, and uses nodes that come later."""
 
 import contextlib
+import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -10,6 +12,7 @@ from pathlib import Path
 import pytest
 from ray.cluster_utils import Cluster
 
+from pipelines.errors import INTERRUPTED, TERMINATED
 from pipelines.verify.verify import verify
 from tests.faults.remembering import DTYPE, LOOKING_S, new_cluster, parts, poll, workers_of
 
@@ -78,3 +81,23 @@ def test_a_scan_goes_on_once_the_gpu_is_there_that_it_has_waited_for(
     assert "have passed" not in said
     assert "cannot be put on the device 'cuda'" in said
     assert "Traceback" not in said
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, TERMINATED), (signal.SIGINT, INTERRUPTED)])
+def test_a_scan_on_a_cluster_that_it_has_joined_is_interrupted_in_a_line(
+    scanning: Scanning, tmp_path: Path, number: int, code: int
+) -> None:
+    """As `ray job stop` does it, which sends SIGTERM and, three seconds later, SIGKILL."""
+    with scanning("--encode-workers", 1, "--encode-block", 384, "--batch-size", 1) as process:
+        poll(lambda: parts(tmp_path / "scan", "scores"))
+        process.send_signal(number)
+        sent = time.monotonic()
+        poll(lambda: "interrupted: " in (tmp_path / "said").read_text())
+        assert time.monotonic() - sent < 3
+        assert process.wait(timeout=60) == code
+    said = (tmp_path / "said").read_text()
+    assert said.splitlines()[-1].startswith("interrupted: ")
+    assert "Traceback" not in said
+    with scanning("--encode-workers", 1, "--encode-block", 384) as process:
+        assert process.wait(timeout=240) == 0, (tmp_path / "said").read_text()
+    assert verify(str(tmp_path / "scan"), {}, tables=True).problems == []
