@@ -8,6 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 from typer.testing import CliRunner
 
+from ood_core.methods import score_column
 from pipelines.commands.app import app
 from tests.conformance.given import Vectors, bank, keys, pair, vectors
 
@@ -83,4 +84,4 @@ def test_a_rescored_table_holds_the_authors_scores(tmp_path, request, file, colu
     for method, (column, tolerance) in columns.items():
         other, _, name = column.rpartition(".")  # the vectors are of the same images and ID labels
         expected = vectors(other or file)[name]
-        np.testing.assert_allclose(found[f"score_{method}"].to_numpy(), expected, rtol=0, atol=tolerance)
+        np.testing.assert_allclose(found[score_column(method)].to_numpy(), expected, rtol=0, atol=tolerance)
