@@ -127,7 +127,8 @@ class Vote:
         self.spec, self.vote = spec, Voter(spec, anchors)
         self.known = None
         if spec.asked.takes_reference:
-            parts = [spec.files.votes(shard, REFERENCE_VOTES)[HASH].drop_null().to_numpy() for shard in reference]
+            names, output = (shard_file(REFERENCE_VOTES, shard) for shard in reference), spec.files.output
+            parts = [read_table(output, name, [HASH])[HASH].drop_null().to_numpy() for name in names]
             self.known = np.unique(np.concatenate([np.empty(0, np.uint64), *parts]))
 
     def __call__(self, shard: Shard) -> ShardRows:
