@@ -1,6 +1,5 @@
 """The step in which methods look at all images in rounds, to find out which labels to score by."""
 
-import uuid
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import reduce
@@ -19,7 +18,7 @@ from pipelines.inputs.stored_embeddings import EmbeddingSource
 from pipelines.memory.rounds import START, RoundsFiles, round_sums_of, round_sums_table
 from pipelines.runtime.cells import as_cell, from_cells
 from pipelines.runtime.model import ModelSpec
-from pipelines.runtime.spread import over_actors, over_tasks, ranges
+from pipelines.runtime.spread import over_workers, ranges
 from pipelines.scan_directory.layout import ENCODED, MEMORY
 from pipelines.scan_directory.run import Run
 
@@ -93,10 +92,7 @@ class RoundsStep:
     def _sums(self, known: TANLRounds) -> Sums:
         """The sums over all shards that the next step needs."""
         tables, state = blocks_of(ranges(self.this_run.shards, self.pool.workers or 1)), ray.put(known)
-        if self.pool.gpus:
-            cells = over_actors(self.pool, tables, SumRounds, (self.spec, state))
-        else:
-            cells = over_tasks(self.pool, tables, sum_in_task, uuid.uuid4().hex, self.spec, state)
+        cells = over_workers(self.pool, tables, SumRounds, (self.spec, state))
         return reduce(add, (round_sums_of(table) for cell in cells for table in from_cells(cell)))
 
 
@@ -127,15 +123,3 @@ class SumRounds:
                     good = torch.from_numpy(rows.vectors[np.flatnonzero(rows.statuses == "ok")])
                     total = total + self.known.sums(self.labels, good)
         yield as_cell(round_sums_table(total))
-
-
-_kept: dict[str, SumRounds] = {}
-"""The worker of this process, by the step that it is of; kept from task to task of one step."""
-
-
-def sum_in_task(step: str, spec: RoundsSpec, known: Any, shards: pa.Table) -> Iterator[pa.Table]:
-    """As `SumRounds`, for a task."""
-    if step not in _kept:
-        _kept.clear()
-        _kept[step] = SumRounds(spec, known)
-    yield from _kept[step](shards)

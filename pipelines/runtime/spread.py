@@ -1,5 +1,6 @@
 """Tables spread over workers by Ray Data: actors that are kept for all tables, or tasks."""
 
+import uuid
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Any, TypeVar
@@ -49,6 +50,41 @@ def over_tasks(
     """
     strategy = TaskPoolStrategy(size=min(pool.workers or 1, max(1, len(tables))))
     yield from _over(pool, tables, partial(function, *arguments), strategy)
+
+
+def over_workers(
+    pool: ScorePool,
+    tables: Sequence[pa.Table],
+    worker: Callable[..., Callable[[pa.Table], Iterator[pa.Table]]],
+    arguments: tuple[Any, ...],
+    stateful: bool = False,
+) -> Iterator[pa.Table]:
+    """What workers, each `worker(*arguments)`, yield when called with each table; in any order.
+
+    By tasks, whose processes serve one step after the other, so that only the first has to wait for imports. By actors
+    on GPUs, which Ray takes from a process after every task, and if workers are `stateful`: if what they make of a
+    table depends on what they have been called with before.
+    """
+    if stateful or pool.gpus:
+        yield from over_actors(pool, tables, worker, arguments)
+    else:
+        yield from over_tasks(pool, tables, _by_kept_worker, uuid.uuid4().hex, worker, arguments)
+
+
+_kept: dict[str, Callable[[pa.Table], Iterator[pa.Table]]] = {}
+"""The worker of this process, by the step that it is of; kept from task to task of one step."""
+
+
+def _by_kept_worker(
+    step: str,
+    worker: Callable[..., Callable[[pa.Table], Iterator[pa.Table]]],
+    arguments: tuple[Any, ...],
+    table: pa.Table,
+) -> Iterator[pa.Table]:
+    if step not in _kept:
+        _kept.clear()
+        _kept[step] = worker(*arguments)
+    yield from _kept[step](table)
 
 
 def _over(
