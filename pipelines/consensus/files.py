@@ -46,19 +46,13 @@ class ConsensusFiles:
 
     def anchors(self) -> np.ndarray | None:
         """The anchors, unit vectors [anchors, dim]; None if they are not there."""
-        try:
-            return vectors_of(read_table(self.output, ANCHORS)["embedding"])
-        except FileNotFoundError:
-            return None
+        table = self._anchor_table()
+        return None if table is None else vectors_of(table["embedding"])
 
     def put_anchors(self, anchors: np.ndarray, label_count: int = 0) -> None:
         """Writes the anchors. Votes and sums of other anchors must be gone."""
         columns = {"anchor": pa.array(np.arange(len(anchors))), "embedding": vector_column(anchors)}
         self._put(ANCHORS, pa.table(columns, metadata={LABELS_KEY: str(label_count)}))
-
-    def label_count(self) -> int:
-        """How many ID labels images vote on. Raises FileNotFoundError if there are no anchors."""
-        return labels_of(read_table(self.output, ANCHORS, ["anchor"]))
 
     def voted(self, folder: str = VOTES) -> set[str]:
         """The ids of the shards whose votes are there. `folder`: or of the reference's shards."""
@@ -85,12 +79,12 @@ class ConsensusFiles:
 
     def chains(self, asked: Asked) -> dict[ChainName, Chain]:
         """What the sums have come to so far; none if there are no anchors, or no sums of a reference that it takes."""
-        anchors, reference = self.anchors(), self.reference()
+        anchors, reference = self._anchor_table(["anchor"]), self.reference()
         if anchors is None or (asked.takes_reference and reference is None):
             return {}
         found = {}
         for name in asked.chains:
-            chain = asked.start(name, len(anchors), self.label_count(), reference and reference[0])
+            chain = asked.start(name, len(anchors), voted_label_count(anchors), reference and reference[0])
             for sums in itertools.islice(self._sums(name), chain.steps):
                 chain = chain.after(sums)
             found[name] = chain
@@ -112,6 +106,13 @@ class ConsensusFiles:
         self.output.remove(REFERENCE_SUMS)
         self.remove_sums()
 
+    def _anchor_table(self, columns: list[str] | None = None) -> pa.Table | None:
+        """The table of anchors, or these columns of it; None if it is not there."""
+        try:
+            return read_table(self.output, ANCHORS, columns)
+        except FileNotFoundError:
+            return None
+
     def _sums(self, chain: ChainName) -> Iterator[Sums]:
         """The sums of one step after another, as far as they are there."""
         for number in itertools.count():
@@ -125,7 +126,7 @@ class ConsensusFiles:
         self.output.put(name, table_bytes(table, metadata))
 
 
-def labels_of(anchors: pa.Table) -> int:
+def voted_label_count(anchors: pa.Table) -> int:
     """How many ID labels images vote on, by the table of anchors."""
     return int((anchors.schema.metadata or {}).get(LABELS_KEY, b"0"))
 

@@ -5,10 +5,11 @@ from typing import Any
 
 import numpy as np
 
+from ood_core.consensus.agreement import Agreement
 from ood_core.consensus.base import Base
 from ood_core.consensus.reference import ReferenceSums
 from ood_core.methods import Consensus, Method
-from pipelines.consensus.asked import Asked, Known
+from pipelines.consensus.asked import Asked
 from pipelines.consensus.checks import ENOUGH
 from pipelines.consensus.files import ConsensusFiles
 from pipelines.storage import Directory
@@ -27,7 +28,7 @@ def consensus_summary(output: Directory, methods: Mapping[str, Method], labels: 
     known = asked.known(chains)
     found = {}
     if known.consensus and asked.smoothing:
-        found["consensus"] = _of_consensus(known, asked.smoothing, labels)
+        found["consensus"] = _of_consensus(known.consensus, asked.smoothing, labels)
     of_reference = files.reference()
     if known.with_reference and of_reference:
         found["reference"] = _of_reference(known.with_reference, *of_reference, labels)
@@ -36,11 +37,8 @@ def consensus_summary(output: Directory, methods: Mapping[str, Method], labels: 
     return found
 
 
-def _of_consensus(known: Known, chosen: Consensus, labels: Sequence[str]) -> dict[str, Any]:
+def _of_consensus(agreement: Agreement, chosen: Consensus, labels: Sequence[str]) -> dict[str, Any]:
     """How far images agree with their neighbours, and what that was found with."""
-    agreement = known.consensus
-    if agreement is None:
-        return {}
     crowded = {}
     if chosen.crowding:
         sums, images = agreement.base.label_sums, agreement.images

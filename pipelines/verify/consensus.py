@@ -12,7 +12,7 @@ from ood_core.consensus.log_odds import log_odds
 from ood_core.consensus.sums import Sums
 from ood_core.methods import of_images, score_column
 from pipelines.consensus.asked import Asked, Chain, ChainName, Known, no_votes
-from pipelines.consensus.files import labels_of, sums_file
+from pipelines.consensus.files import sums_file, voted_label_count
 from pipelines.consensus.tables import IN_REFERENCE, LABEL_COLUMNS, LOG_ODDS, VOTE_COLUMNS, sums_of, votes_of
 from pipelines.consensus.workers import with_neighbours
 from pipelines.inputs.plan import Shard
@@ -95,7 +95,7 @@ class ConsensusCheck:
                     raise UnfitError("the anchors are not 0, 1, 2, … in order")
                 check_unit(anchors["embedding"], UNIT_TOLERANCE)
                 count = len(anchors)
-        labels, reference = labels_of(anchors) if anchors is not None else 0, None
+        labels, reference = voted_label_count(anchors) if anchors is not None else 0, None
         if asked.takes_reference and count is not None:
             reference = recorded_reference(self.found, count, labels)
         startable = count is not None and (reference is not None or not asked.takes_reference)

@@ -15,7 +15,7 @@ from ood_core.consensus.agreement import Agreement
 from ood_core.methods import score_column
 from ood_core.vectors import vectors_of
 from pipelines.consensus.asked import Asked, Chain, no_votes
-from pipelines.consensus.files import labels_of, sums_file
+from pipelines.consensus.files import sums_file, voted_label_count
 from pipelines.consensus.tables import reference_of_table, sums_of
 from pipelines.errors import CallerError
 from pipelines.reports.anchors.scan import ConsensusScan
@@ -94,7 +94,7 @@ class StoredConsensus:
         labels, reference = 0, None
         if self._asked.on_labels:
             with self._checked(ANCHORS):
-                labels = labels_of(self._table(ANCHORS, ["anchor"]))
+                labels = voted_label_count(self._table(ANCHORS, ["anchor"]))
         if self._asked.takes_reference:
             with self._checked(REFERENCE_SUMS):
                 reference, _ = reference_of_table(self._table(REFERENCE_SUMS))
