@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from ood_core.methods.method import Method, above, at_least
-from ood_core.methods.table import METHODS
+from ood_core.methods.table import check_base
 
 MIN_ANCHORS = 16
 
@@ -37,8 +37,7 @@ class Consensus(Method):
     crowding: float = 0.0
 
     def __post_init__(self) -> None:
-        if self.base not in METHODS or self.base in ("consensus", "reference"):
-            raise ValueError(f"base must be a method that scores images by themselves, not {self.base!r}")
+        check_base(self.base)
         at_least(1, images_per_anchor=self.images_per_anchor, nearest=self.nearest, rounds=self.rounds)
         at_least(MIN_ANCHORS, max_anchors=self.max_anchors)
         at_least(0, sharpness=self.sharpness, caution=self.caution, crowding=self.crowding)

@@ -138,7 +138,7 @@ def score_column(method: str) -> str:
 
 
 def of_images(methods: Mapping[str, Method]) -> dict[str, ImageMethod]:
-    """The methods that score images; left out is consensus, which smooths the scores of another."""
+    """The methods that score images; left out are consensus and the reference, which go by the scores of another."""
     return {name: chosen for name, chosen in methods.items() if isinstance(chosen, ImageMethod)}
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 from ood_core.methods.consensus import Consensus, consensus_of
 from ood_core.methods.method import Method, of_images
-from ood_core.methods.table import METHODS
+from ood_core.methods.table import check_base
 
 
 @dataclass(frozen=True)
@@ -21,8 +21,8 @@ class Reference(Method):
     base: str | None = None
 
     def __post_init__(self) -> None:
-        if self.base is not None and (self.base not in METHODS or self.base in ("consensus", "reference")):
-            raise ValueError(f"base must be a method that scores images by themselves, not {self.base!r}")
+        if self.base is not None:
+            check_base(self.base)
 
 
 def settled(methods: Mapping[str, Method], has_reference: bool) -> dict[str, Method]:

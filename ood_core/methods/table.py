@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from importlib import import_module
 
-from ood_core.methods.method import Method
+from ood_core.methods.method import ImageMethod, Method
 
 LINES = {
     "mcm": "ood_core.methods.mcm:MCM",
@@ -51,3 +51,9 @@ class MethodTable(Mapping[str, type[Method]]):
 
 
 METHODS: Mapping[str, type[Method]] = MethodTable(LINES)
+
+
+def check_base(name: str) -> None:
+    """Raises ValueError for what is no method that scores images by themselves, whose scores another can go by."""
+    if name not in METHODS or not issubclass(METHODS[name], ImageMethod):
+        raise ValueError(f"base must be a method that scores images by themselves, not {name!r}")

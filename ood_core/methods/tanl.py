@@ -50,6 +50,11 @@ class TANL(ImageMethod):
         return self.order == "sequential"
 
     @property
+    def passes(self) -> int:
+        """How often all images are looked at before any is scored, in transductive order: twice a round."""
+        return 2 * self.rounds
+
+    @property
     def needs_noise(self) -> bool:
         return True
 

@@ -83,7 +83,7 @@ class TANLRounds:
 
     @property
     def steps(self) -> int:
-        return 2 * self.parameters.rounds
+        return self.parameters.passes
 
     @property
     def finished(self) -> bool:

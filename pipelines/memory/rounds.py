@@ -84,6 +84,11 @@ def choosers(config: Scan | Rescore) -> Mapping[str, TANL]:
     return {} if has_sequential(methods) else choosers_of(methods)
 
 
+def steps_of(chosen: TANL) -> tuple[int | str, ...]:
+    """The steps of a method's rounds, each of which leaves a file; the first is `START`."""
+    return (START, *range(chosen.passes))
+
+
 def rounds_files(config: Scan | Rescore) -> list[str]:
     """The files that the rounds of a finished scan have left; none if no method asks for them."""
-    return [rounds_file(step) for chosen in choosers(config).values() for step in (START, *range(2 * chosen.rounds))]
+    return [rounds_file(step) for chosen in choosers(config).values() for step in steps_of(chosen)]

@@ -3,7 +3,7 @@
 import pyarrow as pa
 
 from ood_core.methods import TANL
-from pipelines.memory.rounds import START, choosers, round_sums_of, rounds_file
+from pipelines.memory.rounds import START, choosers, round_sums_of, rounds_file, steps_of
 from pipelines.verify.recorded import Recorded
 from pipelines.verify.tables import Inspection, UnfitError, required
 
@@ -20,7 +20,7 @@ def _check(found: Inspection, chosen: TANL) -> None:
     from ood_core.scores.tanl_rounds import TANLRounds
 
     known, images = None, None
-    for step in (START, *range(2 * chosen.rounds)):
+    for step in steps_of(chosen):
         name = rounds_file(step)
         table = found.table(name, COLUMNS)
         if table is None:
