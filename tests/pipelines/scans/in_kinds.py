@@ -34,6 +34,13 @@ def images(rows: int = ROWS) -> pa.Table:
     return pa.table({"key": keys, "embedding": embeddings, "anchor": keys, "consensus_weight": list(range(rows))})
 
 
+def fill(place: Path) -> None:
+    """Writes the bank and the images to where `asked` looks for them."""
+    bank().save(place / "bank")
+    (place / "images").mkdir()
+    pq.write_table(images(), place / "images/all.parquet")
+
+
 def good_images() -> tuple[list[str], torch.Tensor]:
     """Keys and embeddings."""
     given = images()
@@ -44,6 +51,12 @@ def good_images() -> tuple[list[str], torch.Tensor]:
 
 def good_rows(output: Path) -> pa.Table:
     return pq.read_table(output / "scores").filter(compute.field("status") == "ok")
+
+
+def files_of(output: Path) -> dict[str, bytes]:
+    """Scores and all of consensus that they were made with."""
+    found = [*output.glob("scores/*"), *output.glob("consensus/**/*.parquet")]
+    return {str(path.relative_to(output)): path.read_bytes() for path in found}
 
 
 def bank() -> LabelBank:

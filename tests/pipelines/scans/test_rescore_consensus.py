@@ -32,6 +32,8 @@ from tests.pipelines.scans.in_kinds import (
     ROWS,
     asked,
     bank,
+    files_of,
+    fill,
     good_images,
     good_rows,
     images,
@@ -44,21 +46,13 @@ OURS = ("score_neglabel", "score_consensus", "anchor", "consensus_weight", "cons
 def place(ray_session: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A bank, embeddings, and a rescoring of them that nothing has disturbed."""
     place = tmp_path_factory.mktemp("consensus")
-    bank().save(place / "bank")
-    (place / "images").mkdir()
-    pq.write_table(images(), place / "images/all.parquet")
+    fill(place)
     run(place, "whole")
     return place
 
 
 def run(place: Path, output: str, **changes: Any) -> dict[str, Any]:
     return rescore(asked(place, output, **changes))
-
-
-def files_of(output: Path) -> dict[str, bytes]:
-    """Scores and all that they were made with."""
-    found = [*output.glob("scores/*"), *output.glob("consensus/**/*.parquet")]
-    return {str(path.relative_to(output)): path.read_bytes() for path in found}
 
 
 def by_key(output: Path) -> pa.Table:

@@ -21,7 +21,7 @@ from pipelines.reports.anchors.show import show
 from pipelines.scans.rescore import rescore
 from pipelines.storage import Directory
 from pipelines.verify.verify import verify
-from tests.pipelines.scans.in_kinds import DIM, ROWS, asked, bank, good_images, good_rows, images, unit
+from tests.pipelines.scans.in_kinds import DIM, ROWS, asked, bank, files_of, fill, good_images, good_rows, images, unit
 
 METHODS = ("neglabel", "max-cos", "reference", "consensus")
 PARAMETERS = {"neglabel.groups": 3, "reference.base": "max-cos", "consensus.rounds": 2, "consensus.crowding": 0.1}
@@ -48,9 +48,7 @@ def write_reference(folder: Path, cuts: Sequence[int] = ()) -> None:
 def place(ray_session: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A bank, embeddings, a reference, and a rescoring of them that nothing has disturbed."""
     place = tmp_path_factory.mktemp("reference")
-    bank().save(place / "bank")
-    (place / "images").mkdir()
-    pq.write_table(images(), place / "images/all.parquet")
+    fill(place)
     write_reference(place / "known")
     run(place, "whole")
     return place
@@ -59,11 +57,6 @@ def place(ray_session: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def run(place: Path, output: str, say: Any = None, **changes: Any) -> dict[str, Any]:
     settled = {"method": METHODS, "param": PARAMETERS, "reference": (str(place / "known"),), **changes}
     return rescore(asked(place, output, **settled), **({"say": say} if say else {}))
-
-
-def files_of(output: Path) -> dict[str, bytes]:
-    found = [*output.glob("scores/*"), *output.glob("consensus/**/*.parquet")]
-    return {str(path.relative_to(output)): path.read_bytes() for path in found}
 
 
 def test_a_rescoring_finds_what_the_plain_functions_find(place: Path) -> None:
