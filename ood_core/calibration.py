@@ -5,6 +5,7 @@ An image whose score is below the threshold is flagged; scores: higher = more in
 
 from dataclasses import dataclass
 from math import sqrt
+from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -31,16 +32,30 @@ def keeping(scores: Float[np.ndarray, " images"], keep: float = KEEP) -> Thresho
     (Resampling them gives nearly the same, and covers the true threshold less often.) Raises ValueError for no scores,
     or a share that is not above 0 and at most 1.
     """
-    if not 0 < keep <= 1:
-        raise ValueError(f"the share of images to keep must be above 0 and at most 1, not {keep}")
     if not len(scores):
         raise ValueError("there are no scores to keep a share of")
-    ordered = np.sort(scores)
-    rank = _rank(len(ordered), keep)
-    below = np.random.default_rng(SEED).binomial(len(ordered), 1 - keep, DRAWS)
+    ranks, ordered = ranks_keeping(len(scores), keep), np.sort(scores)
+    return Threshold(*(float(ordered[rank]) for rank in ranks))
+
+
+class Ranks(NamedTuple):
+    """The places, from 0, of a threshold and of the ends of its interval among rising scores."""
+
+    value: int
+    low: int
+    high: int
+
+
+def ranks_keeping(count: int, keep: float = KEEP) -> Ranks:
+    """Which of `count` rising scores are the threshold that `keeping` finds, and the ends of its interval.
+
+    Raises ValueError for a share that is not above 0 and at most 1.
+    """
+    if not 0 < keep <= 1:
+        raise ValueError(f"the share of images to keep must be above 0 and at most 1, not {keep}")
+    below = np.random.default_rng(SEED).binomial(count, 1 - keep, DRAWS)
     few, many = np.quantile(below, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2], method="inverted_cdf").astype(int)
-    low, high = ordered[max(few - 1, 0)], ordered[min(many, len(ordered) - 1)]
-    return Threshold(float(ordered[rank]), float(low), float(high))
+    return Ranks(count - int(np.ceil(keep * count - 1e-9)), max(int(few) - 1, 0), min(int(many), count - 1))
 
 
 def images_needed(keep: float = KEEP, within: float = 0.01) -> int:
@@ -73,8 +88,3 @@ def share_interval(count: int, of: int) -> tuple[float, float]:
     middle = (share + square / (2 * of)) / (1 + square / of)
     spread = NORMAL_QUANTILE / (1 + square / of) * sqrt(share * (1 - share) / of + square / (4 * of**2))
     return max(0.0, middle - spread), min(1.0, middle + spread)
-
-
-def _rank(count: int, keep: float) -> int:
-    """The place, from 0, of the threshold among so many sorted scores."""
-    return count - int(np.ceil(keep * count - 1e-9))

@@ -170,6 +170,18 @@ class Directory:
         with self._write_errors(OSError), self._writing(name) as file:
             yield file
 
+    def take(self, name: str, other: "Directory") -> None:
+        """Puts a copy of another directory's file of this name; by the storage itself if both are in one that can.
+
+        Raises WriteError if it cannot be written, FileNotFoundError if there is no such file.
+        """
+        (files, path), (others, source) = self._open(name), other._open(name)
+        if self.is_local or files is not others:  # fsspec has one file system for the same storage and options
+            self.put(name, other.read(name))
+            return
+        with self._write_errors():
+            files.cp_file(source, path)
+
     def create(self, name: str, content: bytes) -> bool:
         """Writes a file unless there is one of the name; returns whether it did.
 

@@ -18,10 +18,10 @@ FLOORS = (
     ("pipelines/runtime",),
     ("pipelines/inputs",),
     ("pipelines/scan_directory",),
-    ("pipelines/memory", "pipelines/consensus", "pipelines/evaluation"),
+    ("pipelines/memory", "pipelines/consensus", "pipelines/evaluation", "pipelines/flags"),
     ("pipelines/scans",),
     ("pipelines/label_banks",),
-    ("pipelines/reports", "pipelines/verify"),
+    ("pipelines/reports", "pipelines/verify", "pipelines/exports"),
     ("pipelines/demo",),
     ("pipelines/commands", "pipelines/__main__.py"),
 )

@@ -29,6 +29,7 @@ from pipelines.runtime.cells import as_cell, from_cells
 from pipelines.runtime.cluster import cluster
 from pipelines.runtime.progress import quiet
 from pipelines.runtime.spread import over_actors, over_tasks, ranges
+from pipelines.scan_directory.identity import Fingerprints
 from pipelines.scan_directory.known import known_shards
 from pipelines.scan_directory.layout import CANDIDATES, ENCODED, SCORED, SCORES, VOTES, shard_name
 from pipelines.scan_directory.manifest import Manifest
@@ -66,7 +67,7 @@ def planned(count: int) -> Plan:
 def run_in(place: Path, shards: list[Shard]) -> Run:
     shutil.rmtree(place, ignore_errors=True)
     output = Directory(str(place))
-    return Run(output, "f", shards, Tally(), Clock(time.time(), {}), quiet, Manifest(output, "f"))
+    return Run(output, Fingerprints.one("f"), shards, Tally(), Clock(time.time(), {}), quiet, Manifest(output, "f"))
 
 
 def step(run: Run, folder: str, columns: tuple[str, ...], rows: int = ROWS) -> None:
@@ -151,7 +152,7 @@ def many(shards: int, place: Path) -> dict[str, Any]:
     def rerun() -> None:
         output = ManyFiles(str(place))
         vars(output)["ids"] = [shard.id for shard in read_plan(content)]
-        tally = known_shards(output, "f", vars(output)["ids"]).tally
+        tally = known_shards(output, Fingerprints.one("f"), vars(output)["ids"]).tally
         if len(tally.shards()) != shards:
             raise RuntimeError(f"{len(tally.shards())} of {shards} shards are known")
         tally.described()

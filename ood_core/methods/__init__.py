@@ -3,6 +3,7 @@
 from ood_core.methods.adaneg import AdaNeg
 from ood_core.methods.consensus import MIN_ANCHORS, Consensus, consensus_of
 from ood_core.methods.debiased import Debiased
+from ood_core.methods.deciding import deciding_method
 from ood_core.methods.gl_mcm import GLMCM
 from ood_core.methods.interneg import InterNeg
 from ood_core.methods.max_cos import MaxCos
@@ -42,6 +43,7 @@ __all__ = [
     "Reference",
     "choosers_of",
     "consensus_of",
+    "deciding_method",
     "learners_of",
     "of_images",
     "reference_of",

@@ -75,6 +75,29 @@ Reference = Annotated[
         help="Images known to belong: a scan with embeddings, tables of embeddings, or images (scan only).",
     ),
 ]
+Since = Annotated[
+    str | None,
+    typer.Option(metavar="SCAN", help="Last night's scan: what has not changed is taken over, and its thresholds."),
+]
+KeepEncoded = Annotated[
+    bool | None,
+    typer.Option("--keep-encoded", help="Keep encoded rows for --since, where methods look at the whole input."),
+]
+Threshold = Annotated[
+    list[str],
+    typer.Option(metavar="METHOD=VALUE", help="Flag the images that score below it; may be given for each method."),
+]
+Calibrate = Annotated[
+    str | None,
+    typer.Option(metavar="SCAN", help="A scan of images that belong: thresholds are those that keep most of them."),
+]
+Keep = Annotated[float | None, typer.Option(help="The share of --calibrate to keep; default 0.95.")]
+GroupBy = Annotated[
+    str | None, typer.Option(help="What to count images by: folder (default), or a column of the score tables.")
+]
+MaxFlagged = Annotated[
+    float | None, typer.Option(help="Exit 5 when a larger share of the images is flagged by the deciding method.")
+]
 MemoryUri = Annotated[
     str | None, typer.Option("--memory", metavar="URI", help="An earlier scan, whose memory this one begins with.")
 ]

@@ -5,14 +5,19 @@ from typing import Annotated
 
 import typer
 
-from pipelines.commands.ending import end
+from pipelines.commands.ending import end, reported
 from pipelines.commands.options import (
     Address,
     AsJson,
+    Calibrate,
     Compile,
     Device,
     Dtype,
     FreezeMemory,
+    GroupBy,
+    Keep,
+    KeepEncoded,
+    MaxFlagged,
     MaxStaleness,
     MemoryShards,
     MemoryUri,
@@ -22,8 +27,10 @@ from pipelines.commands.options import (
     Order,
     Pretrained,
     Reference,
+    Since,
     StorageOptions,
     TakeOver,
+    Threshold,
     WaitS,
     Workers,
     given_of,
@@ -89,6 +96,13 @@ def scan(
     max_bad_shards: Annotated[
         int | None, typer.Option(help="Exit 3 when more archives are damaged or cannot be read; default 0.")
     ] = None,
+    since: Since = None,
+    keep_encoded: KeepEncoded = None,
+    threshold: Threshold = [],  # noqa: B006
+    calibrate: Calibrate = None,
+    keep: Keep = None,
+    group_by: GroupBy = None,
+    max_flagged: MaxFlagged = None,
     new_scan: Annotated[bool, typer.Option(help="Start over: remove what an earlier scan left in --output.")] = False,
     take_over: TakeOver = False,
     address: Address = None,
@@ -100,7 +114,10 @@ def scan(
     given = given_of(
         input=input or None, labels=labels, output=output, method=method or None,
         param=parse_values("--param", param) or None, embeddings=embeddings, max_bad_fraction=max_bad_fraction,
-        max_bad_shards=max_bad_shards, order=order, reference=reference or None,
+        max_bad_shards=max_bad_shards, threshold=parse_values("--threshold", threshold) or None,
+        since=since, keep_encoded=keep_encoded, calibrate=calibrate, keep=keep, group_by=group_by,
+        max_flagged=max_flagged, order=order,
+        reference=reference or None,
         memory=given_of(uri=memory, freeze=freeze_memory, shards=memory_shards, max_staleness=max_staleness),
         model=given_of(name=model, pretrained=pretrained, device=device, dtype=dtype, compile=compile,
                        mixed_processors=mixed_processors),
@@ -114,4 +131,5 @@ def scan(
     from pipelines.scans.scan import scan as run_scan
 
     chosen, options = load(Scan, config, given), parse_storage_options(storage_options)
-    end(run_scan(chosen, options, address=address, say=say, new_scan=new_scan, take_over=take_over), chosen, as_json)
+    found = run_scan(chosen, options, address=address, say=say, new_scan=new_scan, take_over=take_over)
+    end(found, chosen, reported(chosen, options), as_json)

@@ -9,6 +9,7 @@ from pipelines.config.base import Configuration, Positive
 from pipelines.config.memory import Memory
 from pipelines.config.methods import default_methods, method_parameters
 from pipelines.config.model import Model
+from pipelines.config.nightly import Nightly
 from pipelines.config.pools import ScorePool
 
 
@@ -27,7 +28,7 @@ class ReadEmbeddings(Configuration):
     retry_s: float = Field(default=120.0, ge=0)
 
 
-class Rescore(Configuration):
+class Rescore(Nightly):
     """Everything `oodscan rescore` needs to know.
 
     `model`, `text_embeddings`: where the embeddings of texts that are not in the label bank come from, for the methods

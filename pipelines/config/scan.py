@@ -9,6 +9,7 @@ from pipelines.config.base import Configuration, Positive
 from pipelines.config.memory import Memory
 from pipelines.config.methods import default_methods, method_parameters
 from pipelines.config.model import Model
+from pipelines.config.nightly import Nightly
 from pipelines.config.pools import EncodePool
 
 
@@ -38,7 +39,7 @@ class Read(Configuration):
     retry_s: float = Field(default=120.0, ge=0)
 
 
-class Scan(Configuration):
+class Scan(Nightly):
     """Everything `oodscan scan` needs to know. The fields are the options of the command line, in YAML.
 
     `reference`: images that are known to belong, tables of their embeddings, or scan directories with some.

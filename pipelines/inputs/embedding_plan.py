@@ -1,5 +1,6 @@
 """Plans a rescoring: tables of embeddings to shards; finds what is wrong with a whole table before any work."""
 
+import contextlib
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -166,6 +167,16 @@ def _rows(shard: Shard, read: ReadEmbeddings, dim: int, options: Mapping[str, An
     layout = npy.Layout.of(open_range(files, path, shard.sizes[0], retry_s=read.retry_s), shard.sizes[0])
     vectors = npy.read_vectors(files, path, layout, shard.start, rows, read.retry_s)
     yield from npy.read_npy(vectors, npy.read_keys(key_file, columns, shard.start, rows))
+
+
+def table_columns(shards: Sequence[Shard], options: Mapping[str, Any]) -> list[str]:
+    """The names of the columns of the first table of embeddings that can be opened; none of `.npy` files."""
+    for shard in shards:
+        files, path = file_system(shard.urls[0], options)
+        if shard.kind == "embeddings":
+            with contextlib.suppress(ReadError, *DAMAGE):
+                return open_table(RangeFile(files, path, shard.sizes[0])).schema_arrow.names
+    return []
 
 
 def _check_lengths(

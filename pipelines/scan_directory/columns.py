@@ -24,15 +24,20 @@ EVIDENCE, COVERAGE = "evidence", "coverage"
 LOCATOR = {"url": pa.string(), "offset": pa.int64(), "length": pa.int64(), "row": pa.int64()}
 """Where an image's bytes are: in which file; from which byte on and how many in a tar; in which row of a table."""
 
-SCORE_PREFIX = "score_"
-"""What the names of columns of scores begin with: see `score_column`."""
+SCORE_PREFIX, FLAG_PREFIX = "score_", "is_ood_"
+"""What the names of columns of scores begin with (see `score_column`), and those of flags: see `flag_column`."""
 
 RESERVED = (OFFERS, EMBEDDING, VERSION, ANCHOR, WEIGHT, SHIFT, EVIDENCE, COVERAGE)
-RESERVED_PREFIXES = (SCORE_PREFIX, "is_ood_")
+RESERVED_PREFIXES = (SCORE_PREFIX, FLAG_PREFIX)
 """Names and beginnings of names that no column of the input may have in a score table."""
 
 LAST_BEFORE_SCORES = "negative_label"
 """The column of a score table that the scores follow."""
+
+
+def flag_column(method: str) -> str:
+    """The column of the score tables that says which images a method flags: those that score below its threshold."""
+    return score_column(method).replace(SCORE_PREFIX, FLAG_PREFIX, 1)
 
 
 def offers_type(dim: int) -> pa.DataType:

@@ -32,7 +32,8 @@ class Committer:
 
     A shard's file holds nothing that depends on who made it, so a second attempt writes the same bytes. Its candidates
     for the memory are written before it, and so are its embeddings: a visible score has its embedding, and is
-    remembered. `again`: shards whose files do not count.
+    remembered. `fingerprint`: that the rows carry; `whole`: that of the scan, if it is another, which candidates carry;
+    `again`: shards whose files do not count.
     """
 
     output: Directory
@@ -40,6 +41,7 @@ class Committer:
     folder: str = SCORES
     remember: Remember | None = None
     again: frozenset[str] = frozenset()
+    whole: str | None = None
 
     def commit(self, shard: str, rows: pa.Table, times: Mapping[str, float] = MappingProxyType({})) -> Receipt:
         """Commits all rows of a shard, given in order. `times`: what the receipt tells of the work."""
@@ -49,7 +51,7 @@ class Committer:
             metadata[PASSED_OVER_KEY] = told
         if OFFERS in rows.column_names:
             offered = _candidates(rows)
-            self._put(CANDIDATES, shard, offered, {FINGERPRINT_KEY: self.fingerprint})
+            self._put(CANDIDATES, shard, offered, {FINGERPRINT_KEY: self.whole or self.fingerprint})
             if self.remember:
                 self.remember(shard, offered)
             rows = rows.drop_columns(OFFERS)

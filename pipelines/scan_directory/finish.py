@@ -21,13 +21,13 @@ def finish(
     config: Scan | Rescore,
     tally: Tally,
     performance: dict[str, Any],
-    learned: Mapping[str, Any],
+    more: Mapping[str, Any],
 ) -> dict[str, Any]:
     """Writes and returns the summary of the whole scan, and sets the mark of success or takes it away.
 
     A scan succeeds if something was scored, no more than `max_bad_fraction` of the records are bad, and no more than
     `max_bad_shards` archives are damaged or could not be read, of which nobody knows how many records they held.
-    `performance`: of this run; `learned`: what methods have learned from the images.
+    `performance`: of this run; `more`: further parts of the summary, of which empty ones are left out.
     """
     bad_shards = tally.bad_shards({shard.id for shard in planned.shards if shard.kind != "images"})
     within_budget = tally.bad_fraction <= config.max_bad_fraction and len(bad_shards) <= config.max_bad_shards
@@ -41,7 +41,7 @@ def finish(
         "max_bad_shards": config.max_bad_shards,
         "within_error_budget": within_budget,
         "success": within_budget and bool(tally.scored),
-        **({"learned": learned} if learned else {}),
+        **{name: part for name, part in more.items() if part not in ({}, None)},
         "last_run": performance,
     }
     last_run = performance if performance["images"] else _last_run(output) or performance

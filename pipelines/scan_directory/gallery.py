@@ -7,9 +7,10 @@ import numpy as np
 import pyarrow as pa
 from jaxtyping import Float64
 
-LIMITS = {"lowest": 24, "highest": 24, "spread": 2}
+LIMITS = {"lowest": 24, "highest": 24, "spread": 2, "flagged": 4}
 """How many images of each kind: those of the lowest scores, those of the highest, and so many of every step of scores,
-drawn by lot: among these are the least certain, wherever the threshold comes to lie."""
+drawn by lot: among these are the least certain, wherever the threshold comes to lie; and of the images that are flagged
+so many of every anchor, or nearest negative label, of the lowest scores."""
 
 STEPS = 32
 """Steps of scores from 0 to 1, and as many to every factor of e beyond: see `steps_of`."""
@@ -24,7 +25,8 @@ CHOICE = pa.struct(
         "index": pa.int64(),
     }
 )
-"""An image that is chosen, of those of its column, kind and step (0 of the other kinds) for the least `order`."""
+"""An image that is chosen, of those of its column, kind and step for the least `order`. `step`: of "spread", that of
+the score; of "flagged", see `number_of`; else 0."""
 
 NO_CHOICES = pa.nulls(0, CHOICE)
 

@@ -3,19 +3,32 @@
 import hashlib
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Any
 
-from ood_core.methods import Method
+from ood_core.methods import LearningMethod, Method, consensus_of, of_images, reference_of
 from pipelines.config.rescore import Rescore
 from pipelines.config.scan import Scan
 from pipelines.errors import CallerError, first_line
 from pipelines.inputs.plan import Plan, Shard, read_plan
 from pipelines.inputs.readers.parquet import DAMAGE
 from pipelines.runtime.model import ModelFacts, ModelSpec
-from pipelines.scan_directory.layout import CANDIDATES, ENCODED, PLAN_FILE, SCAN_FILE, SCORED, SCORES, VOTES, committed
+from pipelines.scan_directory.layout import (
+    CANDIDATES,
+    EMBEDDINGS,
+    ENCODED,
+    PLAN_FILE,
+    SCAN_FILE,
+    SCORED,
+    SCORES,
+    VOTES,
+    committed,
+)
 from pipelines.storage import Directory
 
+OF_OTHER_IMAGES = ("input", "reference")
+"""The parts of a scan's identity that an image's row does not depend on if it is scored without a look at others."""
 VERSIONS = ("oodscan", "open_clip_torch", "pillow", "pyarrow", "ray", "torch")
 
 
@@ -55,6 +68,53 @@ def model_identity(spec: ModelSpec, facts: ModelFacts) -> dict[str, Any]:
 def fingerprint(identity: Mapping[str, Any]) -> str:
     """The hash of all that a scan's rows depend on; every committed table carries it."""
     return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
+
+
+@dataclass(frozen=True)
+class Fingerprints:
+    """What the committed tables of a scan carry.
+
+    `whole`: of all that the scan depends on; `rows`: of what a row depends on that is scored without a look at others,
+    so that tables of an unchanged shard are the same in scans of other inputs; `scores`: which of the two score tables
+    carry, and the embeddings beside them.
+    """
+
+    whole: str
+    rows: str
+    scores: str
+
+    @classmethod
+    def of_identity(
+        cls, identity: Mapping[str, Any], methods: Mapping[str, Method], freeze_memory: bool
+    ) -> "Fingerprints":
+        """Of a scan by these methods. `freeze_memory`: whether those that learn do not."""
+        whole = rows = fingerprint(identity)
+        if learning_orders(methods, freeze_memory) <= {"transductive"}:
+            rows = fingerprint({name: value for name, value in identity.items() if name not in OF_OTHER_IMAGES})
+        return cls(whole, rows, rows if scored_alone(methods, freeze_memory) else whole)
+
+    @classmethod
+    def one(cls, value: str) -> "Fingerprints":
+        """The same for all tables."""
+        return cls(value, value, value)
+
+    def of(self, folder: str) -> str:
+        """What the tables of a folder carry."""
+        return {ENCODED: self.rows, SCORES: self.scores, EMBEDDINGS: self.scores}.get(folder, self.whole)
+
+
+def scored_alone(methods: Mapping[str, Method], freeze_memory: bool) -> bool:
+    """Whether every image is scored without a look at others of the input."""
+    return not (learning_orders(methods, freeze_memory) or consensus_of(methods) or reference_of(methods))
+
+
+def learning_orders(methods: Mapping[str, Method], freeze_memory: bool) -> set[str]:
+    """The orders in which the methods learn from the images. `freeze_memory`: whether a memory that they have is not
+    added to."""
+    learning = [
+        chosen for chosen in of_images(methods).values() if not (freeze_memory and isinstance(chosen, LearningMethod))
+    ]
+    return {chosen.learning_order for chosen in learning if chosen.learning_order is not None}
 
 
 def check_unchanged(output: Directory, identity: Mapping[str, Any], plan: Plan) -> bool:
@@ -102,8 +162,8 @@ def plan_with_gone(output: Directory, plan: Plan) -> Plan | None:
     return Plan(recorded, plan.passed_over) if same and len(left) < len(recorded) else None
 
 
-def recorded_fingerprint(output: Directory) -> str | None:
-    """The fingerprint of the scan that was begun in the directory, None if there is none.
+def recorded_fingerprints(output: Directory, methods: Mapping[str, Method], freeze_memory: bool) -> Fingerprints | None:
+    """The fingerprints of the scan by these methods that was begun in the directory, None if there is none.
 
     `check_unchanged` has read it before. Raises CallerError if the fingerprint is not that of what is recorded with it.
     """
@@ -116,7 +176,7 @@ def recorded_fingerprint(output: Directory) -> str | None:
             f"--output {output.url!r} holds a {SCAN_FILE} that was changed: its fingerprint is not that of what it "
             "records; use another --output, or --new-scan to start over"
         )
-    return str(recorded["fingerprint"])
+    return Fingerprints.of_identity(recorded["identity"], methods, freeze_memory)
 
 
 def mend_plan(output: Directory, plan: Plan) -> bool:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pipelines.inputs.listing import REQUESTS_AT_ONCE
 from pipelines.inputs.readers.record import UNREAD
 from pipelines.scan_directory.commit import Committer
+from pipelines.scan_directory.identity import Fingerprints
 from pipelines.scan_directory.layout import EMBEDDINGS, SCORES, committed_files, shard_file
 from pipelines.scan_directory.manifest import Manifest, ToldFile
 from pipelines.scan_directory.receipts import Receipt, digest_of, receipts_table
@@ -33,7 +34,7 @@ class Known:
 
 def known_shards(
     output: Directory,
-    fingerprint: str,
+    fingerprints: Fingerprints,
     shards: Iterable[str],
     embeddings: bool = False,
     retry: bool = False,
@@ -45,8 +46,8 @@ def known_shards(
     tells is not so, all are read, since its receipts are added up. With `retry`, shards that could not be read do not
     count either, nor do those of which other files are `lost`.
     """
-    found = _Files(output, fingerprint, embeddings)
-    manifest = Manifest(output, fingerprint)
+    found = _Files(output, fingerprints.scores, embeddings)
+    manifest = Manifest(output, fingerprints.whole)
     tally = manifest.told()
     damaged = {shard: f"{shard_file(SCORES, shard)}: what it offered the memory is missing" for shard in sorted(lost)}
     damaged |= found.missing() | found.changed(manifest.files)

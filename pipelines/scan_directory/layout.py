@@ -12,7 +12,7 @@ from pipelines.inputs.listing import PLAN_FILE, SCAN_FILE
 from pipelines.storage import Directory, Entry
 
 SUMMARY_FILE, SUCCESS_FILE = "summary.json", "_SUCCESS"
-GALLERY_FILE = "gallery.parquet"
+GALLERY_FILE, THRESHOLDS_FILE, REPORT_FILE = "gallery.parquet", "thresholds.json", "report.html"
 SCORES, EMBEDDINGS, MEMORY, CONSENSUS, MANIFEST = "scores", "embeddings", "memory", "consensus", "manifest"
 ENCODED, SCORED = "encoded", "scored"  # gone when the scan has ended
 CANDIDATES, VERDICTS = f"{MEMORY}/candidates", f"{MEMORY}/verdicts"
@@ -31,8 +31,9 @@ REFERENCE_VOTES, REFERENCE_SUMS, OF_REFERENCE = (
 )
 
 FINGERPRINT_KEY, RECORDS_KEY, PASSED_OVER_KEY = b"oodscan.fingerprint", b"oodscan.records", b"oodscan.passed-over"
+THRESHOLDS_KEY = b"oodscan.thresholds"
 """Metadata of a committed table: of which scan it is, how many records its shard has, and, as JSON, how many members of
-its archive were passed over, by kind."""
+its archive were passed over, by kind, and by which thresholds its flags were made, by method."""
 
 OF_SHARDS = (
     SCORES, EMBEDDINGS, ENCODED, SCORED, CANDIDATES, VERDICTS, VOTES, REFERENCE, REFERENCE_VOTES,
@@ -42,7 +43,9 @@ OF_SHARDS = (
 FILES = (
     SUCCESS_FILE,
     SUMMARY_FILE,
+    REPORT_FILE,
     GALLERY_FILE,
+    THRESHOLDS_FILE,
     f"{MANIFEST}/part-*.parquet",
     *(f"{folder}/part-*.parquet" for folder in OF_SHARDS),
     f"{SNAPSHOT}*.parquet",

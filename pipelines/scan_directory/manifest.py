@@ -45,7 +45,7 @@ class ToldFile(NamedTuple):
 @dataclass
 class Manifest:
     """The files in `manifest/`: each holds receipts, and in its last row what all their shards come to: the sketches
-    added up, the choices for the gallery merged.
+    added up, the choices for the gallery merged, the counts of images added up.
 
     Receipts of a run are appended file by file, and brought into one at the end. `files`: what was read of it.
     """
@@ -79,6 +79,7 @@ class Manifest:
                 if WHOLE_KEY in (table.schema.metadata or {}):
                     break
             tally.choices()
+            tally.breakdown()
             tally.described()  # so that whatever is wrong with a receipt is found here
         except (*DAMAGE, ValueError, LookupError, TypeError, AttributeError):
             return self._nothing()
@@ -110,13 +111,15 @@ class Manifest:
             self.output.remove_files([manifest_file(number) for number in older])
 
     def clear(self) -> None:
-        """Removes what is written of it."""
+        """Forgets all receipts, written or not."""
+        self._waiting, self.files = Tally(), {}
         self.output.remove_files([manifest_file(number) for number in self._numbers()])
 
     def _put(self, tally: Tally, metadata: Mapping[bytes, str]) -> None:
         table = pa.concat_tables(tally.receipts).combine_chunks()
         table = with_last(table, "sketches", tally.sketch_cells())
         table = with_last(table, "choices", tally.choices().to_pylist())
+        table = with_last(table, "breakdown", tally.breakdown().to_pylist())
         content = table_bytes(table, {FINGERPRINT_KEY: self.fingerprint, **metadata})
         self.output.put(manifest_file(self._next), content)
         self._next += 1

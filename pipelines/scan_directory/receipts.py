@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from pipelines.scan_directory.breakdown import COUNT, NO_COUNTS, added_up
 from pipelines.scan_directory.columns import SCORE_PREFIX, WEIGHT
 from pipelines.scan_directory.gallery import CHOICE, NO_CHOICES, choices, merged
 from pipelines.scan_directory.layout import PASSED_OVER_KEY
@@ -32,13 +33,16 @@ SCHEMA = pa.schema(
         "passed_over": pa.map_(pa.string(), pa.int64()),
         "sketches": pa.list_(SKETCH),
         "choices": pa.list_(CHOICE),
+        "flagged": pa.map_(pa.string(), pa.int64()),
+        "breakdown": pa.list_(COUNT),
         "ready": pa.float64(),
         "committed": pa.float64(),
         **dict.fromkeys(TIMES, pa.float64()),
     }
 )
 """`size`, `digest`: of the shard's file, and of that of its embeddings, null if there is none; `passed_over`: members
-of its archive, by kind; `sketches`: of each column of scores (see `Sketch`); `choices`: of images for the gallery.
+of its archive, by kind; `sketches`: of each column of scores (see `Sketch`); `choices`: of images for the gallery;
+`flagged`: how many images, by column of flags, null until flags are made; `breakdown`: counts of images.
 
 `ready`, `committed`: when its worker was ready and when it was committed, in seconds since the epoch; null for a shard
 of an earlier run."""
@@ -47,7 +51,7 @@ ALWAYS = ("shard", "records", "size", "digest", "statuses", "passed_over")
 """The columns of `SCHEMA` that are null of no shard."""
 
 Receipt = dict[str, Any]
-"""One row of `SCHEMA`, its `choices` as an Arrow array."""
+"""One row of `SCHEMA`, its `choices` and `breakdown` as Arrow arrays."""
 
 
 def receipt_of(
@@ -75,17 +79,21 @@ def receipt_of(
         "passed_over": sorted(json.loads((rows.schema.metadata or {}).get(PASSED_OVER_KEY, b"{}")).items()),
         "sketches": [_sketch(name, rows[name]) for name in rows.column_names if is_counted(name)],
         "choices": _choices(shard, rows) if final else NO_CHOICES,
+        "flagged": None,
+        "breakdown": NO_COUNTS,
         "committed": time.time() if times else None,
         **times,
     }
 
 
 def receipts_table(receipts: Iterable[Receipt]) -> pa.Table:
-    """Receipts as a table of `SCHEMA`. The choices of all are merged, in the last row."""
+    """Receipts as a table of `SCHEMA`. The choices and the counts of all are brought together, in the last row."""
     found = list(receipts)
-    table = pa.Table.from_pylist([receipt | {"choices": []} for receipt in found], SCHEMA)
+    table = pa.Table.from_pylist([receipt | {"choices": [], "breakdown": []} for receipt in found], SCHEMA)
     chosen = pa.concat_arrays([NO_CHOICES, *(receipt["choices"] for receipt in found)])
-    return with_last(table, "choices", merged(chosen).to_pylist())
+    counts = pa.concat_arrays([NO_COUNTS, *(receipt["breakdown"] for receipt in found)])
+    table = with_last(table, "choices", merged(chosen).to_pylist())
+    return with_last(table, "breakdown", added_up(counts).to_pylist())
 
 
 def with_last(receipts: pa.Table, column: str, cell: list[dict[str, Any]]) -> pa.Table:

@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 from ood_core.labels import LabelBank
 from ood_core.methods import Method
@@ -11,38 +12,50 @@ from pipelines.config.rescore import Rescore
 from pipelines.config.scan import Scan
 from pipelines.errors import CallerError
 from pipelines.inputs.label_bank import load_bank
+from pipelines.scan_directory.identity import Fingerprints
 from pipelines.scan_directory.layout import PLAN_FILE, SCAN_FILE, read_table
 from pipelines.storage import Directory, storage_errors
 
 
 @dataclass(frozen=True)
 class ScanRecord:
-    """A scan or rescoring as its directory records it: configuration, methods, fingerprint and shard ids."""
+    """A scan or rescoring as its directory records it: configuration, methods, what its rows depend on, fingerprint and
+    shard ids."""
 
     directory: Directory
     config: Scan | Rescore
     methods: Mapping[str, Method]
-    labels_hash: str
+    identity: Mapping[str, Any]
     fingerprint: str
     shards: tuple[str, ...]
 
     @classmethod
-    def read(cls, directory: Directory) -> "ScanRecord":
-        """Raises CallerError if there is no scan, or one that cannot be read."""
+    def read(cls, directory: Directory, called: str = "SCAN") -> "ScanRecord":
+        """Raises CallerError, in which the scan is `called` so, if there is none, or one that cannot be read."""
         url = directory.url
         try:
-            with reading(url, SCAN_FILE):
+            with reading(url, SCAN_FILE, called):
                 recorded = json.loads(directory.read(SCAN_FILE))
                 identity, fingerprint = recorded["identity"], str(recorded["fingerprint"])
                 config = (Rescore if identity.get("command") == "rescore" else Scan)(**recorded["config"])
-                labels_hash, methods = identity["labels"], _methods(url, config)
-            with reading(url, PLAN_FILE):
+                methods, _ = _methods(url, config), identity["labels"]
+            with reading(url, PLAN_FILE, called):
                 shards = tuple(read_table(directory, PLAN_FILE, ["id"])["id"].to_pylist())
         except (FileNotFoundError, NotADirectoryError) as error:
             raise CallerError(
-                f"SCAN {url!r} is not a scan directory: it has no {SCAN_FILE} or no {PLAN_FILE}"
+                f"{called} {url!r} is not a scan directory: it has no {SCAN_FILE} or no {PLAN_FILE}"
             ) from error
-        return cls(directory, config, methods, labels_hash, fingerprint, shards)
+        return cls(directory, config, methods, identity, fingerprint, shards)
+
+    @property
+    def fingerprints(self) -> Fingerprints:
+        """What its tables carry."""
+        return Fingerprints.of_identity(self.identity, self.methods, self.config.memory.freeze)
+
+    @property
+    def labels_hash(self) -> str:
+        """The content hash of the label bank."""
+        return str(self.identity["labels"])
 
     def bank(self) -> LabelBank:
         """The label bank. Raises CallerError if it cannot be read, or is not the one that the scan was made with."""
@@ -55,10 +68,10 @@ class ScanRecord:
 
 
 @contextmanager
-def reading(url: str, name: str) -> Iterator[None]:
+def reading(url: str, name: str, called: str = "SCAN") -> Iterator[None]:
     """Turns whatever is wrong with a scan's file into a CallerError that names it; a missing file passes through."""
     missing = None
-    with storage_errors(f"SCAN {url!r}", f"cannot be read: {name}"):
+    with storage_errors(f"{called} {url!r}", f"cannot be read: {name}"):
         try:
             yield
         except (FileNotFoundError, NotADirectoryError) as error:

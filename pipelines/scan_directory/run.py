@@ -9,6 +9,7 @@ import pyarrow as pa
 from pipelines.inputs.plan import Shard
 from pipelines.runtime.progress import Say, counting
 from pipelines.scan_directory.commit import Committer
+from pipelines.scan_directory.identity import Fingerprints
 from pipelines.scan_directory.layout import SCORES, committed
 from pipelines.scan_directory.lease import Lease
 from pipelines.scan_directory.manifest import Manifest
@@ -27,7 +28,7 @@ class Run:
     run's work; `again`: committed shards that are done again; `lease`: without which it must not go on."""
 
     output: Directory
-    fingerprint: str
+    fingerprints: Fingerprints
     shards: Sequence[Shard]
     tally: Tally
     clock: Clock
@@ -36,9 +37,19 @@ class Run:
     again: frozenset[str] = frozenset()
     lease: Lease | None = None
 
+    @property
+    def fingerprint(self) -> str:
+        """That of the whole scan."""
+        return self.fingerprints.whole
+
     def committer(self, folder: str) -> Committer:
         """What commits shards of this scan to a folder."""
-        return Committer(self.output, self.fingerprint, folder, again=self.again)
+        return Committer(self.output, self.fingerprints.of(folder), folder, again=self.again, whole=self.fingerprint)
+
+    def restart(self) -> None:
+        """Forgets the receipts of all score tables: every one of them is to be received again."""
+        self.tally.clear()
+        self.manifest.clear()
 
     def missing(self, folder: str, shards: Sequence[Shard]) -> list[Shard]:
         """Those of the shards that are not committed to the folder; of score tables, those that are not whole too."""
@@ -51,8 +62,20 @@ class Run:
         Those of score tables are counted, and written to the manifest. `others` hear of them too. Raises RuntimeError
         if a shard has none in the end.
         """
+        missing = {shard.id for shard in shards} - self._received(folder, shards, receipts, *others)
+        if missing:
+            raise RuntimeError(f"Ray has ended, but {len(missing)} shards are missing, {min(missing)} among them")
+
+    def receive_some(self, folder: str, shards: Sequence[Shard], receipts: Iterable[pa.Table]) -> int:
+        """Takes receipts as `receive` does, and returns how many there were: some of the shards may have none."""
+        return len(self._received(folder, shards, receipts))
+
+    def _received(
+        self, folder: str, shards: Sequence[Shard], receipts: Iterable[pa.Table], *others: OnReceipts
+    ) -> set[str]:
+        """Takes receipts, and returns the ids of the shards that they are of."""
         more, images = counting(self.say, len(shards), "shards committed", SAY_EVERY_S), 0
-        missing = {shard.id for shard in shards}
+        received: set[str] = set()
         hearers = [self.tally.add, self.manifest.add, *others] if folder == SCORES else others
         for table in receipts:
             ids = table["shard"].to_pylist()
@@ -61,7 +84,6 @@ class Run:
                 hear(table)
             if self.lease:
                 self.lease.check()
-            missing.difference_update(ids)
+            received.update(ids)
             more(len(ids), f"{images} images")
-        if missing:
-            raise RuntimeError(f"Ray has ended, but {len(missing)} shards are missing, {min(missing)} among them")
+        return received

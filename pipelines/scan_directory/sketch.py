@@ -23,11 +23,16 @@ def buckets_of(
     values: Num[np.ndarray, " values"],
 ) -> tuple[Int64[np.ndarray, " buckets"], Int64[np.ndarray, " buckets"]]:
     """The buckets that finite values fall into, ascending, and how many fall into each."""
+    buckets, counts = np.unique(places_of(values), return_counts=True)
+    return buckets, counts.astype(np.int64)
+
+
+def places_of(values: Num[np.ndarray, " values"]) -> Int64[np.ndarray, " values"]:
+    """The bucket of each of some finite values."""
     sizes = np.abs(values.astype(np.float64))
     logs = np.log(sizes, out=np.zeros_like(sizes), where=sizes > 0)
     places = np.where(sizes > 0, ONE + np.ceil(logs / LOG_GAMMA), 0)
-    buckets, counts = np.unique((np.sign(values) * places).astype(np.int64), return_counts=True)
-    return buckets, counts.astype(np.int64)
+    return (np.sign(values) * places).astype(np.int64)
 
 
 def middles(buckets: Int64[np.ndarray, " buckets"]) -> Num[np.ndarray, " buckets"]:

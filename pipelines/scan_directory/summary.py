@@ -10,34 +10,38 @@ import pyarrow as pa
 
 from ood_core.methods import score_column
 from pipelines.inputs.readers.record import OF_ARCHIVES
+from pipelines.scan_directory.breakdown import NO_COUNTS, added_up
 from pipelines.scan_directory.gallery import NO_CHOICES, merged
 from pipelines.scan_directory.receipts import TIMES, with_last
 from pipelines.scan_directory.sketch import Sketch
 
 PENDING = 100_000
-"""Choices for the gallery that are gathered before they are merged."""
+"""Choices for the gallery, and counts of images, that are gathered before they are brought together."""
 
 QUANTILES = (0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99)
 
 
 @dataclass
 class Tally:
-    """Counts by status, members passed over and score quantiles over committed shards, from their receipts, in whatever
-    order these come.
+    """What committed shards come to, from their receipts, in whatever order these come: counts by status, members
+    passed over, score quantiles, flags, and counts of images.
 
-    `receipts`: one a shard, without sketches, which are added up, and without choices, which are merged.
+    `flagged`: by column of flags; `receipts`: one a shard, without what is brought together of all: sketches, choices
+    and counts of images.
     """
 
     statuses: Counter[str] = field(default_factory=Counter)
     passed_over: Counter[str] = field(default_factory=Counter)
+    flagged: Counter[str] = field(default_factory=Counter)
     sketches: dict[str, Sketch] = field(default_factory=dict)
     receipts: list[pa.Table] = field(default_factory=list)
     _choices: list[pa.StructArray] = field(default_factory=list)
+    _breakdown: list[pa.StructArray] = field(default_factory=list)
 
     def add(self, receipts: pa.Table) -> None:
         """Counts the rows of the shards that a table of receipts is of."""
-        for counts, name in ((self.statuses, "statuses"), (self.passed_over, "passed_over")):
-            found = receipts[name].combine_chunks()
+        for name in ("statuses", "passed_over", "flagged"):
+            counts, found = getattr(self, name), receipts[name].combine_chunks()
             for kind, count in zip(found.keys.to_pylist(), found.items.to_pylist(), strict=True):
                 counts[kind] += count
         sketches = receipts["sketches"].combine_chunks().flatten()
@@ -47,15 +51,35 @@ class Tally:
             buckets, counts = (chosen.field(part).flatten().to_numpy() for part in ("buckets", "counts"))
             self.sketches.setdefault(name, Sketch()).add(buckets, counts)
         self._choices.append(receipts["choices"].combine_chunks().flatten())
+        self._breakdown.append(receipts["breakdown"].combine_chunks().flatten())
         if sum(map(len, self._choices)) > PENDING:
             self.choices()
-        self.receipts.append(with_last(with_last(receipts, "sketches", []), "choices", []))
+        if sum(map(len, self._breakdown)) > PENDING:
+            self.breakdown()
+        for name in ("sketches", "choices", "breakdown"):
+            receipts = with_last(receipts, name, [])
+        self.receipts.append(receipts)
+
+    def clear(self) -> None:
+        """Counts nothing any more."""
+        self.__init__()
 
     def choices(self) -> pa.StructArray:
         """The images for the gallery, of all shards."""
         if len(self._choices) != 1:
             self._choices = [merged(pa.concat_arrays([NO_CHOICES, *self._choices]))]
         return self._choices[0]
+
+    def breakdown(self) -> pa.StructArray:
+        """The counts of images by label, anchor and group, of all shards."""
+        if len(self._breakdown) != 1:
+            self._breakdown = [added_up(pa.concat_arrays([NO_COUNTS, *self._breakdown]))]
+        return self._breakdown[0]
+
+    @property
+    def is_flagged(self) -> bool:
+        """Whether flags have been made in every shard that is counted."""
+        return not any(table["flagged"].null_count for table in self.receipts)
 
     def shards(self) -> set[str]:
         """The ids of the shards that are counted."""

@@ -2,20 +2,22 @@
 
 import itertools
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ood_core.methods import learners_of, of_images
+from pipelines.config.pools import ScorePool
 from pipelines.consensus.summary import consensus_summary, reference_remarks
 from pipelines.errors import CallerError, WriteError, cause_of, first_line
+from pipelines.flags.summary import flags_summary, is_flagged
 from pipelines.inputs.plan import Shard
 from pipelines.inputs.readers.record import UNREAD
 from pipelines.memory.summary import learned_summary, rounds_remarks, rounds_summary
 from pipelines.runtime.progress import Say
 from pipelines.scan_directory.finish import finish
-from pipelines.scan_directory.identity import begin, check_unchanged, fingerprint, mend_plan, recorded_fingerprint
+from pipelines.scan_directory.identity import Fingerprints, begin, check_unchanged, mend_plan, recorded_fingerprints
 from pipelines.scan_directory.known import Known, known_shards
 from pipelines.scan_directory.layout import (
     CANDIDATES,
@@ -75,7 +77,8 @@ def carry_out(request: Request, place: Place, start: Start, say: Say) -> dict[st
         _say_what_is_known(request, known, lost, say)
         work = _Work(request, known, remaining, known.manifest, lease, say, started)
         performance: dict[str, Any] = {"images": 0}
-        if remaining or lost or not request.output.exists(GALLERY_FILE):
+        flagged = is_flagged(request.output, request.flags, known.tally)
+        if remaining or lost or not flagged or not request.output.exists(GALLERY_FILE):
             performance = work.done(place, start, left, bool(remaining or lost))
         return _ended(request, known.tally, work.manifest, performance, say)
 
@@ -103,7 +106,7 @@ class _Work:
         from pipelines.runtime.cluster import cluster
         from pipelines.scans.make_gallery import make_gallery
 
-        known, performance = left.fingerprint if left else "", dict[str, Any](images=0)
+        known, performance = left.fingerprints if left else Fingerprints.one(""), dict[str, Any](images=0)
         with cluster(start.address) as found, self._telling_how_far():
             if steps:
                 if left:
@@ -111,22 +114,45 @@ class _Work:
                 placement = place(self.request, found, self.say)
                 known = _begin(self.request, placement, start.new_scan)
                 performance = self._steps(placement, known)
-            make_gallery(self.request, self.known.tally, known, self.say)
+            self._flags(known, found)
+            make_gallery(self.request, self.known.tally, known.whole, self.say)
         return performance
 
-    def _steps(self, placement: "Placement", known: str) -> dict[str, Any]:
+    def _steps(self, placement: "Placement", known: Fingerprints) -> dict[str, Any]:
         from pipelines.scans.steps import steps_of
 
-        request, tally = self.request, self.known.tally
-        manifest = self.manifest = self.manifest or Manifest(request.output, known)
-        clock, before = Clock(self.started, placement.lanes), tally.records
-        run = Run(
-            request.output, known, request.plan.shards, tally, clock, self.say, manifest, self.known.again, self.lease
-        )
+        tally, before = self.known.tally, self.known.tally.records
+        run = self._run(known, placement.lanes)
         with ExitStack() as opened:
-            opened.callback(manifest.flush)
-            told = run_steps(steps_of(request, placement, run, opened), self.remaining)
-        return clock.described(time.time()) | {"images": tally.records - before} | told
+            opened.callback(run.manifest.flush)
+            told = run_steps(steps_of(self.request, placement, run, opened), self.remaining)
+        return run.clock.described(time.time()) | {"images": tally.records - before} | told
+
+    def _flags(self, known: Fingerprints, found: "Cluster") -> None:
+        """Has every score table flagged, unless they are."""
+        from pipelines.flags.step import FlagStep
+        from pipelines.runtime.pools import fit_scorers
+
+        request = self.request
+        if not is_flagged(request.output, request.flags, self.known.tally):
+            run = self._run(known, {})
+            FlagStep(run, request.flags, tuple(request.methods), fit_scorers(ScorePool(), "cpu", found)).run()
+            run.manifest.flush()
+
+    def _run(self, known: Fingerprints, lanes: Mapping[str, int]) -> Run:
+        """This run, for steps. `known`: the scan's fingerprints."""
+        manifest = self.manifest = self.manifest or Manifest(self.request.output, known.whole)
+        return Run(
+            self.request.output,
+            known,
+            self.request.plan.shards,
+            self.known.tally,
+            Clock(self.started, lanes),
+            self.say,
+            manifest,
+            self.known.again,
+            self.lease,
+        )
 
     @contextmanager
     def _telling_how_far(self) -> Iterator[None]:
@@ -145,7 +171,7 @@ class _Work:
 
 def _leftovers(request: Request, say: Say) -> Leftovers | None:
     """What earlier runs have left, once it has been looked at; None if the scan was not begun."""
-    recorded = recorded_fingerprint(request.output)
+    recorded = recorded_fingerprints(request.output, request.methods, request.config.memory.freeze)
     if recorded is None:
         return None
     if mend_plan(request.output, request.plan):
@@ -161,12 +187,14 @@ def _known(request: Request, left: Leftovers) -> Known:
     if learners_of(of_images(request.methods), "streaming") and not request.config.memory.freeze:
         lost = frozenset(committed(request.output) - committed(request.output, CANDIDATES))
     ids, embeddings = [shard.id for shard in request.plan.shards], request.config.keeps_embeddings
-    return known_shards(request.output, left.fingerprint, ids, embeddings, not request.learns, lost)
+    return known_shards(request.output, left.fingerprints, ids, embeddings, not request.learns, lost)
 
 
 def _say_what_is_known(request: Request, known: Known, lost: Sequence[str], say: Say) -> None:
     shards, tally = request.plan.shards, known.tally
     say(f"{len(shards)} shards planned, {len(tally.shards())} already committed")
+    if request.since:
+        say(request.since.line(request.first_folder))
     if request.planned.gone:
         say(f"{request.planned.gone} shards that were planned are gone from the input; what is committed of them stays")
     lines = [f"{line}; its shard is done again" for line in known.damaged.values()]
@@ -181,16 +209,18 @@ def _say_what_is_known(request: Request, known: Known, lost: Sequence[str], say:
         say(f"{unread} shards could not be read; other images' scores depend on what was: --new-scan tries them again")
 
 
-def _begin(request: Request, placement: "Placement", new_scan: bool) -> str:
-    """Records the scan in its directory, unless an earlier run has, and returns its fingerprint."""
+def _begin(request: Request, placement: "Placement", new_scan: bool) -> Fingerprints:
+    """Records the scan in its directory, unless an earlier run has, and returns its fingerprints."""
     identity = {**request.identity(), **placement.identity}
+    if request.since:
+        request.since.check_identity(identity)
     if new_scan:
         clear(request.output)
     if not check_unchanged(request.output, identity, request.plan):
         begin(request.output, request.config, identity, request.plan)
     for name in (SUCCESS_FILE, GALLERY_FILE):
         request.output.remove(name)
-    return fingerprint(identity)
+    return Fingerprints.of_identity(identity, request.methods, request.config.memory.freeze)
 
 
 def _ended(
@@ -206,7 +236,8 @@ def _ended(
     learned |= rounds_summary(output, request.config, request.bank)
     for remark in itertools.chain(reference_remarks(learned), rounds_remarks(learned)):
         say(remark)
-    summary = finish(output, request.plan, request.config, tally, performance, learned)
-    for folder in (ENCODED, SCORED, REFERENCE):
+    flags = flags_summary(output, tally, request.config.max_flagged)
+    summary = finish(output, request.plan, request.config, tally, performance, {"learned": learned, **flags})
+    for folder in (SCORED, REFERENCE, *([] if request.config.keep_encoded else [ENCODED])):
         output.remove(folder)
     return summary

@@ -12,6 +12,7 @@ from pipelines.inputs.plan import Shard
 from pipelines.memory.files import MemoryFiles, memory_files
 from pipelines.memory.rounds import rounds_files
 from pipelines.runtime.progress import Say
+from pipelines.scan_directory.identity import Fingerprints
 from pipelines.scan_directory.layout import (
     ANCHORS,
     CANDIDATES,
@@ -46,7 +47,7 @@ class Leftovers:
     """What earlier runs have left of a scan beside its score tables, for a run that goes on."""
 
     output: Directory
-    fingerprint: str
+    fingerprints: Fingerprints
     say: Say
 
     def check_own(self) -> None:
@@ -54,7 +55,7 @@ class Leftovers:
         folders = {folder: self.output.names(folder) for folder in (MEMORY, CONSENSUS)}
         names = [f"{folder}/{name}" for folder, found in folders.items() for name in found]
         for name in filter(names_a_file, names + [GALLERY_FILE] * self.output.exists(GALLERY_FILE)):
-            if why := _damage(self.output, self.fingerprint, name):
+            if why := _damage(self.output, self.fingerprints, name):
                 self._remove(name, why)
 
     def check_shards(self) -> None:
@@ -67,7 +68,7 @@ class Leftovers:
         names = [shard_file(folder, shard) for folder in OF_SHARDS for shard in sorted(committed(self.output, folder))]
         task: Any = ray.remote(_damages)
         groups = [names[start : start + FILES_A_TASK] for start in range(0, len(names), FILES_A_TASK)]
-        for found in [task.remote(self.output, self.fingerprint, group) for group in groups]:
+        for found in [task.remote(self.output, self.fingerprints, group) for group in groups]:
             damages: Any = ray.get(found)
             for name, why in damages.items():
                 self._remove(name, why)
@@ -92,27 +93,29 @@ class Leftovers:
         self.say(f"{name}: {why}; it is made again")
         self.output.remove(name)
         if name == ANCHORS:
-            ConsensusFiles(self.output, self.fingerprint).clear()
+            ConsensusFiles(self.output, self.fingerprints.whole).clear()
         elif name.startswith((SUMS, OF_REFERENCE, REFERENCE_SUMS)):
-            ConsensusFiles(self.output, self.fingerprint).remove_sums()
+            ConsensusFiles(self.output, self.fingerprints.whole).remove_sums()
         self._forget([name])
 
     def _forget(self, names: Sequence[str]) -> None:
         if any(name.startswith(f"{REFERENCE_VOTES}/") for name in names):
-            ConsensusFiles(self.output, self.fingerprint).forget_reference()
+            ConsensusFiles(self.output, self.fingerprints.whole).forget_reference()
         shards = [shard_of(name) for name in names if name.startswith((f"{CANDIDATES}/", f"{VERDICTS}/"))]
         if shards:
-            MemoryFiles(self.output, self.fingerprint, 0).forget(shards)
+            MemoryFiles(self.output, self.fingerprints.whole, 0).forget(shards)
 
 
-def _damages(output: Directory, fingerprint: str, names: Sequence[str]) -> dict[str, str]:
+def _damages(output: Directory, fingerprints: Fingerprints, names: Sequence[str]) -> dict[str, str]:
     """What is wrong with each of the files that are not whole."""
-    return {name: why for name in names if (why := _damage(output, fingerprint, name))}
+    return {name: why for name in names if (why := _damage(output, fingerprints, name))}
 
 
-def _damage(output: Directory, fingerprint: str, name: str) -> str | None:
+def _damage(output: Directory, fingerprints: Fingerprints, name: str) -> str | None:
     try:
-        whole_table(output.read(name), fingerprint, shard_of(name) if _is_of_shard(name) else None)
+        whole_table(
+            output.read(name), fingerprints.of(name.partition("/")[0]), shard_of(name) if _is_of_shard(name) else None
+        )
     except NotWholeError as error:
         return str(error)
     except FileNotFoundError:  # it went with another

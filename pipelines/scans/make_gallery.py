@@ -18,6 +18,7 @@ from pipelines.errors import ReadError
 from pipelines.inputs.locate import read_again
 from pipelines.runtime.progress import Say
 from pipelines.scan_directory.columns import LOCATOR
+from pipelines.scan_directory.kinds import chosen
 from pipelines.scan_directory.layout import FINGERPRINT_KEY, GALLERY_FILE, SCORES, read_table, shard_file, table_bytes
 from pipelines.scan_directory.summary import Tally
 from pipelines.scans.request import Request
@@ -42,22 +43,23 @@ Places = list[tuple[str, list[int]]]
 def make_gallery(request: Request, tally: Tally, fingerprint: str, say: Say) -> None:
     """Writes `gallery.parquet`: a row for every image that was chosen, by method, kind and rank.
 
-    Its columns: `method`, `kind`, `rank` (of its score; from 0), those that the score tables have alike, and
+    Of what is flagged, only the kinds with the most such images are shown. Its columns: `method`, `kind`, `rank` (of
+    its score; from 0), those that the score tables have alike, and
     `thumbnail`, which is null for images that cannot be read again and where there are none, in a rescoring.
     """
-    chosen = pa.Table.from_struct_array(tally.choices()).to_pandas()
-    table = NONE if chosen.empty else _gallery(request, chosen, say)
+    images = pa.Table.from_struct_array(chosen(tally, request.flags.deciding)).to_pandas()
+    table = NONE if images.empty else _gallery(request, images, say)
     request.output.put(GALLERY_FILE, table_bytes(table, {FINGERPRINT_KEY: fingerprint}))
 
 
-def _gallery(request: Request, chosen: pd.DataFrame, say: Say) -> pa.Table:
+def _gallery(request: Request, choices: pd.DataFrame, say: Say) -> pa.Table:
     read = request.config.read if isinstance(request.config, Scan) else None
     rows = GalleryRows(request.output, read, request.options)
-    images = _together(_by_tasks(rows, _places(chosen)))
+    images = _together(_by_tasks(rows, _places(choices)))
     missing = images["thumbnail"].null_count
     if missing and read:
         say(f"{missing} of {len(images)} images of the gallery could not be read again")
-    return _with_choices(images, chosen, {score_column(name): name for name in request.methods})
+    return _with_choices(images, choices, {score_column(name): name for name in request.methods})
 
 
 @dataclass(frozen=True)
@@ -85,11 +87,11 @@ class GalleryRows:
             return None
 
 
-def _places(chosen: pd.DataFrame) -> list[Places]:
+def _places(choices: pd.DataFrame) -> list[Places]:
     """The places of the chosen images, in groups for a task each."""
     groups: list[Places] = []
     count = IMAGES_A_TASK
-    for shard, rows in chosen.groupby("shard")["index"]:
+    for shard, rows in choices.groupby("shard")["index"]:
         if count >= IMAGES_A_TASK:
             groups.append([])
             count = 0
@@ -122,10 +124,10 @@ def _rows(make: GalleryRows, places: Places) -> pa.Table:
     return make(places)
 
 
-def _with_choices(images: pa.Table, chosen: pd.DataFrame, methods: dict[str, str]) -> pa.Table:
+def _with_choices(images: pa.Table, choices: pd.DataFrame, methods: dict[str, str]) -> pa.Table:
     """A row for each choice, in the order of methods, kinds and scores. `methods`: by their column."""
     places = pd.DataFrame({name: images[name].to_pylist() for name in ("shard", "index")})
-    at = chosen.merge(places.reset_index(names="place"), on=["shard", "index"], validate="many_to_one")
+    at = choices.merge(places.reset_index(names="place"), on=["shard", "index"], validate="many_to_one")
     at["method"] = [methods[column] for column in at["column"]]
     scores = {name: images[name].to_numpy() for name in at["column"].unique()}
     at["score"] = [scores[column][place] for column, place in zip(at["column"], at["place"], strict=True)]

@@ -95,7 +95,7 @@ def place_embeddings(request: Request, found: Cluster, say: Say = quiet) -> Embe
         check_inversion(request.methods, model, facts)
         model = model.settled(facts)
         identity |= model_identity(model, facts)
-    for made in (request.initial, request.reference):
+    for made in (request.initial, request.reference, request.flags):
         if made:
             made.check_weights(model.weights if model else request.bank.info.weights)
     return EmbeddingPlacement(request, config, device, model, pool, identity)

@@ -5,18 +5,20 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ood_core.labels import LabelBank
-from ood_core.methods import TANL, LearningMethod, Method
+from ood_core.methods import Method, consensus_of, reference_of
 from pipelines.config.rescore import Rescore
 from pipelines.config.scan import Scan
-from pipelines.consensus.asked import Asked
 from pipelines.consensus.checks import check_base
+from pipelines.flags.asked import AskedFlags
 from pipelines.inputs.label_bank import check_corpus, check_negatives, load_bank
 from pipelines.inputs.plan import Plan
 from pipelines.inputs.reference import Reference, plan_reference
 from pipelines.memory.initial import InitialMemory, initial_memory
 from pipelines.memory.orders import check_orders
-from pipelines.scan_directory.identity import asked_for, check_unchanged, plan_with_gone
+from pipelines.scan_directory.identity import asked_for, check_unchanged, learning_orders, plan_with_gone, scored_alone
+from pipelines.scan_directory.layout import ENCODED, SCORES
 from pipelines.scans.checks import TextSource
+from pipelines.scans.since import Since, plan_since
 from pipelines.storage import Directory
 
 
@@ -38,7 +40,7 @@ PlanInput = Callable[[Any, Mapping[str, Method], LabelBank, Mapping[str, Any]], 
 @dataclass(frozen=True)
 class Request:
     """A scan or rescoring as asked for. `options`: of remote file systems; `initial`: the memory it begins with;
-    `reference`: images that are known to belong."""
+    `reference`: images that are known to belong; `flags`: where scores are to be cut; `since`: last night's scan."""
 
     planned: Planned
     options: Mapping[str, Any] = field(repr=False)
@@ -47,6 +49,8 @@ class Request:
     output: Directory
     initial: InitialMemory | None
     reference: Reference | None
+    flags: AskedFlags
+    since: Since | None
 
     @classmethod
     def prepare(
@@ -63,12 +67,18 @@ class Request:
         reference = plan_reference(config, bank.dim, options)
         if reference:
             reference.check_weights(bank.info.weights)
+        flags = AskedFlags.prepare(config, methods, bank.content_hash(), options)
+        flags.check_weights(bank.info.weights)
         planned = plan_input(config, methods, bank, options)
+        flags.check_group(config, planned.plan.shards, options)
         output = Directory(config.output, options)
         output.check_writable("--output")
+        since = plan_since(config, planned.plan.shards, options)
         if not new_scan and (before := plan_with_gone(output, planned.plan)):
             planned = replace(planned, plan=before, gone=len(before.shards) - len(planned.plan.shards))
-        request = cls(planned, options, methods, bank, output, initial, reference)
+        request = cls(planned, options, methods, bank, output, initial, reference, flags, since)
+        if since:
+            since.check_identity(request.identity())
         if not new_scan:
             check_unchanged(output, request.identity(), request.plan)
         return request
@@ -84,9 +94,14 @@ class Request:
     @property
     def learns(self) -> bool:
         """Whether an image's scores depend on all others."""
-        learning = any(isinstance(chosen, LearningMethod) for chosen in self.methods.values())
-        at_all = any(isinstance(chosen, TANL) for chosen in self.methods.values()) or Asked.of(self.methods) is not None
-        return at_all or (learning and not self.config.memory.freeze)
+        return not scored_alone(self.methods, self.config.memory.freeze)
+
+    @property
+    def first_folder(self) -> str:
+        """Where the first step commits: to the score tables, unless later steps go on from its rows."""
+        by_neighbours = consensus_of(self.methods) or reference_of(self.methods)
+        learning = learning_orders(self.methods, self.config.memory.freeze)
+        return ENCODED if by_neighbours or "transductive" in learning else SCORES
 
     def identity(self) -> dict[str, Any]:
         """What the rows depend on, as far as it is known before a worker is asked."""
@@ -102,6 +117,10 @@ class Request:
         found = {option: [url for shard in self.plan.shards for url in shard.urls], "--labels": [config.labels]}
         if config.memory.uri:
             found["--memory"] = [config.memory.uri]
+        if self.since:
+            found["--since"] = [self.since.record.directory.url]
+        if self.config.calibrate:
+            found["--calibrate"] = [self.config.calibrate]
         if self.reference:
             found["--reference"] = [url for shard in self.reference.plan.shards for url in shard.urls]
         if texts and texts.table:

@@ -19,26 +19,27 @@ from pipelines.memory.rounds_step import RoundsSpec, RoundsStep
 from pipelines.memory.scoring import MemoryUse
 from pipelines.memory.step import LearnStep
 from pipelines.memory.workers import LearnSpec
-from pipelines.scan_directory.layout import ENCODED, SCORED, SCORES
+from pipelines.scan_directory.layout import SCORED, SCORES
 from pipelines.scan_directory.run import Run
 from pipelines.scans.placement import FirstStep, Placement
 from pipelines.scans.request import Request
 from pipelines.scans.score_learned import ScoreLearnedStep
 from pipelines.scans.step import Step
+from pipelines.scans.take_over import TakeOverStep
 from pipelines.scans.workers.score_learned import ScoreLearnedSpec
 
 
 def steps_of(request: Request, placement: Placement, run: Run, opened: ExitStack) -> list[Step]:
     """The steps in order: encode; learn and score if a method learns from the whole input; consensus if a method
-    goes by neighbours, and before all of them what its reference takes.
+    goes by neighbours, and before all of them what its reference takes, and what is taken over from an earlier scan.
 
     What has to be closed after the last one, the memory's actors, is left to `opened`.
     """
     made = _Steps(request, placement, run)
     keeper = opened.enter_context(made.keeper()) if made.learners or made.streaming else None
-    asked = Asked.of(request.methods)
+    asked, folder = Asked.of(request.methods), request.first_folder
     twice = bool(made.learners or made.choosers)
-    steps: list[Step] = [made.encode(ENCODED if twice or asked else SCORES, keeper)]
+    steps: list[Step] = [made.encode(folder, keeper)]
     if keeper and made.learners:
         steps.append(made.learn(keeper))
     steps += [made.rounds(chosen) for chosen in made.choosers.values()]
@@ -46,7 +47,11 @@ def steps_of(request: Request, placement: Placement, run: Run, opened: ExitStack
         steps.append(made.score(SCORED if asked else SCORES))
     if asked:
         steps.append(made.consensus(asked, steps[-1].folder))
-    return [*placement.reference_steps(run), *steps]
+    before: list[Step] = list(placement.reference_steps(run))
+    if request.since:
+        keeps = request.config.keeps_embeddings
+        before.append(TakeOverStep(run, request.since, placement.score_pool, folder, keeps))
+    return [*before, *steps]
 
 
 @dataclass(frozen=True)

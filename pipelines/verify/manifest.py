@@ -82,7 +82,7 @@ def _told(found: Inspection) -> Told:
     if len(found.problems) > before:
         return Told({}, None)
     with found.checking(f"{MANIFEST}/"):
-        tally = Manifest(found.output, found.fingerprint).told()
+        tally = Manifest(found.output, found.fingerprints.whole).told()
         if len(tally.shards()) < len(shards):
             raise UnfitError("its receipts do not add up")
         return Told({one["shard"]: one for table in tally.receipts for one in table.to_pylist()}, tally)

@@ -13,7 +13,7 @@ from pipelines.config.scan import Scan
 from pipelines.errors import CallerError, first_line
 from pipelines.inputs.listing import Kind
 from pipelines.inputs.plan import NOT_PLAIN, SCHEMA, Plan, Shard, read_plan
-from pipelines.scan_directory.identity import asked_for, fingerprint
+from pipelines.scan_directory.identity import Fingerprints, asked_for, fingerprint
 from pipelines.scan_directory.layout import PLAN_FILE, SCAN_FILE
 from pipelines.verify.tables import Inspection, UnfitError
 
@@ -28,7 +28,7 @@ class Recorded:
     methods: Mapping[str, Method]
     shards: Sequence[Shard]
     identity: Mapping[str, Any]
-    fingerprint: str
+    fingerprints: Fingerprints
 
 
 def recorded_scan(found: Inspection, url: str) -> Recorded | None:
@@ -67,7 +67,8 @@ def _scan(found: Inspection, record: bytes, shards: list[Shard]) -> Recorded | N
         for name, value in asked_for(config, methods, identity["labels"], Plan(shards, {})).items():
             if name != "input" and name in identity and identity[name] != value:
                 raise UnfitError(f"{name} is {value!r} in its configuration, and {identity[name]!r} in its identity")
-        return Recorded(config, methods, shards, identity, expected)
+        fingerprints = Fingerprints.of_identity(identity, methods, config.memory.freeze)
+        return Recorded(config, methods, shards, identity, fingerprints)
     return None
 
 

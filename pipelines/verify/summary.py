@@ -7,8 +7,10 @@ from typing import Any
 
 import pyarrow as pa
 
-from ood_core.methods import score_column
+from ood_core.methods import deciding_method, score_column
 from pipelines.errors import first_line
+from pipelines.flags.summary import flags_summary
+from pipelines.scan_directory.kinds import chosen
 from pipelines.scan_directory.layout import GALLERY_FILE, MANIFEST, SUCCESS_FILE, SUMMARY_FILE
 from pipelines.scan_directory.summary import Tally
 from pipelines.verify.recorded import Recorded
@@ -37,7 +39,8 @@ def check_summary(found: Inspection, statuses: Mapping[str, int] | None, tally: 
     if counted != statuses:
         found.problems.append(f"{SUMMARY_FILE} counts {counted}, the score tables {statuses}")
     elif tally is not None:
-        told = json.loads(json.dumps(tally.described()))
+        budget = dict(summary.get("flags") or {}).get("max_flagged")
+        told = json.loads(json.dumps({**tally.described(), **flags_summary(found.output, tally, budget)}))
         other = [name for name, value in told.items() if summary.get(name) != value]
         found.problems += [f"{SUMMARY_FILE}: {name} is not what {MANIFEST}/ comes to" for name in other]
     if not scored:
@@ -53,7 +56,7 @@ class GalleryCheck:
 
     def __init__(self, found: Inspection, scan: Recorded, tally: Tally | None) -> None:
         self.found, self.columns, self.rows = found, score_columns(scan.methods).names, None
-        choices = None if tally is None else tally.choices()
+        choices = None if tally is None else chosen(tally, deciding_method(scan.methods))
         nothing = choices is not None and not len(choices)
         table = found.table(GALLERY_FILE, pa.schema(CHOSEN if nothing else [*CHOSEN, *PLACED]))
         if table is None:

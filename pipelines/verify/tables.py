@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 from pipelines.errors import first_line
 from pipelines.inputs.readers.row_groups import MOST_ROWS, ROWS_PER_BYTE
 from pipelines.scan_directory.columns import EMBEDDING
+from pipelines.scan_directory.identity import Fingerprints
 from pipelines.scan_directory.layout import RECORDS_KEY, carries
 from pipelines.scan_directory.receipts import digest_of
 from pipelines.storage import Directory
@@ -26,11 +27,11 @@ class UnfitError(Exception):
 class Inspection:
     """Reads the files of a scan directory, and gathers what is wrong with them, in `problems`.
 
-    `fingerprint`: of the scan that every table must be of; `dimensions`: of the embeddings in each file.
+    `fingerprints`: of the scan that every table must be of; `dimensions`: of the embeddings in each file.
     """
 
     output: Directory
-    fingerprint: str = ""
+    fingerprints: Fingerprints = field(default_factory=lambda: Fingerprints.one(""))
     problems: list[str] = field(default_factory=list)
     dimensions: dict[str, int] = field(default_factory=dict)
 
@@ -65,7 +66,7 @@ class Inspection:
         if content is None or table is None:
             return None
         metadata = table.schema.metadata or {}
-        if not carries(table, self.fingerprint):
+        if not carries(table, self.fingerprints.of(name.partition("/")[0])):
             self.problems.append(f"{name} carries the fingerprint of another scan")
             return None
         if digest not in (None, digest_of(content)):

@@ -11,6 +11,7 @@ from pipelines.memory.rounds import rounds_files
 from pipelines.scan_directory.layout import GALLERY_FILE, missing_files
 from pipelines.storage import Directory
 from pipelines.verify.consensus import ConsensusCheck
+from pipelines.verify.flags import check_counted, check_flags, thresholds
 from pipelines.verify.manifest import Told, stray_files, told_by_manifest
 from pipelines.verify.memory import MemoryCheck
 from pipelines.verify.recorded import Recorded, recorded_scan
@@ -43,7 +44,7 @@ def verify(url: str, options: Mapping[str, Any], tables: bool = False, reread: b
     scan = recorded_scan(found, url)
     if scan is None:
         return Verification(0, 0, found.problems)
-    found.fingerprint = scan.fingerprint
+    found.fingerprints = scan.fingerprints
     told = told_by_manifest(found, scan, listed=not (tables or reread))
     names = [
         *memory_files(scan.config, scan.shards),
@@ -56,7 +57,9 @@ def verify(url: str, options: Mapping[str, Any], tables: bool = False, reread: b
     else:
         lost = missing_files(found.output, [GALLERY_FILE, *names])
         found.problems += [f"{name} is missing" for name in lost]
+        thresholds(found, scan)
     stray_files(found, scan, names)
+    check_counted(found, told.tally)
     statuses = counted if told.tally is None else told.tally.statuses
     check_summary(found, statuses, told.tally)
     return Verification(len(scan.shards), (statuses or Counter()).total(), list(dict.fromkeys(found.problems)))
@@ -71,6 +74,7 @@ def _check_tables(
     """
     statuses, whole = Counter[str](), True
     memory, consensus = MemoryCheck(found, scan), ConsensusCheck(found, scan)
+    flags = thresholds(found, scan)
     gallery = GalleryCheck(found, scan, told.tally)
     for shard in scan.shards:
         scores = score_table(found, scan, shard, told)
@@ -81,6 +85,8 @@ def _check_tables(
         whole = whole and scores is not None
         if scores is not None:
             statuses += scores.statuses
+            if flags is not None:
+                check_flags(found, scores, flags)
             if scores.committed:
                 gallery.look_at(scores)
             if reread is not None:

@@ -11,12 +11,15 @@ import pyarrow as pa
 from ood_core.preprocessing import Preprocessing
 from pipelines.config.model import Model
 from pipelines.config.scan import Scan
+from pipelines.flags.summary import flags_summary
+from pipelines.flags.thresholds import MethodThreshold, Thresholds
+from pipelines.flags.workers import FlagShards, FlagSpec
 from pipelines.inputs.image_plan import plan_images
 from pipelines.inputs.plan import Plan, Shard
 from pipelines.runtime.machine import Machine
 from pipelines.runtime.model import ModelFacts, ModelSpec
 from pipelines.scan_directory.commit import Committer
-from pipelines.scan_directory.identity import asked_for, begin, fingerprint, model_identity
+from pipelines.scan_directory.identity import Fingerprints, asked_for, begin, model_identity
 from pipelines.scan_directory.layout import FINGERPRINT_KEY, GALLERY_FILE, table_bytes
 from pipelines.scan_directory.manifest import Manifest
 from pipelines.scan_directory.receipts import receipts_table
@@ -68,6 +71,21 @@ def renamed(planned: Plan, ids: Sequence[str]) -> Plan:
     return Plan(shards, planned.passed_over)
 
 
+def end(output: Directory, fingerprints: Fingerprints, tally: Tally, thresholds: dict[str, float]) -> Tally:
+    """Flags the committed score tables, and writes manifest and summary. Returns what all receipts come to."""
+    methods = {name: MethodThreshold(value, "given") for name, value in thresholds.items()}
+    found = Thresholds({}, next(iter(thresholds)), "folder", methods)
+    found.put(output)
+    flag, flagged = FlagShards(FlagSpec(output, fingerprints.scores, thresholds, found.deciding, "folder")), Tally()
+    for table in tally.receipts:
+        for receipts in flag(table):
+            flagged.add(receipts)
+    Manifest(output, fingerprints.whole).replace(flagged)
+    summary = {**flagged.described(), **flags_summary(output, flagged, None), "within_error_budget": True}
+    output.put("summary.json", json.dumps(summary).encode())
+    return flagged
+
+
 def make_scan(root: Path, ids: Sequence[str] = ()) -> Directory:
     """Five images in two slices and an empty tar, scored; `root/out`. `ids`: of its shards, instead of their own."""
     (root / "data").mkdir()
@@ -79,12 +97,11 @@ def make_scan(root: Path, ids: Sequence[str] = ()) -> Directory:
     planned = renamed(planned, ids) if ids else planned
     identity = asked_for(config, config.methods(), "bank hash", planned) | model_identity(SPEC, FACTS)
     begin(output, config, identity, planned)
-    committer = Committer(output, fingerprint(identity))
+    fingerprints = Fingerprints.of_identity(identity, config.methods(), False)
+    committer = Committer(output, fingerprints.scores)
     for shard in planned.shards:
         tally.add(receipts_table([committer.commit(shard.id, rows_of(shard))]))
-    Manifest(output, committer.fingerprint).replace(tally)
-    summary = {**tally.described(), "within_error_budget": True}
-    output.put("summary.json", json.dumps(summary).encode())
-    output.put(GALLERY_FILE, table_bytes(NONE, {FINGERPRINT_KEY: committer.fingerprint}))
+    end(output, fingerprints, tally, {"mcm": 0.3})
+    output.put(GALLERY_FILE, table_bytes(NONE, {FINGERPRINT_KEY: fingerprints.whole}))
     output.put("_SUCCESS", b"")
     return output

@@ -8,6 +8,7 @@ import pytest
 
 from pipelines.scan_directory import manifest as manifest_module
 from pipelines.scan_directory.commit import Committer
+from pipelines.scan_directory.identity import Fingerprints
 from pipelines.scan_directory.known import Known, known_shards
 from pipelines.scan_directory.layout import FINGERPRINT_KEY, table_bytes
 from pipelines.scan_directory.manifest import Manifest
@@ -45,7 +46,7 @@ def told(output: Directory) -> Tally:
 
 
 def known(output: Directory, embeddings: bool = False) -> Known:
-    return known_shards(output, "f1", IDS, embeddings)
+    return known_shards(output, Fingerprints.one("f1"), IDS, embeddings)
 
 
 def test_a_manifest_tells_what_was_counted_whatever_files_it_lies_in(output: Directory) -> None:

@@ -46,7 +46,7 @@ def test_a_bad_shard_costs_its_own_rows_and_is_tried_again(
     output, aside, said = tmp_path / "scan", tmp_path / "gone.tar", list[str]()
     chosen = Scan(
         input=(str(inputs),), labels=str(bank_directory), output=str(output), max_bad_fraction=0.5,
-        encode=EncodePool(workers=1),
+        threshold={"neglabel": 0.5, "max-cos": 0.3}, encode=EncodePool(workers=1),
     )  # fmt: skip
     place = scans._placed
 

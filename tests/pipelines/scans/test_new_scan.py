@@ -92,13 +92,13 @@ def test_a_new_scan_replaces_the_old_one_and_leaves_other_files(
 ) -> None:
     given, output = str(finished / "a.tar"), tmp_path / "scan"
     scan(asked(given, bank_directory, output, method=("mcm",)))
-    (output / "report.html").write_text("mine")
+    (output / "notes.txt").write_text("mine")
     with pytest.raises(CallerError, match="holds another scan"):
         scan(asked(given, bank_directory, output, method=("neglabel",)))
     summary = scan(asked(given, bank_directory, output, method=("neglabel",), embeddings=False), new_scan=True)
     assert summary["records"] == PICTURES
     assert summary["last_run"]["images"] == PICTURES
-    assert (output / "report.html").read_text() == "mine"
+    assert (output / "notes.txt").read_text() == "mine"
     assert not (output / "embeddings").exists()
     assert json.loads((output / "scan.json").read_text())["identity"]["method"] == "neglabel"
     assert verify(str(output), {}, tables=True).problems == []

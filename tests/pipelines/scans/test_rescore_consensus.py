@@ -39,7 +39,15 @@ from tests.pipelines.scans.in_kinds import (
     images,
 )
 
-OURS = ("score_neglabel", "score_consensus", "anchor", "consensus_weight", "consensus_shift")
+OURS = (
+    "score_neglabel",
+    "score_consensus",
+    "is_ood_neglabel",
+    "is_ood_consensus",
+    "anchor",
+    "consensus_weight",
+    "consensus_shift",
+)
 
 
 @pytest.fixture(scope="module")
@@ -111,6 +119,7 @@ def test_summary_says_how_far_the_images_agree(place: Path) -> None:
     assert set(summary["last_run"]["consensus"]) == {"anchors_s", "votes_s", "rounds_s", "scores_s"}
     assert sorted(path.name for path in (place / "whole").iterdir()) == [
         "_SUCCESS", "consensus", "gallery.parquet", "manifest", "plan.parquet", "scan.json", "scores", "summary.json",
+        "thresholds.json",
     ]  # fmt: skip
     gallery = pq.read_table(place / "whole" / "gallery.parquet")
     assert len(gallery) == gallery["thumbnail"].null_count > 0

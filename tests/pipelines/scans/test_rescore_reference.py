@@ -73,7 +73,7 @@ def test_a_rescoring_finds_what_the_plain_functions_find(place: Path) -> None:
     for name, scores in expected.items():
         np.testing.assert_array_equal(found[f"score_{name.replace('-', '_')}"].to_numpy(), scores)
     names = found.column_names
-    beside = names[names.index("score_consensus") + 1 : names.index("score_consensus") + 6]
+    beside = names[names.index("anchor") : names.index("anchor") + 5]
     assert beside == ["anchor", "consensus_weight", "consensus_shift", "evidence", "coverage"]
     cosines = found["score_max_cos"].to_numpy()
     evidence, coverage = (found[name].to_numpy() for name in ("evidence", "coverage"))

@@ -105,7 +105,7 @@ def test_the_score_table_keeps_its_contract(reference: Path) -> None:
     assert schema.names == [
         "shard", "index", "key", "status", "error", "width", "height",
         "id_label", "id_probability", "negative_label", "score_neglabel", "score_max_cos",
-        "url", "offset", "length", "row",
+        "is_ood_neglabel", "is_ood_max_cos", "url", "offset", "length", "row",
     ]  # fmt: skip
     assert schema.field("score_neglabel").type == pa.float64()
     assert len(schema.metadata[b"oodscan.fingerprint"]) == 64

@@ -70,12 +70,12 @@ def test_consensus_over_learned_scores_is_that_of_the_plain_functions(
 def test_the_scan_directory_keeps_votes_and_embeddings_and_drops_what_steps_hand_on(reference: Path) -> None:
     assert sorted(path.name for path in reference.iterdir()) == [
         "_SUCCESS", "consensus", "embeddings", "gallery.parquet", "manifest", "memory", "plan.parquet", "scan.json",
-        "scores", "summary.json",
+        "scores", "summary.json", "thresholds.json",
     ]  # fmt: skip
     table = pq.read_schema(min((reference / "scores").iterdir()))
     assert table.names[table.names.index("negative_label") + 1 :] == [
-        "score_consensus", "score_adaneg", "score_neglabel", "anchor", "consensus_weight", "consensus_shift",
-        "memory_version", "url", "offset", "length", "row",
+        "score_consensus", "score_adaneg", "score_neglabel", "is_ood_consensus", "is_ood_adaneg", "is_ood_neglabel",
+        "anchor", "consensus_weight", "consensus_shift", "memory_version", "url", "offset", "length", "row",
     ]  # fmt: skip
     assert pq.read_schema(min((reference / "embeddings").iterdir())).field("embedding").type.value_type == pa.float16()
     assert verify(str(reference), {}, reread=True).problems == []

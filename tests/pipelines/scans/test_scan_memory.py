@@ -79,10 +79,12 @@ def test_a_scan_that_learns_finds_what_the_plain_functions_find(
 def test_the_scan_directory_keeps_the_memory_and_drops_what_steps_hand_on(reference: Path) -> None:
     assert sorted(path.name for path in reference.iterdir()) == [
         "_SUCCESS", "gallery.parquet", "manifest", "memory", "plan.parquet", "scan.json", "scores", "summary.json",
+        "thresholds.json",
     ]  # fmt: skip
     assert pq.read_schema(min((reference / "scores").iterdir())).names == [
         "shard", "index", "key", "status", "error", "width", "height", "id_label", "id_probability", "negative_label",
-        "score_adaneg", "score_neglabel", "memory_version", "url", "offset", "length", "row",
+        "score_adaneg", "score_neglabel", "is_ood_adaneg", "is_ood_neglabel", "memory_version",
+        "url", "offset", "length", "row",
     ]  # fmt: skip
     found = pq.read_table(reference / "scores")
     assert set(found["memory_version"].drop_null().to_pylist()) == {SHARDS}

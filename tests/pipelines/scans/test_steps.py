@@ -12,9 +12,11 @@ from ood_core.labels import LabelBank
 from ood_core.preprocessing import Preprocessing
 from pipelines.config.pools import EncodePool, ScorePool
 from pipelines.config.scan import Scan
+from pipelines.flags.asked import AskedFlags
 from pipelines.inputs.plan import Plan, Shard
 from pipelines.runtime.model import ModelFacts, ModelSpec
 from pipelines.runtime.progress import quiet
+from pipelines.scan_directory.identity import Fingerprints
 from pipelines.scan_directory.manifest import Manifest
 from pipelines.scan_directory.run import Run
 from pipelines.scan_directory.summary import Clock, Tally
@@ -24,17 +26,20 @@ from pipelines.scans.step import Step, run_steps
 from pipelines.scans.steps import steps_of
 from pipelines.storage import Directory
 
+FLAGS = AskedFlags("mcm", "folder", {}, None, 0.95, {})
 ADANEG = {"consensus.base": "adaneg"}
 
 
 def steps(root: Path, opened: ExitStack, *methods: str, **changes: Any) -> list[Step]:
     config = Scan(input=("data",), labels="bank", output=str(root), method=methods, **changes)
     bank = LabelBank(["a", "b"], ["noun"] * 2, 1, np.eye(2, dtype=np.float32), np.full(2, np.nan), [None] * 2)
-    request = Request(Planned(config, Plan([], {})), {}, config.methods(), bank, Directory(str(root)), None, None)
+    request = Request(
+        Planned(config, Plan([], {})), {}, config.methods(), bank, Directory(str(root)), None, None, FLAGS, None
+    )
     facts = ModelFacts("weights", 2, 0.01, Preprocessing((8, 8)))
     placement = ImagePlacement(request, config, ModelSpec("m"), facts, EncodePool(workers=1), ScorePool(workers=1))
     manifest = Manifest(request.output, "fingerprint")
-    run = Run(request.output, "fingerprint", [], Tally(), Clock(time.time(), {}), quiet, manifest)
+    run = Run(request.output, Fingerprints.one("fingerprint"), [], Tally(), Clock(time.time(), {}), quiet, manifest)
     return steps_of(request, placement, run, opened)
 
 

@@ -1,7 +1,6 @@
 """Small scans made by hand with the real committer: one of methods that learn nothing, one with all that learning and
 consensus leave."""
 
-import json
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,20 +13,22 @@ from ood_core.consensus.agreement import agreed
 from ood_core.consensus.log_odds import log_odds
 from ood_core.consensus.votes import Votes
 from ood_core.memory import Candidates, MemoryBank
-from ood_core.methods import METHODS, consensus_of, of_images, score_column
+from ood_core.methods import METHODS, consensus_of, deciding_method, of_images, score_column
 from pipelines.config.model import Model
 from pipelines.config.scan import Scan
 from pipelines.consensus.asked import Asked, Known
 from pipelines.consensus.files import ConsensusFiles
 from pipelines.consensus.tables import votes_of, votes_table
 from pipelines.consensus.workers import with_neighbours
+from pipelines.flags.workers import with_flags
 from pipelines.inputs.image_plan import plan_images
 from pipelines.inputs.plan import Shard
 from pipelines.memory.files import MemoryFiles, memory_table
 from pipelines.memory.orders import methods_with_memory
 from pipelines.scan_directory.columns import scattered
 from pipelines.scan_directory.commit import Committer
-from pipelines.scan_directory.identity import asked_for, begin, fingerprint, model_identity
+from pipelines.scan_directory.identity import Fingerprints, asked_for, begin, model_identity
+from pipelines.scan_directory.kinds import chosen
 from pipelines.scan_directory.layout import (
     CANDIDATES,
     EXTRA_NEGATIVES,
@@ -37,11 +38,10 @@ from pipelines.scan_directory.layout import (
     VOTES,
     table_bytes,
 )
-from pipelines.scan_directory.manifest import Manifest
 from pipelines.scan_directory.receipts import receipts_table
 from pipelines.scan_directory.summary import Tally
 from pipelines.storage import Directory
-from tests.pipelines.made_scan import FACTS, SPEC, renamed
+from tests.pipelines.made_scan import FACTS, SPEC, end, renamed
 
 EMPTY, FIRST, SECOND, THIRD = SHARDS = "empty-e0e0e0e0", "data-11111111", "data-22222222", "data-33333333"
 STATIC, LEARNED = ("mcm", "neglabel"), ("neglabel", "adaneg", "interneg", "consensus")
@@ -73,7 +73,8 @@ def make_scan(root: Path, methods: Sequence[str], seed: int = 0) -> Path:
     identity = asked_for(config, chosen, f"bank {seed}", planned) | model_identity(SPEC, FACTS)
     begin(output, config, identity, planned)
     made = {shard.id: _rows(shard, list(of_images(chosen)), random) for shard in planned.shards}
-    committer = Committer(output, fingerprint(identity))
+    fingerprints = Fingerprints.of_identity(identity, chosen, False)
+    committer = Committer(output, fingerprints.scores)
     if methods_with_memory(chosen):
         _make_memory(committer, made, random)
     if consensus_of(chosen):
@@ -81,9 +82,10 @@ def make_scan(root: Path, methods: Sequence[str], seed: int = 0) -> Path:
     tally = Tally()
     for shard, rows in made.items():
         tally.add(receipts_table([committer.commit(shard, rows)]))
-    Manifest(output, committer.fingerprint).replace(tally)
-    output.put("summary.json", json.dumps({**tally.described(), "within_error_budget": True}).encode())
-    output.put(GALLERY_FILE, table_bytes(_gallery(made, tally), {FINGERPRINT_KEY: committer.fingerprint}))
+    deciding = deciding_method(methods)
+    tally = end(output, fingerprints, tally, {deciding: 0.4})
+    made = {shard: with_flags(rows, {deciding: 0.4}) for shard, rows in made.items()}
+    output.put(GALLERY_FILE, table_bytes(_gallery(made, tally, deciding), {FINGERPRINT_KEY: fingerprints.whole}))
     output.put("_SUCCESS", b"")
     return root / "out"
 
@@ -171,10 +173,10 @@ def _votes(shard: str, rows: pa.Table, random: np.random.Generator) -> pa.Table:
     return pa.table({"shard": rows["shard"], "index": rows["index"], **columns})
 
 
-def _gallery(made: dict[str, pa.Table], tally: Tally) -> pa.Table:
+def _gallery(made: dict[str, pa.Table], tally: Tally, deciding: str) -> pa.Table:
     methods, ranks = {score_column(name): name for name in METHODS}, Counter()
     parts = []
-    for choice in tally.choices().to_pylist():
+    for choice in chosen(tally, deciding).to_pylist():
         row = made[choice["shard"]].drop_columns("embedding").slice(choice["index"], 1)
         place = methods[choice["column"]], choice["kind"]
         told = {"method": [place[0]], "kind": [place[1]], "rank": [ranks[place]]}

@@ -1,0 +1,1 @@
+"""Thresholds of a scan's methods, and the flags that they make of its scores."""

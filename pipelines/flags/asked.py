@@ -1,0 +1,114 @@
+"""The flags that a scan is asked for: where each method's threshold is to come from. Free of torch and Ray."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from ood_core.methods import Method, deciding_method
+from pipelines.config.nightly import FOLDER
+from pipelines.config.rescore import Rescore
+from pipelines.config.scan import Scan
+from pipelines.errors import CallerError
+from pipelines.flags.thresholds import MethodThreshold, thresholds_of
+from pipelines.inputs.embedding_plan import table_columns
+from pipelines.inputs.plan import Shard
+from pipelines.scan_directory.columns import RESERVED, RESERVED_PREFIXES
+from pipelines.scan_directory.layout import SUCCESS_FILE
+from pipelines.scan_directory.record import ScanRecord
+from pipelines.storage import Directory
+
+CALIBRATE = "--calibrate"
+OF_IMAGES = ("shard", "url")
+"""The columns of a scan's score tables that images can be grouped by; those of a rescoring come from its tables."""
+
+
+@dataclass(frozen=True)
+class AskedFlags:
+    """What flags are to be made by.
+
+    `given`: thresholds by method; `calibrating`: the scan whose images belong; `keep`: the share of them to keep;
+    `carried`: thresholds of last night's scan, by method.
+    """
+
+    deciding: str
+    group_by: str
+    given: Mapping[str, float]
+    calibrating: ScanRecord | None
+    keep: float
+    carried: Mapping[str, MethodThreshold]
+
+    @classmethod
+    def prepare(
+        cls, config: Scan | Rescore, methods: Mapping[str, Method], bank_hash: str, options: Mapping[str, Any]
+    ) -> "AskedFlags":
+        """Raises CallerError for a threshold of no method that is asked for, and a scan that cannot calibrate."""
+        for name in config.threshold:
+            if name not in methods:
+                asked = ", ".join(methods)
+                raise CallerError(f"--threshold {name}={config.threshold[name]}: no --method {name!r}; it is {asked}")
+        calibrating = None
+        if config.calibrate:
+            calibrating = _calibrating(Directory(config.calibrate, options), config, methods, bank_hash)
+        carried = _carried(Directory(config.since, options), methods) if config.since else {}
+        return cls(deciding_method(methods), config.group_by, config.threshold, calibrating, config.keep, carried)
+
+    def check_group(self, config: Scan | Rescore, shards: Sequence[Shard], options: Mapping[str, Any]) -> None:
+        """Raises CallerError if there is no such column to group by."""
+        if self.group_by == FOLDER:
+            return
+        known = OF_IMAGES if isinstance(config, Scan) else ("shard", *table_columns(shards, options))
+        known = [name for name in known if name not in RESERVED and not name.startswith(RESERVED_PREFIXES)]
+        if self.group_by not in known:
+            raise CallerError(
+                f"--group-by {self.group_by!r} is no column that images can be grouped by; these are: "
+                f"{', '.join([FOLDER, *known])}"
+            )
+
+    def check_weights(self, weights: str | None) -> None:
+        """Raises CallerError if a model of other weights has scored the images that calibrate. None: not known."""
+        if self.calibrating is None:
+            return
+        before = self.calibrating.identity.get("weights")
+        if None not in (weights, before) and weights != before:
+            raise CallerError(
+                f"{CALIBRATE} {self.calibrating.directory.url!r} is a scan by another model: its weights are "
+                f"{str(before)[:12]}…, those of this one {str(weights)[:12]}…"
+            )
+
+    def identity(self) -> dict[str, Any]:
+        """What thresholds depend on beside the scan's own scores."""
+        calibrating = self.calibrating
+        return {
+            "threshold": dict(self.given),
+            "calibrate": calibrating and calibrating.fingerprint,
+            "keep": self.keep if calibrating else None,
+            "carried": {name: threshold.value for name, threshold in self.carried.items()},
+        }
+
+
+def _calibrating(scan: Directory, config: Scan | Rescore, methods: Mapping[str, Method], bank_hash: str) -> ScanRecord:
+    """The scan whose images belong. Raises CallerError if its scores cannot be held against those of this one."""
+    said = f"{CALIBRATE} {config.calibrate!r}"
+    if scan.url.rstrip("/") == Directory(config.output, scan.options).url.rstrip("/"):
+        raise CallerError(f"{said} is --output itself: a scan cannot say what belongs in it")
+    record = ScanRecord.read(scan, CALIBRATE)
+    if not scan.exists(SUCCESS_FILE):
+        raise CallerError(f"{said} is a scan that has not ended well: it has no {SUCCESS_FILE}")
+    if record.labels_hash != bank_hash:
+        raise CallerError(f"{said} is a scan with another label bank than --labels {config.labels!r}")
+    for name in methods.keys() - config.threshold.keys():
+        if name in record.methods and record.methods[name] != methods[name]:
+            raise CallerError(f"{said} was scored by {name} with other parameters: {record.methods[name]}")
+    if not (methods.keys() - config.threshold.keys()) & record.methods.keys():
+        raise CallerError(f"{said} has scores by {', '.join(record.methods)}, and by none of {', '.join(methods)}")
+    return record
+
+
+def _carried(scan: Directory, methods: Mapping[str, Method]) -> dict[str, MethodThreshold]:
+    """The thresholds of last night's scan, but for estimates: these are of its own scores, and are made anew."""
+    found = thresholds_of(scan, "--since").methods
+    return {
+        name: replace(threshold, source="carried", of=scan.url)
+        for name, threshold in found.items()
+        if name in methods and threshold.source != "estimated"
+    }

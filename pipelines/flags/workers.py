@@ -1,0 +1,92 @@
+"""What tasks do to flag a scan: each score table gets its columns of flags, and a receipt that counts them."""
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from ood_core.methods import score_column
+from pipelines.scan_directory.breakdown import breakdown
+from pipelines.scan_directory.columns import FLAG_PREFIX, SCORE_PREFIX, flag_column
+from pipelines.scan_directory.kinds import flagged_choices
+from pipelines.scan_directory.layout import SCORES, THRESHOLDS_KEY, shard_file, table_bytes
+from pipelines.scan_directory.receipts import TIMES, Receipt, receipt_of, receipts_table
+from pipelines.scan_directory.whole import NotWholeError, whole_table
+from pipelines.storage import Directory
+
+CARRIED = ("embeddings_size", "embeddings_digest", "ready", "committed", *TIMES)
+"""What a receipt with flags has from the receipt of the same shard without: flags do not change it."""
+
+
+@dataclass(frozen=True)
+class FlagSpec:
+    """What the tasks need. `thresholds`: by method; `deciding`: the method by which images are chosen and counted."""
+
+    output: Directory
+    fingerprint: str
+    thresholds: Mapping[str, float]
+    deciding: str
+    group_by: str
+
+
+class FlagShards:
+    """Flags the score tables of some shards. A table that has these very flags is not written again."""
+
+    def __init__(self, spec: FlagSpec) -> None:
+        self.spec = spec
+
+    def __call__(self, receipts: pa.Table) -> Iterator[pa.Table]:
+        """For Ray Data: the receipts, with flags, of shards whose receipts without are given."""
+        yield receipts_table(self._flagged(before) for before in receipts.to_pylist())
+
+    def _flagged(self, before: Mapping[str, Any]) -> Receipt:
+        spec, shard = self.spec, before["shard"]
+        name = shard_file(SCORES, shard)
+        content = spec.output.read(name)
+        try:
+            rows = whole_table(content, spec.fingerprint, shard)
+        except NotWholeError as error:
+            raise RuntimeError(f"{name}, which has just been committed, is not whole: {error}") from error
+        flagged = with_flags(rows, spec.thresholds)
+        if flagged.schema.metadata != rows.schema.metadata or flagged.column_names != rows.column_names:
+            content = table_bytes(flagged, flagged.schema.metadata)
+            spec.output.put(name, content)
+        return self._receipt(shard, flagged, content) | {column: before[column] for column in CARRIED}
+
+    def _receipt(self, shard: str, rows: pa.Table, content: bytes) -> Receipt:
+        receipt, scores, flags = receipt_of(shard, rows, content), score_column(self.spec.deciding), flag_names(rows)
+        choices = [receipt["choices"]]
+        if (deciding := flag_column(self.spec.deciding)) in flags:
+            choices.append(flagged_choices(shard, rows, scores, deciding))
+        return receipt | {
+            "choices": pa.concat_arrays(choices),
+            "flagged": [(name, rows[name].to_pylist().count(True)) for name in flags],
+            "breakdown": breakdown(rows, scores, self.spec.group_by),
+        }
+
+
+def with_flags(rows: pa.Table, thresholds: Mapping[str, float]) -> pa.Table:
+    """The rows of a score table with a column of flags for each method that has a threshold, behind the scores.
+
+    True: the score is below the threshold; null: there is no score. Flags that the rows have already are replaced.
+    """
+    kept = [name for name in rows.column_names if not name.startswith(FLAG_PREFIX)]
+    last = max((place for place, name in enumerate(kept) if name.startswith(SCORE_PREFIX)), default=len(kept) - 1)
+    columns = {name: rows[name] for name in kept[: last + 1]}
+    columns |= {flag_column(name): _below(rows[score_column(name)], cut) for name, cut in thresholds.items()}
+    columns |= {name: rows[name] for name in kept[last + 1 :]}
+    metadata = {**(rows.schema.metadata or {}), THRESHOLDS_KEY: json.dumps(dict(thresholds), sort_keys=True).encode()}
+    return pa.table(columns, metadata=metadata)
+
+
+def _below(scores: pa.ChunkedArray, cut: float) -> pa.Array:
+    values = np.asarray(scores.to_numpy(), np.float64)
+    return pa.array(values < cut, mask=np.isnan(values))
+
+
+def flag_names(rows: pa.Table) -> list[str]:
+    """The columns of flags of a score table."""
+    return [name for name in rows.column_names if name.startswith(FLAG_PREFIX)]

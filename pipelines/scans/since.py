@@ -1,0 +1,101 @@
+"""What a scan takes over from last night's: the rows of shards that have not changed."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from pipelines.config.rescore import Rescore
+from pipelines.config.scan import Scan
+from pipelines.errors import CallerError
+from pipelines.inputs.plan import Shard, read_plan
+from pipelines.inputs.readers.record import UNREAD
+from pipelines.scan_directory.identity import OF_OTHER_IMAGES, Fingerprints
+from pipelines.scan_directory.layout import ENCODED, PLAN_FILE, SUMMARY_FILE, committed
+from pipelines.scan_directory.manifest import Manifest
+from pipelines.scan_directory.record import ScanRecord, reading
+from pipelines.storage import Directory
+
+SINCE = "--since"
+NOT_OF_THE_IMAGES = (UNREAD, "crashed-worker", "too-slow")
+"""Statuses that say nothing of a record itself: it may fare better tonight."""
+OF_THE_RUN = ("memory",)
+"""Parts of a scan's identity that a night may change, since what is taken over does not depend on them."""
+
+
+@dataclass(frozen=True)
+class Since:
+    """An earlier scan, held against tonight's input.
+
+    `unchanged`: the shards of tonight whose files are the same, by URL, size and version, and whose records were all
+    read; `changed`, `gone`: ids of its other shards that are in tonight's input, and that are not; `new`: how many of
+    tonight's it has not.
+    """
+
+    record: ScanRecord
+    unchanged: Sequence[Shard]
+    changed: Sequence[str]
+    gone: Sequence[str]
+    new: int
+
+    def check_identity(self, identity: Mapping[str, Any]) -> None:
+        """Raises CallerError, naming the first difference, if its rows are made otherwise than tonight's.
+
+        `identity`: of tonight's scan, or the part that is known.
+        """
+        for name, value in identity.items():
+            if name not in (*OF_OTHER_IMAGES, *OF_THE_RUN) and self.record.identity.get(name) != value:
+                raise CallerError(
+                    f"{SINCE} {self.record.directory.url!r} is another scan: {name} was "
+                    f"{self.record.identity.get(name)!r} and is now {value!r}; scan without it"
+                )
+
+    def usable(self, fingerprints: Fingerprints, folder: str) -> list[Shard]:
+        """The shards whose tables in the folder are there and are those that tonight's scan would make."""
+        if fingerprints.of(folder) != self.record.fingerprints.of(folder):
+            return []
+        there = committed(self.record.directory, folder)
+        return [shard for shard in self.unchanged if shard.id in there]
+
+    def line(self, folder: str) -> str:
+        """What is the same tonight, and what of it can be taken over, in a line."""
+        others = f"{self.new} new, {len(self.changed)} changed, {len(self.gone)} gone"
+        known = f"since {self.record.directory.url}: {len(self.unchanged)} shards unchanged, {others}"
+        if folder == ENCODED and self.unchanged and not committed(self.record.directory, ENCODED):
+            return (
+                f"{known}; nothing is taken over: scores depend on all images, and it has not kept its encoded rows "
+                "(--keep-encoded)"
+            )
+        return known
+
+
+def plan_since(config: Scan | Rescore, shards: Sequence[Shard], options: Mapping[str, Any]) -> Since | None:
+    """The earlier scan that is named, held against tonight's shards; None if none is.
+
+    Raises CallerError if it is no scan, is tonight's own, or has not ended.
+    """
+    if not config.since:
+        return None
+    said, place = f"{SINCE} {config.since!r}", Directory(config.since, options)
+    if place.url.rstrip("/") == Directory(config.output, options).url.rstrip("/"):
+        raise CallerError(f"{said} is --output itself: the same command goes on where a scan has stopped")
+    record = ScanRecord.read(place, SINCE)
+    if not place.exists(SUMMARY_FILE):
+        raise CallerError(f"{said} is a scan that has not ended: it has no {SUMMARY_FILE}")
+    with reading(place.url, PLAN_FILE, SINCE):
+        before = {shard.id: shard for shard in read_plan(place.read(PLAN_FILE))}
+    unread = set(Manifest(place, record.fingerprint).told().shards_with(NOT_OF_THE_IMAGES))
+    now = {shard.id for shard in shards}
+    same = [shard for shard in shards if shard.id in before and _is_same(shard, before[shard.id])]
+    unchanged = {shard.id for shard in same}
+    return Since(
+        record=record,
+        unchanged=[shard for shard in same if shard.id not in unread],
+        changed=[shard.id for shard in shards if shard.id in before and shard.id not in unchanged],
+        gone=[shard for shard in before if shard not in now],
+        new=len(now - before.keys()),
+    )
+
+
+def _is_same(shard: Shard, before: Shard) -> bool:
+    """Whether a shard has the same files, of known versions: without these, other content may have the same size."""
+    return shard.fingerprint == before.fingerprint and all(version for _, _, version in shard.files)
