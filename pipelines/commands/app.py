@@ -5,10 +5,12 @@ from typing import Annotated
 
 import typer
 
+from pipelines.commands.compare import compare, history
 from pipelines.commands.demo import demo
 from pipelines.commands.evaluate import evaluate
 from pipelines.commands.labels import labels_app
 from pipelines.commands.plan import plan
+from pipelines.commands.report import report
 from pipelines.commands.rescore import rescore
 from pipelines.commands.scan import scan
 from pipelines.commands.show import anchors_app, memory_app
@@ -32,7 +34,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
     help="Audit image datasets: score how much every image belongs. Higher = more in-distribution.",
 )
-for command in (scan, rescore, plan, evaluate, verify, demo):
+for command in (scan, rescore, report, compare, history, plan, evaluate, verify, demo):
     app.command()(command)
 app.add_typer(labels_app, name="labels")
 app.add_typer(memory_app, name="memory")

@@ -12,9 +12,12 @@ from pipelines.config.scan import Scan
 from pipelines.evaluation.evaluate import Evaluation, evaluate
 from pipelines.label_banks.build import build
 from pipelines.label_banks.request import LabelBankRequest
+from pipelines.reports.scan.write import write_report
 from pipelines.runtime.cluster import cluster
 from pipelines.runtime.model import BUNDLED
+from pipelines.scan_directory.layout import REPORT_FILE
 from pipelines.scans.scan import scan
+from pipelines.storage import Directory
 
 HERE = Path(__file__).parent
 SHARDS = HERE / "shards"
@@ -38,6 +41,7 @@ def demo(output: str, say: Callable[[str], None]) -> str:
     with cluster():
         build(asked, say=say)
         summary = scan(asked_scan, say=say)
+    write_report(Directory(scanned))
     return "\n".join(
         [
             f"{summary['records']} drawings scored; those that belong least:",
@@ -46,6 +50,7 @@ def demo(output: str, say: Callable[[str], None]) -> str:
             f"AUROC / FPR95 (%) of {ID_SUBJECT} against each other subject:",
             evaluated(scanned).to_markdown(),
             f"score table: {scanned}/scores/",
+            f"report: {scanned}/{REPORT_FILE}",
         ]
     )
 

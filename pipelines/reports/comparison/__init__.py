@@ -1,0 +1,1 @@
+"""`oodscan compare`: two scans held against each other."""

@@ -1,0 +1,1 @@
+"""`oodscan history`: many nights side by side."""

@@ -1,0 +1,1 @@
+"""`oodscan report`: one page on one scan."""
