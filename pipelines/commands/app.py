@@ -12,6 +12,7 @@ from pipelines.commands.labels import labels_app
 from pipelines.commands.plan import plan
 from pipelines.commands.report import report
 from pipelines.commands.rescore import rescore
+from pipelines.commands.retry import retry
 from pipelines.commands.scan import scan
 from pipelines.commands.show import anchors_app, memory_app
 from pipelines.commands.verify import verify
@@ -34,7 +35,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
     help="Audit image datasets: score how much every image belongs. Higher = more in-distribution.",
 )
-for command in (scan, rescore, report, compare, history, plan, evaluate, verify, demo):
+for command in (scan, rescore, report, compare, history, retry, plan, evaluate, verify, demo):
     app.command()(command)
 app.add_typer(labels_app, name="labels")
 app.add_typer(memory_app, name="memory")

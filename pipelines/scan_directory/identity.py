@@ -210,6 +210,13 @@ def begin(output: Directory, config: Scan | Rescore, identity: Mapping[str, Any]
     output.put(SCAN_FILE, (json.dumps(record, indent=2) + "\n").encode())
 
 
+def record_config(output: Directory, config: Scan | Rescore) -> None:
+    """Records the configuration of the last run, whose rows are those of the first: what is made of them may differ."""
+    recorded = json.loads(output.read(SCAN_FILE))
+    if recorded["config"] != (now := config.model_dump(mode="json")):
+        output.put(SCAN_FILE, (json.dumps(recorded | {"config": now}, indent=2) + "\n").encode())
+
+
 def _recorded_plan(output: Directory) -> list[Shard]:
     try:
         return read_plan(output.read(PLAN_FILE))

@@ -17,7 +17,14 @@ from pipelines.inputs.readers.record import UNREAD
 from pipelines.memory.summary import learned_summary, rounds_remarks, rounds_summary
 from pipelines.runtime.progress import Say
 from pipelines.scan_directory.finish import finish
-from pipelines.scan_directory.identity import Fingerprints, begin, check_unchanged, mend_plan, recorded_fingerprints
+from pipelines.scan_directory.identity import (
+    Fingerprints,
+    begin,
+    check_unchanged,
+    mend_plan,
+    record_config,
+    recorded_fingerprints,
+)
 from pipelines.scan_directory.known import Known, known_shards
 from pipelines.scan_directory.layout import (
     CANDIDATES,
@@ -135,6 +142,7 @@ class _Work:
 
         request = self.request
         if not is_flagged(request.output, request.flags, self.known.tally):
+            record_config(request.output, request.config)
             run = self._run(known, {})
             FlagStep(run, request.flags, tuple(request.methods), fit_scorers(ScorePool(), "cpu", found)).run()
             run.manifest.flush()

@@ -36,11 +36,12 @@ def scan(
     `take_over`: a stale lease of another driver counts for nothing. Raises CallerError for whatever the caller has to
     mend, before anything is removed or written.
     """
-    request = Request.prepare(config, options, _planned, new_scan)
+    request = Request.prepare(config, options, planned_images, new_scan)
     return carry_out(request, _placed, Start(address, new_scan, take_over), say)
 
 
-def _planned(config: Scan, methods: Mapping[str, Method], bank: LabelBank, options: Mapping[str, Any]) -> Planned:
+def planned_images(config: Scan, methods: Mapping[str, Method], bank: LabelBank, options: Mapping[str, Any]) -> Planned:
+    """The images of a scan, cut into shards. Raises CallerError."""
     if has_sequential(methods):
         raise CallerError(
             "--order sequential is that of one process: scan with --embeddings, then `oodscan rescore --embeddings "

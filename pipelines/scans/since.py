@@ -83,13 +83,14 @@ def plan_since(config: Scan | Rescore, shards: Sequence[Shard], options: Mapping
         raise CallerError(f"{said} is a scan that has not ended: it has no {SUMMARY_FILE}")
     with reading(place.url, PLAN_FILE, SINCE):
         before = {shard.id: shard for shard in read_plan(place.read(PLAN_FILE))}
-    unread = set(Manifest(place, record.fingerprint).told().shards_with(NOT_OF_THE_IMAGES))
+    told = Manifest(place, record.fingerprint).told()
+    read = told.shards() - set(told.shards_with(NOT_OF_THE_IMAGES))  # none, if the manifest is damaged
     now = {shard.id for shard in shards}
     same = [shard for shard in shards if shard.id in before and _is_same(shard, before[shard.id])]
     unchanged = {shard.id for shard in same}
     return Since(
         record=record,
-        unchanged=[shard for shard in same if shard.id not in unread],
+        unchanged=[shard for shard in same if shard.id in read],
         changed=[shard.id for shard in shards if shard.id in before and shard.id not in unchanged],
         gone=[shard for shard in before if shard not in now],
         new=len(now - before.keys()),

@@ -54,6 +54,11 @@ def steps_of(request: Request, placement: Placement, run: Run, opened: ExitStack
     return [*before, *steps]
 
 
+def first_step_of(request: Request, placement: Placement, run: Run) -> Step:
+    """The step that reads the input, as `steps_of` has it, but that it offers nothing to a memory."""
+    return _Steps(request, placement, run).encode(request.first_folder, None)
+
+
 @dataclass(frozen=True)
 class _Steps:
     """Each step of one run, as what was asked for and where it runs have it."""

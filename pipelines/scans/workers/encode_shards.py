@@ -8,7 +8,8 @@ import itertools
 import queue
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
@@ -39,9 +40,14 @@ MOST_READERS, WRITERS = 4, 2
 """Shards that an encoder reads at once, as far as it has threads to decode them, and writes at once."""
 
 
+Source = Callable[[Shard, Read, Mapping[str, Any], Counter[str]], Iterable[Record]]
+"""Reads the records of a shard, and counts what it passes over; see `records`."""
+
+
 @dataclass(frozen=True)
 class EncodeSpec:
-    """What an encoder needs. `decode_threads`: beside the one that encodes; `batch_size`: images scored at once."""
+    """What an encoder needs. `decode_threads`: beside the one that encodes; `batch_size`: images scored at once;
+    `source`: of a shard's records."""
 
     read: Read
     options: Mapping[str, Any] = field(repr=False)
@@ -50,6 +56,7 @@ class EncodeSpec:
     score: ScoreSpec
     decode_threads: int = 1
     batch_size: int = 128
+    source: Source = records
 
 
 class Picture(NamedTuple):
@@ -172,7 +179,7 @@ class EncodeShards:
 
     def _read_records(self, shard: OpenShard) -> None:
         start = time.perf_counter()
-        found = records(shard.shard, self.spec.read, self.spec.options, shard.passed_over)
+        found = self.spec.source(shard.shard, self.spec.read, self.spec.options, shard.passed_over)
         for place, record in ((Place(shard.shard.id, index), record) for index, record in enumerate(found)):
             shard.times["read_s"] += time.perf_counter() - start
             if self.careful and place in self.careful.slow and record.status == "ok":
