@@ -118,7 +118,9 @@ class Base:
         if self.terms.reference:
             added = added + self.reference_term(votes).term
         if self.terms.crowding:
-            added = added - self.terms.crowding * self.label_sums.crowding(votes.label_votes, z, self.images)
+            added = added - self.terms.crowding * self.label_sums.crowding(
+                votes.label_votes, z, self.images, votes.among
+            )
         return z + added
 
     def standard(self, votes: Votes) -> Float64[np.ndarray, " images"]:

@@ -29,15 +29,15 @@ class LabelSums:
         return np.maximum(0.0, np.log(others + 0.5))
 
     def crowding(
-        self, votes: LabelVotes, standard: Float64[np.ndarray, " images"], images: int
+        self, votes: LabelVotes, standard: Float64[np.ndarray, " images"], images: int, among: bool = True
     ) -> Float64[np.ndarray, " images"]:
         """What crowding takes from each image per unit of its strength λ, at least 0; each itself left out.
 
-        `standard`: the images' standardised log-odds; `images`: of the whole scan.
+        `standard`: the images' standardised log-odds; `images`: of the whole scan; `among`: whether these are some.
         """
         label = votes.nearest
-        others = floating(self.sums[label] - fixed(standard, self.bits), self.bits)
-        mean = others / (self.counts[label] - 1 + PRIOR_IMAGES)
+        others = floating(self.sums[label] - (fixed(standard, self.bits) if among else 0), self.bits)
+        mean = others / (self.counts[label] - int(among) + PRIOR_IMAGES)
         return self.crowd(images)[label] * np.clip((DISLIKED - mean) / DISLIKED, 0.0, 1.0)
 
 

@@ -29,15 +29,19 @@ class Neighbours:
         `sums`: those of `weighted` over all images.
         """
         others, alone = self._others_or_one
-        theirs = floating(sums[self.votes.anchors] - weighted(self.votes, values, bits), bits)
+        theirs = floating(sums[self.votes.anchors] - self._own(values, bits), bits)
         means = np.where(alone, values[:, None], theirs / others)
         return np.ascontiguousarray(self.votes.weights * means).sum(axis=1)  # whose order goes by the layout
 
     @cached_property
     def others(self) -> Float64[np.ndarray, "images nearest"]:
         """The other images' weight on each image's anchors."""
-        own = weighted(self.votes, np.ones(len(self.votes)), self.bits)
+        own = self._own(np.ones(len(self.votes)), self.bits)
         return floating(self.totals[self.votes.anchors] - own, self.bits)
+
+    def _own(self, values: Float64[np.ndarray, " images"], bits: int) -> Int64[np.ndarray, "images nearest"] | int:
+        """What of the sums on an image's anchors is its own."""
+        return weighted(self.votes, values, bits) if self.votes.among else 0
 
     @cached_property
     def _others_or_one(self) -> tuple[np.ndarray, np.ndarray]:

@@ -23,7 +23,8 @@ class LabelVotes:
 class Votes:
     """Votes of some images: log-odds of the base method, nearest anchors (nearest first) with weights that sum to 1,
     and the cosine to the nearest. `on_labels`: where a reference or crowding asks for them; `in_reference`: which of
-    the images are among the reference's, where there is one and somebody has looked."""
+    the images are among the reference's, where there is one and somebody has looked; `among`: whether they are images
+    of the scan, each of which is left out where its neighbours are looked at."""
 
     log_odds: Float64[np.ndarray, " images"]
     anchors: Integer[np.ndarray, "images nearest"]
@@ -31,6 +32,7 @@ class Votes:
     cosines: Float[np.ndarray, " images"]
     on_labels: LabelVotes | None = None
     in_reference: Bool[np.ndarray, " images"] | None = None
+    among: bool = True
 
     def __len__(self) -> int:
         return len(self.log_odds)

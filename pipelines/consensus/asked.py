@@ -1,7 +1,7 @@
 """What a scan's methods ask for of the images' neighbours, and the chains of sums that come of it."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -31,6 +31,15 @@ class Known:
         """A base that has taken the reference in, whichever; None if none has."""
         bases = [self.referring, self.consensus.base if self.consensus else None]
         return next((base for base in bases if base and base.terms.reference), None)
+
+    def by(self, reference: ReferenceSums) -> "Known":
+        """The same, but that other images stand for what belongs."""
+        consensus, referring = self.consensus, self.referring
+        if consensus and consensus.terms.reference:
+            consensus = replace(consensus, terms=replace(consensus.terms, reference=reference))
+        if referring:
+            referring = replace(referring, terms=replace(referring.terms, reference=reference))
+        return Known(consensus, referring)
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,6 @@
 """The flags that a scan is asked for: where each method's threshold is to come from. Free of torch and Ray."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -12,6 +12,7 @@ from pipelines.errors import CallerError
 from pipelines.flags.thresholds import MethodThreshold, thresholds_of
 from pipelines.inputs.embedding_plan import table_columns
 from pipelines.inputs.plan import Shard
+from pipelines.inputs.reference import Reference
 from pipelines.scan_directory.columns import RESERVED, RESERVED_PREFIXES
 from pipelines.scan_directory.layout import SUCCESS_FILE
 from pipelines.scan_directory.record import ScanRecord
@@ -27,7 +28,7 @@ class AskedFlags:
     """What flags are to be made by.
 
     `given`: thresholds by method; `calibrating`: the scan whose images belong; `keep`: the share of them to keep;
-    `carried`: thresholds of last night's scan, by method.
+    `carried`: thresholds of last night's scan, by method; `reference`: whose images belong.
     """
 
     deciding: str
@@ -36,10 +37,16 @@ class AskedFlags:
     calibrating: ScanRecord | None
     keep: float
     carried: Mapping[str, MethodThreshold]
+    reference: Reference | None = None
 
     @classmethod
     def prepare(
-        cls, config: Scan | Rescore, methods: Mapping[str, Method], bank_hash: str, options: Mapping[str, Any]
+        cls,
+        config: Scan | Rescore,
+        methods: Mapping[str, Method],
+        bank_hash: str,
+        options: Mapping[str, Any],
+        reference: Reference | None = None,
     ) -> "AskedFlags":
         """Raises CallerError for a threshold of no method that is asked for, and a scan that cannot calibrate."""
         for name in config.threshold:
@@ -50,7 +57,14 @@ class AskedFlags:
         if config.calibrate:
             calibrating = _calibrating(Directory(config.calibrate, options), config, methods, bank_hash)
         carried = _carried(Directory(config.since, options), methods) if config.since else {}
-        return cls(deciding_method(methods), config.group_by, config.threshold, calibrating, config.keep, carried)
+        return cls(
+            deciding_method(methods), config.group_by, config.threshold, calibrating, config.keep, carried, reference
+        )
+
+    def by_reference(self, methods: Iterable[str]) -> list[str]:
+        """The methods whose thresholds the reference is to tell: no other source goes before it."""
+        others = {*self.given, *(self.calibrating.methods if self.calibrating else ())}
+        return [name for name in methods if name not in others] if self.reference else []
 
     def check_group(self, config: Scan | Rescore, shards: Sequence[Shard], options: Mapping[str, Any]) -> None:
         """Raises CallerError if there is no such column to group by."""
@@ -81,7 +95,8 @@ class AskedFlags:
         return {
             "threshold": dict(self.given),
             "calibrate": calibrating and calibrating.fingerprint,
-            "keep": self.keep if calibrating else None,
+            "reference": self.reference and self.reference.plan.fingerprint,
+            "keep": self.keep if calibrating or self.reference else None,
             "carried": {name: threshold.value for name, threshold in self.carried.items()},
         }
 

@@ -1,7 +1,9 @@
 """Thresholds from a scan of images that belong: exact, however many there are."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import itertools
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import pyarrow as pa
@@ -13,8 +15,9 @@ from pipelines.errors import CallerError
 from pipelines.flags.asked import CALIBRATE
 from pipelines.flags.thresholds import MethodThreshold
 from pipelines.runtime.spread import over_tasks, ranges
-from pipelines.scan_directory.layout import MANIFEST, SCORES, read_table, shard_file
+from pipelines.scan_directory.layout import MANIFEST, REFERENCE_SCORES, SCORES, read_schema, read_table, shard_file
 from pipelines.scan_directory.manifest import Manifest
+from pipelines.scan_directory.receipts import SKETCH, sketch_of
 from pipelines.scan_directory.record import ScanRecord
 from pipelines.scan_directory.sketch import Sketch, places_of
 from pipelines.storage import Directory
@@ -22,31 +25,82 @@ from pipelines.storage import Directory
 FOUND = pa.schema({"column": pa.string(), "value": pa.float64()})
 FEW = 20
 """Fewer images than this say nothing of where five in a hundred lie."""
+FEW_SHARDS = 64
+"""So many are read here, in less time than tasks take to start."""
 
 
 def calibrated(scan: ScanRecord, methods: Iterable[str], keep: float, pool: ScorePool) -> dict[str, MethodThreshold]:
     """The threshold of each of the methods that the scan has scores by: the highest that keeps the share `keep` of it.
 
-    The scan's sketches tell in which of their buckets it lies; the scores in these are then read. Raises CallerError if
-    the scan has too few scores, or tables that are not those of its manifest.
+    Raises CallerError if the scan has too few scores, or tables that are not those of its manifest.
     """
-    url, columns = scan.directory.url, {name: score_column(name) for name in methods if name in scan.methods}
+    url, chosen = scan.directory.url, [name for name in methods if name in scan.methods]
+    belonging = Belonging(f"{CALIBRATE} {url!r}", scan.directory, SCORES, scan.shards)
     tally = Manifest(scan.directory, scan.fingerprint).told()
     if tally.shards() != set(scan.shards):
-        raise CallerError(f"{CALIBRATE} {url!r} cannot be read: its {MANIFEST}/ is damaged or not complete")
-    if tally.scored < FEW:
-        raise CallerError(
-            f"{CALIBRATE} {url!r} has {tally.scored} scored images; at least {FEW} have to tell what belongs"
-        )
-    sought = {name: Sought.of(tally.sketches[column], keep) for name, column in columns.items()}
-    values = _values(scan, {columns[name]: one.buckets for name, one in sought.items()}, pool)
-    found: dict[str, MethodThreshold] = {}
-    for name, one in sought.items():
-        cuts = one.cuts(values[columns[name]])
-        if cuts is None:
-            raise CallerError(f"{CALIBRATE} {url!r} cannot be read: its {SCORES}/ are not what its {MANIFEST}/ tells")
-        found[name] = MethodThreshold(cuts[0], "calibrated", cuts[1], cuts[2], url, keep, one.images)
-    return found
+        raise CallerError(f"{belonging.said} cannot be read: its {MANIFEST}/ is damaged or not complete")
+    cuts = belonging.cuts({name: tally.sketches.get(score_column(name), Sketch()) for name in chosen}, keep, pool)
+    return {name: MethodThreshold(*cut[:1], "calibrated", *cut[1:3], url, keep, cut[3]) for name, cut in cuts.items()}
+
+
+def calibrated_by_reference(
+    output: Directory, shards: Sequence[str], methods: Iterable[str], keep: float, pool: ScorePool
+) -> dict[str, MethodThreshold]:
+    """The threshold of each of the methods that the scan has scored its reference's images by.
+
+    `shards`: of the reference. Raises CallerError for too few images.
+    """
+    belonging = Belonging("--reference", output, REFERENCE_SCORES, shards)
+    there = set(read_schema(output, shard_file(REFERENCE_SCORES, shards[0])).names) if shards else set()
+    columns = {score_column(name): name for name in methods if score_column(name) in there}
+    sketches = {name: Sketch() for name in columns.values()}
+    for table in belonging.over(pool, partial(sketches_in, output, tuple(columns), folder=REFERENCE_SCORES)):
+        for row in table.to_pylist():
+            sketches[columns[row["column"]]].add(np.array(row["buckets"], int), np.array(row["counts"], int))
+    cuts = belonging.cuts(sketches, keep, pool)
+    return {name: MethodThreshold(*cut[:1], "reference", *cut[1:3], None, keep, cut[3]) for name, cut in cuts.items()}
+
+
+@dataclass(frozen=True)
+class Belonging:
+    """Tables of the scores of images that belong. `said`: how messages call them; `shards`: one table each, in `folder`
+    of the directory."""
+
+    said: str
+    directory: Directory
+    folder: str
+    shards: Sequence[str]
+
+    def cuts(
+        self, sketches: Mapping[str, Sketch], keep: float, pool: ScorePool
+    ) -> dict[str, tuple[float, float, float, int]]:
+        """By method the threshold that keeps the share, the ends of its interval, and how many images it is from.
+
+        The sketches tell in which of their buckets these lie; the scores in these are then read. Raises CallerError if
+        there are too few scores, or other tables than the sketches are of.
+        """
+        images = min((int(sketch.counted()[1].sum()) for sketch in sketches.values()), default=0)
+        if sketches and images < FEW:
+            raise CallerError(f"{self.said} has {images} scored images; at least {FEW} have to tell what belongs")
+        sought = {name: Sought.of(sketch, keep) for name, sketch in sketches.items()}
+        wanted = {score_column(name): one.buckets for name, one in sought.items()}
+        parts = self.over(pool, partial(values_in, self.directory, wanted, folder=self.folder)) if wanted else ()
+        table = pa.concat_tables([FOUND.empty_table(), *parts])
+        columns, values = np.array(table["column"].to_pylist(), object), table["value"].to_numpy()
+        found = {}
+        for name, one in sought.items():
+            cuts = one.cuts(values[columns == score_column(name)])
+            if cuts is None:
+                raise CallerError(f"{self.said} cannot be read: its {self.folder}/ are not what was told of them")
+            found[name] = (*cuts, one.images)
+        return found
+
+    def over(self, pool: ScorePool, work: Callable[[pa.Table], Iterator[pa.Table]]) -> Iterator[pa.Table]:
+        """What `work` yields of tables of the shards' ids: by tasks, or here if there are few."""
+        blocks = [pa.table({"id": list(group)}) for group in ranges(self.shards, pool.workers or 1)]
+        if len(self.shards) <= FEW_SHARDS:
+            return itertools.chain.from_iterable(map(work, blocks))
+        return over_tasks(pool, blocks, work)
 
 
 @dataclass(frozen=True)
@@ -87,20 +141,22 @@ class Sought:
         return cuts
 
 
-def _values(scan: ScanRecord, wanted: Mapping[str, Sequence[int]], pool: ScorePool) -> dict[str, np.ndarray]:
-    """All scores of each column that lie in its wanted buckets."""
-    blocks = [pa.table({"id": list(group)}) for group in ranges(scan.shards, pool.workers or 1)]
-    tables = over_tasks(pool, blocks, values_in, scan.directory, wanted)
-    table = pa.concat_tables([FOUND.empty_table(), *tables])
-    columns, values = np.array(table["column"].to_pylist(), object), table["value"].to_numpy()
-    return {name: values[columns == name] for name in wanted}
-
-
-def values_in(scan: Directory, wanted: Mapping[str, Sequence[int]], shards: pa.Table) -> Iterator[pa.Table]:
+def values_in(
+    directory: Directory, wanted: Mapping[str, Sequence[int]], shards: pa.Table, folder: str = SCORES
+) -> Iterator[pa.Table]:
     """The scores of some shards that lie in the wanted buckets of their column."""
     for shard in shards["id"].to_pylist():
-        table = read_table(scan, shard_file(SCORES, shard), list(wanted))
+        table = read_table(directory, shard_file(folder, shard), list(wanted))
         for name, buckets in wanted.items():
             values = table[name].drop_null().to_numpy()
             values = values[np.isin(places_of(values), buckets)]
             yield pa.table([[name] * len(values), values], schema=FOUND)
+
+
+def sketches_in(
+    directory: Directory, columns: Sequence[str], shards: pa.Table, folder: str = SCORES
+) -> Iterator[pa.Table]:
+    """The sketch of each column of scores of some shards."""
+    for shard in shards["id"].to_pylist():
+        table = read_table(directory, shard_file(folder, shard), list(columns))
+        yield pa.Table.from_pylist([sketch_of(name, table[name]) for name in columns], pa.schema(list(SKETCH)))

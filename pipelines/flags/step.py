@@ -10,11 +10,11 @@ from ood_core.calibration import estimated
 from ood_core.methods import score_column
 from pipelines.config.pools import ScorePool
 from pipelines.flags.asked import AskedFlags
-from pipelines.flags.calibrating import calibrated
+from pipelines.flags.calibrating import calibrated, calibrated_by_reference
 from pipelines.flags.thresholds import MethodThreshold, Thresholds
 from pipelines.flags.workers import CARRIED, FlagShards, FlagSpec
 from pipelines.runtime.spread import over_workers, ranges
-from pipelines.scan_directory.layout import SCORES
+from pipelines.scan_directory.layout import GALLERY_FILE, REFERENCE_SCORES, SCORES, SUCCESS_FILE, committed
 from pipelines.scan_directory.run import Run
 from pipelines.scan_directory.sketch import Sketch, middles
 
@@ -38,11 +38,13 @@ class FlagStep:
     def run(self) -> None:
         """Settles the thresholds, records them, and flags every table that has not these flags."""
         run, thresholds = self.this_run, self._settled()
-        thresholds.put(run.output)
         columns = ["shard", *CARRIED]
         before = pa.concat_tables([table.select(columns) for table in run.tally.receipts]).sort_by("shard")
         records = run.tally.records
+        for name in (SUCCESS_FILE, GALLERY_FILE):
+            run.output.remove(name)
         run.restart()
+        thresholds.put(run.output)  # once no receipt tells of other flags any more
         spec = FlagSpec(
             run.output, run.fingerprints.scores, thresholds.values, thresholds.deciding, thresholds.group_by
         )
@@ -61,12 +63,26 @@ class FlagStep:
         left = [name for name in self.methods if name not in found]
         if asked.calibrating and left:
             found |= calibrated(asked.calibrating, left, asked.keep, self.pool)
+        found |= self._by_reference()
         found = {**asked.carried, **found}
         for name in self.methods:
             if name not in found and (cut := _estimated(sketches.get(score_column(name)))) is not None:
                 found[name] = MethodThreshold(cut, "estimated")
         ordered = {name: found[name] for name in self.methods if name in found}
         return Thresholds(asked.identity(), asked.deciding, asked.group_by, ordered)
+
+
+    def _by_reference(self) -> dict[str, MethodThreshold]:
+        """The thresholds that the reference tells, if its images have been scored."""
+        run, asked = self.this_run, self.asked
+        names = asked.by_reference(self.methods)
+        if not names or not asked.reference:
+            return {}
+        shards = [shard.id for shard in asked.reference.plan.shards]
+        if set(shards) - committed(run.output, REFERENCE_SCORES):
+            run.say("flags: the reference's scores are not there, so it tells no thresholds; --new-scan makes them")
+            return {}
+        return calibrated_by_reference(run.output, shards, names, asked.keep, self.pool)
 
 
 def _estimated(sketch: Sketch | None) -> float | None:

@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from pipelines.errors import CallerError
 from pipelines.scan_directory.layout import THRESHOLDS_FILE
-from pipelines.storage import Directory
+from pipelines.storage import Directory, storage_errors
 
 Source = Literal["given", "calibrated", "reference", "carried", "estimated"]
 
@@ -74,7 +74,7 @@ class Thresholds:
 
     @classmethod
     def from_json(cls, recorded: Any) -> "Thresholds":
-        """Raises KeyError, TypeError or ValueError for what is none of ours."""
+        """Raises AttributeError, KeyError, TypeError or ValueError for what is none of ours."""
         methods = {name: MethodThreshold(**found) for name, found in recorded["methods"].items()}
         if not all(isinstance(one.value, int | float) and one.source in SAID for one in methods.values()):
             raise ValueError("a threshold that is no number, or of no known source")
@@ -91,7 +91,8 @@ def recorded_thresholds(output: Directory) -> Thresholds | None:
 
 def thresholds_of(scan: Directory, option: str) -> Thresholds:
     """The thresholds of an earlier scan. Raises CallerError, naming the option, if it has none that can be read."""
-    found = recorded_thresholds(scan)
+    with storage_errors(f"{option} {scan.url!r}"):
+        found = recorded_thresholds(scan)
     if found is None:
         raise CallerError(f"{option} {scan.url!r} has no {THRESHOLDS_FILE} that can be read: it has not ended")
     return found

@@ -29,6 +29,7 @@ REFERENCE_VOTES, REFERENCE_SUMS, OF_REFERENCE = (
     f"{CONSENSUS}/reference.parquet",
     f"{CONSENSUS}/with-reference-",
 )
+REFERENCE_SCORES = f"{CONSENSUS}/reference-scores"
 
 FINGERPRINT_KEY, RECORDS_KEY, PASSED_OVER_KEY = b"oodscan.fingerprint", b"oodscan.records", b"oodscan.passed-over"
 THRESHOLDS_KEY = b"oodscan.thresholds"
@@ -36,9 +37,9 @@ THRESHOLDS_KEY = b"oodscan.thresholds"
 its archive were passed over, by kind, and by which thresholds its flags were made, by method."""
 
 OF_SHARDS = (
-    SCORES, EMBEDDINGS, ENCODED, SCORED, CANDIDATES, VERDICTS, VOTES, REFERENCE, REFERENCE_VOTES,
+    SCORES, EMBEDDINGS, ENCODED, SCORED, CANDIDATES, VERDICTS, VOTES, REFERENCE, REFERENCE_VOTES, REFERENCE_SCORES,
 )  # fmt: skip
-"""The folders that hold a file a shard; of the last two, of the reference's shards."""
+"""The folders that hold a file a shard; of the last three, of the reference's shards."""
 
 FILES = (
     SUCCESS_FILE,
@@ -137,6 +138,11 @@ def read_table(output: Directory, name: str, columns: Sequence[str] | None = Non
     Raises FileNotFoundError if there is none, and ArrowException or OSError for one that is damaged.
     """
     return table_from(output.read(name), columns)
+
+
+def read_schema(output: Directory, name: str) -> pa.Schema:
+    """The columns of a table of the scan directory. Raises as `read_table` does."""
+    return pq.read_schema(pa.BufferReader(output.read(name)))
 
 
 def table_from(content: bytes, columns: Sequence[str] | None = None) -> pa.Table:

@@ -77,7 +77,7 @@ def receipt_of(
         "embeddings_digest": None if embeddings is None else digest_of(embeddings),
         "statuses": sorted((found["values"], found["counts"]) for found in statuses),
         "passed_over": sorted(json.loads((rows.schema.metadata or {}).get(PASSED_OVER_KEY, b"{}")).items()),
-        "sketches": [_sketch(name, rows[name]) for name in rows.column_names if is_counted(name)],
+        "sketches": [sketch_of(name, rows[name]) for name in rows.column_names if is_counted(name)],
         "choices": _choices(shard, rows) if final else NO_CHOICES,
         "flagged": None,
         "breakdown": NO_COUNTS,
@@ -112,7 +112,8 @@ def is_counted(column: str) -> bool:
     return column.startswith(SCORE_PREFIX) or column == WEIGHT
 
 
-def _sketch(column: str, values: pa.ChunkedArray) -> dict[str, Any]:
+def sketch_of(column: str, values: pa.ChunkedArray) -> dict[str, Any]:
+    """The sketch of a column of a score table, as a row of `SKETCH`."""
     buckets, counts = buckets_of(np.asarray(values.drop_null().to_numpy(), np.float64))
     return {"column": column, "buckets": buckets, "counts": counts}
 

@@ -22,6 +22,7 @@ from pipelines.scan_directory.layout import (
     MEMORY,
     OF_REFERENCE,
     REFERENCE,
+    REFERENCE_SCORES,
     REFERENCE_SUMS,
     REFERENCE_VOTES,
     SCORED,
@@ -37,7 +38,7 @@ from pipelines.scan_directory.layout import (
 from pipelines.scan_directory.whole import NotWholeError, whole_table
 from pipelines.storage import Directory
 
-OF_SHARDS = (ENCODED, SCORED, CANDIDATES, VERDICTS, VOTES, REFERENCE, REFERENCE_VOTES)
+OF_SHARDS = (ENCODED, SCORED, CANDIDATES, VERDICTS, VOTES, REFERENCE, REFERENCE_VOTES, REFERENCE_SCORES)
 """The folders that hold a file a shard, read by steps, of which no manifest tells."""
 FILES_A_TASK = 64
 
@@ -125,7 +126,7 @@ def _damage(output: Directory, fingerprints: Fingerprints, name: str) -> str | N
 
 def _is_of_scan(name: str) -> bool:
     """Whether a file is of one of the scan's own shards."""
-    return _is_of_shard(name) and not name.startswith(f"{REFERENCE_VOTES}/")
+    return _is_of_shard(name) and not name.startswith((f"{REFERENCE_VOTES}/", f"{REFERENCE_SCORES}/"))
 
 
 def _is_of_shard(name: str) -> bool:

@@ -59,18 +59,22 @@ class EmbeddingPlacement:
         """Where they lie."""
         return self._stored
 
+    @property
+    def texts(self) -> Texts:
+        """From a table of them, or the model's text encoder."""
+        table = self.request.planned.texts.table if self.request.planned.texts else None
+        return Texts(self.model, table, self.request.options, noun_templates(self.request.bank))
+
     def first_step(self, run: Run, first: FirstStep) -> Step:
         """Scores the embeddings by the methods that need no other image, or by all in sequential order."""
         memory = first.memory
         if first.keeper and memory.memory and memory.memory.streaming:
             memory = replace(memory, batch_size=min(chosen.batch_size for chosen in first.keeper.learners.values()))
-        table = self.request.planned.texts.table if self.request.planned.texts else None
-        texts = Texts(self.model, table, self.request.options, noun_templates(self.request.bank))
         spec = ScoreEmbeddingsSpec(
             bank=self.request.bank,
             methods=first.methods,
             embeddings=self._stored,
-            texts=texts,
+            texts=self.texts,
             device=self.device,
             threads=self.score_pool.threads,
             memory=memory,

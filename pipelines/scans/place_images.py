@@ -9,7 +9,7 @@ from ood_core.methods import learners_of
 from pipelines.config.pools import EncodePool, ScorePool
 from pipelines.config.rescore import ReadEmbeddings
 from pipelines.config.scan import Scan
-from pipelines.inputs.label_bank import check_bank_fits
+from pipelines.inputs.label_bank import check_bank_fits, noun_templates
 from pipelines.inputs.stored_embeddings import EitherEmbeddings, EmbeddingSource, StoredEmbeddings
 from pipelines.memory.scoring import MemoryUse
 from pipelines.runtime.cluster import Cluster, nodes
@@ -28,6 +28,7 @@ from pipelines.scans.request import Request
 from pipelines.scans.step import Step
 from pipelines.scans.workers.encode import ScoreSpec
 from pipelines.scans.workers.encode_shards import MOST_READERS, WRITERS, EncodeSpec
+from pipelines.scans.workers.texts import Texts
 
 
 @dataclass(frozen=True)
@@ -69,6 +70,11 @@ class ImagePlacement:
     def kept(self) -> str | None:
         return "float16" if self.config.embeddings else None
 
+    @property
+    def texts(self) -> Texts:
+        """From the model's text encoder."""
+        return Texts(self.model, None, self.request.options, noun_templates(self.request.bank))
+
     def first_step(self, run: Run, first: FirstStep) -> Step:
         """Encodes the images. Later steps see their embeddings in full precision."""
         if self.facts.remark:
@@ -83,7 +89,8 @@ class ImagePlacement:
         if not shards:
             return []
         spec = self._encoders(ScoreSpec(self.request.bank, {}, "float32", MemoryUse()))
-        return [EncodeReferenceStep(EncodeImagesStep(run, spec, self.encode_pool, REFERENCE), shards)]
+        calibrates = bool(self.request.flags.by_reference(self.request.methods))
+        return [EncodeReferenceStep(EncodeImagesStep(run, spec, self.encode_pool, REFERENCE), shards, calibrates)]
 
     @property
     def reference(self) -> EmbeddingSource:

@@ -12,6 +12,7 @@ from pipelines.memory.scoring import MemoryUse
 from pipelines.runtime.model import ModelSpec
 from pipelines.scan_directory.run import Run
 from pipelines.scans.step import Step
+from pipelines.scans.workers.texts import Texts
 
 
 @dataclass(frozen=True)
@@ -53,6 +54,11 @@ class Placement(Protocol):
 
     @property
     def kept(self) -> str | None: ...
+
+    @property
+    def texts(self) -> Texts:
+        """Where the embeddings of texts that are not in the label bank come from."""
+        ...
 
     def first_step(self, run: Run, first: FirstStep) -> Step:
         """The step that reads the input."""

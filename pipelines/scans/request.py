@@ -67,7 +67,7 @@ class Request:
         reference = plan_reference(config, bank.dim, options)
         if reference:
             reference.check_weights(bank.info.weights)
-        flags = AskedFlags.prepare(config, methods, bank.content_hash(), options)
+        flags = AskedFlags.prepare(config, methods, bank.content_hash(), options, reference)
         flags.check_weights(bank.info.weights)
         planned = plan_input(config, methods, bank, options)
         flags.check_group(config, planned.plan.shards, options)

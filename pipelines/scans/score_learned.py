@@ -45,13 +45,18 @@ class ScoreLearnedStep:
 
     def _spec(self) -> ScoreLearnedSpec:
         """What workers need, with what the methods have learned, which Ray holds once for all of them."""
-        learned, version = dict[str, Any](), None
-        if self.spec.learners:
-            files = MemoryFiles(self.this_run.output, self.this_run.fingerprint, self.spec.bank.dim)
-            known = learned_memories(files, self.spec.learners, (shard.id for shard in self.this_run.shards))
-            learned, version = dict(known or {}), len(self.this_run.shards)
-        of_rounds = RoundsFiles(self.this_run.output, self.this_run.fingerprint)
-        learned |= {name: of_rounds.chosen(chosen) for name, chosen in self.spec.choosers.items()}
-        if lacking := [name for name in self.spec.due if learned.get(name) is None]:
-            raise RuntimeError(f"{MEMORY}/ does not hold what {', '.join(lacking)} should have learned")
-        return replace(self.spec, memory=MemoryUse(ray.put(learned), version))
+        return replace(self.spec, memory=learned_by(self.this_run, self.spec))
+
+
+def learned_by(run: Run, spec: ScoreLearnedSpec) -> MemoryUse:
+    """What the methods of a scan have learned. Raises RuntimeError if one has not."""
+    learned, version = dict[str, Any](), None
+    if spec.learners:
+        files = MemoryFiles(run.output, run.fingerprint, spec.bank.dim)
+        known = learned_memories(files, spec.learners, (shard.id for shard in run.shards))
+        learned, version = dict(known or {}), len(run.shards)
+    of_rounds = RoundsFiles(run.output, run.fingerprint)
+    learned |= {name: of_rounds.chosen(chosen) for name, chosen in spec.choosers.items()}
+    if lacking := [name for name in spec.due if learned.get(name) is None]:
+        raise RuntimeError(f"{MEMORY}/ does not hold what {', '.join(lacking)} should have learned")
+    return MemoryUse(ray.put(learned), version)

@@ -50,8 +50,12 @@ class Since:
                 )
 
     def usable(self, fingerprints: Fingerprints, folder: str) -> list[Shard]:
-        """The shards whose tables in the folder are there and are those that tonight's scan would make."""
-        if fingerprints.of(folder) != self.record.fingerprints.of(folder):
+        """The shards whose tables in the folder are there and are those that tonight's scan would make.
+
+        None in streaming order: there a shard's rows depend on those before, which its table alone does not remember.
+        """
+        wanted = fingerprints.of(folder)
+        if wanted == fingerprints.whole or wanted != self.record.fingerprints.of(folder):
             return []
         there = committed(self.record.directory, folder)
         return [shard for shard in self.unchanged if shard.id in there]

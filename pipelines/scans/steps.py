@@ -23,9 +23,11 @@ from pipelines.scan_directory.layout import SCORED, SCORES
 from pipelines.scan_directory.run import Run
 from pipelines.scans.placement import FirstStep, Placement
 from pipelines.scans.request import Request
-from pipelines.scans.score_learned import ScoreLearnedStep
+from pipelines.scans.score_learned import ScoreLearnedStep, learned_by
+from pipelines.scans.score_reference import ScoreReferenceStep
 from pipelines.scans.step import Step
 from pipelines.scans.take_over import TakeOverStep
+from pipelines.scans.workers.score_embeddings import ScoreEmbeddingsSpec
 from pipelines.scans.workers.score_learned import ScoreLearnedSpec
 
 
@@ -47,6 +49,8 @@ def steps_of(request: Request, placement: Placement, run: Run, opened: ExitStack
         steps.append(made.score(SCORED if asked else SCORES))
     if asked:
         steps.append(made.consensus(asked, steps[-1].folder))
+        if scored := made.reference_scores(asked):
+            steps.append(scored)
     before: list[Step] = list(placement.reference_steps(run))
     if request.since:
         keeps = request.config.keeps_embeddings
@@ -132,7 +136,10 @@ class _Steps:
         return RoundsStep(self.run, chosen, spec, placement.score_pool, placement.model)
 
     def score(self, folder: str) -> Step:
-        spec = ScoreLearnedSpec(
+        return ScoreLearnedStep(self.run, self._learned(), self.placement.score_pool, folder)
+
+    def _learned(self) -> ScoreLearnedSpec:
+        return ScoreLearnedSpec(
             output=self.run.output,
             bank=self.request.bank,
             methods=tuple(self.methods),
@@ -144,7 +151,30 @@ class _Steps:
             device=self.placement.device,
             threads=self.placement.score_pool.threads,
         )
-        return ScoreLearnedStep(self.run, spec, self.placement.score_pool, folder)
+
+    def reference_scores(self, asked: Asked) -> Step | None:
+        """The step that scores the reference, if it is to tell thresholds. Methods that need the images, or learn while
+        they score, are left out: nothing is known by which they could score others."""
+        request, placement, flags = self.request, self.placement, self.request.flags
+        if not request.reference or not flags.by_reference(request.methods):
+            return None
+        methods = {
+            name: chosen
+            for name, chosen in self.methods.items()
+            if not chosen.needs_local_features and name not in self.streaming
+        }
+        asked_for = asked if set(asked.bases) <= methods.keys() else None
+        spec = ScoreEmbeddingsSpec(
+            request.bank, methods, placement.reference, placement.texts, placement.device, placement.score_pool.threads
+        )
+        return ScoreReferenceStep(
+            self.run, request.reference.plan.shards, spec, placement.score_pool, asked_for, self._memory_of_all
+        )
+
+    def _memory_of_all(self) -> MemoryUse:
+        """What all methods have learned, once they have."""
+        learned = self._learned()
+        return learned_by(self.run, learned) if learned.due else self._memory_use(None)
 
     def consensus(self, asked: Asked, scores: str) -> Step:
         """`scores`: the folder of the rows with the scores that it goes by."""
