@@ -8,6 +8,7 @@ import typer
 from pipelines.commands.compare import compare, history
 from pipelines.commands.demo import demo
 from pipelines.commands.evaluate import evaluate
+from pipelines.commands.export import export
 from pipelines.commands.labels import labels_app
 from pipelines.commands.plan import plan
 from pipelines.commands.report import report
@@ -35,7 +36,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
     help="Audit image datasets: score how much every image belongs. Higher = more in-distribution.",
 )
-for command in (scan, rescore, report, compare, history, retry, plan, evaluate, verify, demo):
+for command in (scan, rescore, report, compare, history, export, retry, plan, evaluate, verify, demo):
     app.command()(command)
 app.add_typer(labels_app, name="labels")
 app.add_typer(memory_app, name="memory")

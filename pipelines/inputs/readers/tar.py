@@ -31,6 +31,22 @@ ReadAt = Callable[[int, int], bytes]
 """So many bytes from a place on."""
 
 
+@dataclass(frozen=True, slots=True)
+class Member:
+    """What a tar holds at one place: a member, or damage.
+
+    `stretches`: from which byte to which its headers and its data lie, the member's own header first in the last one;
+    none of damage. `name`: "" of directories and of what is no file. `record`: of an image, and of damage. `link`: what
+    a hard link names. `data`: from which byte on, and how many, the bytes of a file, or of what a hard link names.
+    """
+
+    stretches: tuple[tuple[int, int], ...] = ()
+    name: str = ""
+    record: Record | None = None
+    link: str | None = None
+    data: tuple[int, int] | None = None
+
+
 def read_tar(
     file: BinaryIO,
     size: int,
@@ -44,57 +60,71 @@ def read_tar(
     A record's key is the member's name without its image suffix, which is WebDataset's key for `000123.jpg`. A hard
     link is the image that it names, read by `read_at`; without it, from `file`.
     """
+    for member in read_members(file, size, max_bytes, read_at, passed_over):
+        if member.record:
+            yield replace(member.record, url=url)
+
+
+def read_members(
+    file: BinaryIO,
+    size: int,
+    max_bytes: int,
+    read_at: ReadAt | None = None,
+    passed_over: Counter[str] | None = None,
+) -> Iterator[Member]:
+    """All that a tar holds, in order; the records are those of `read_tar`, without their URL.
+
+    With -1 for `max_bytes` no image is read. Between a member with stretches and the next the file may be moved.
+    """
     members = _Members(file, max_bytes, read_at, Counter() if passed_over is None else passed_over)
-    for record in _records(file, size, members):
-        yield replace(record, url=url)
-
-
-def _records(file: BinaryIO, size: int, members: "_Members") -> Iterator[Record]:
-    """The records without their URL."""
     damage_start: int | None = None
     zeros_start: int | None = None
     extended: dict[str, str] = {}
+    headers: list[tuple[int, int]] = []
     while (offset := file.tell()) + BLOCK <= size:
         block = _read_exactly(file, BLOCK)
         if block == ZEROS:
             if extended and damage_start is None:  # a name, and then no member
                 damage_start = offset
-            zeros_start, extended = offset if zeros_start is None else zeros_start, {}
+            zeros_start, extended, headers = offset if zeros_start is None else zeros_start, {}, []
             continue
         if zeros_start is not None and damage_start is None:  # behind the end of an archive nothing comes
             damage_start = zeros_start
         zeros_start = None
         member = _header(block)
         if member is None:
-            damage_start, extended = offset if damage_start is None else damage_start, {}
+            damage_start, extended, headers = offset if damage_start is None else damage_start, {}, []
             continue
         if damage_start is not None:
-            yield _damage(damage_start, offset)
+            yield Member(record=_damage(damage_start, offset))
             damage_start = None
         end = _data_end(file, size, block, member, extended)
         if end > size:
-            yield _cut(member, extended, file.tell(), size)
+            yield Member(record=_cut(member, extended, file.tell(), size))
             return
         if member.type in NAMES_NEXT:
             try:
                 extended |= _extended(file, member)
+                headers.append((offset, end))
             except ValueError:
                 damage_start = offset
-        elif member.type != tarfile.XGLTYPE:
-            if record := members.record(member, extended):
-                yield record
-            extended = {}
+        elif member.type == tarfile.XGLTYPE:
+            yield Member(((offset, end),))
+        else:
+            yield members.member(member, extended, (*headers, (offset, end)))
+            extended, headers = {}, []
         file.seek(end)
     breaks_off = zeros_start is None or any(_read_exactly(file, size - file.tell()))
     if zeros_start is not None and damage_start is None and not breaks_off and size > _padded(zeros_start):
         damage_start = zeros_start
     if damage_start == 0:
-        yield _no_tar(file, size)
+        yield Member(record=_no_tar(file, size))
         return
     if damage_start is not None:
-        yield _damage(damage_start, size)
+        yield Member(record=_damage(damage_start, size))
     if breaks_off:
-        yield Record("", status="truncated-archive", error=f"the tar ends at byte {size} without end-of-archive blocks")
+        error = f"the tar ends at byte {size} without end-of-archive blocks"
+        yield Member(record=Record("", status="truncated-archive", error=error))
 
 
 def _padded(end: int) -> int:
@@ -172,6 +202,15 @@ class _Members:
     read_at: ReadAt | None
     passed_over: Counter[str]
     places: dict[str, tuple[int, int]] = field(default_factory=dict)
+
+    def member(
+        self, member: tarfile.TarInfo, extended: dict[str, str], stretches: tuple[tuple[int, int], ...]
+    ) -> Member:
+        """The member whose data comes next."""
+        record, name = self.record(member, extended), _name(member, extended)
+        link = extended.get("linkpath", member.linkname) if member.islnk() else None
+        is_folder = member.isdir() or member.type == GNU_DUMPDIR
+        return Member(stretches, "" if is_folder else name, record, link, self.places.get(name))
 
     def record(self, member: tarfile.TarInfo, extended: dict[str, str]) -> Record | None:
         """The record of a member whose data comes next; None, and counted, if it is no image."""
