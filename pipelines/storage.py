@@ -179,6 +179,8 @@ class Directory:
         if self.is_local or files is not others:  # fsspec has one file system for the same storage and options
             self.put(name, other.read(name))
             return
+        if not files.exists(source):
+            raise FileNotFoundError(source)
         with self._write_errors():
             files.cp_file(source, path)
 

@@ -49,7 +49,10 @@ def end(summary: dict[str, Any], chosen: Scan | Rescore, report: str, as_json: b
 
 def _check_flags(flags: dict[str, Any] | None) -> None:
     """Says it if more images are flagged than may be, and what an estimated threshold is worth."""
-    if flags is None or (deciding := flags["methods"].get(flags["deciding"])) is None:
+    if flags is None:
+        return
+    if (deciding := flags["methods"].get(flags["deciding"])) is None:
+        say(f"nothing is flagged by {flags['deciding']}: no threshold lies between scores that are all the same")
         return
     if deciding["threshold"]["source"] == "estimated":
         say(f"the threshold of {flags['deciding']} is {ESTIMATE}")

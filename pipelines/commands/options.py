@@ -92,6 +92,10 @@ Calibrate = Annotated[
     typer.Option(metavar="SCAN", help="A scan of images that belong: thresholds are those that keep most of them."),
 ]
 Keep = Annotated[float | None, typer.Option(help="The share of --calibrate to keep; default 0.95.")]
+DecideBy = Annotated[
+    str | None,
+    typer.Option(metavar="METHOD", help="Whose flags decide; default: consensus, else reference, else the first."),
+]
 GroupBy = Annotated[
     str | None, typer.Option(help="What to count images by: folder (default), or a column of the score tables.")
 ]

@@ -11,6 +11,7 @@ from pipelines.exports.choice import Choice, chosen, with_threshold
 from pipelines.exports.lists import KINDS
 from pipelines.exports.output_files import check_apart
 from pipelines.exports.score_rows import ScoreTables
+from pipelines.flags.thresholds import recorded_thresholds
 from pipelines.inputs.plan import Shard, read_plan
 from pipelines.scan_directory.layout import PLAN_FILE, SUCCESS_FILE
 from pipelines.scan_directory.record import ScanRecord, reading
@@ -60,7 +61,9 @@ class Request:
         record = ScanRecord.read(scan)
         if not scan.exists(SUCCESS_FILE):
             raise CallerError(f"SCAN {asked.scan!r} has not ended well: it has no {SUCCESS_FILE}; rerun the scan first")
-        choice = chosen(record.methods, asked.by, asked.below, asked.keep_errors)
+        known = recorded_thresholds(scan)
+        by = asked.by or (known.deciding if known else None)
+        choice = chosen(record.methods, by, asked.below, asked.keep_errors)
         with reading(scan.url, PLAN_FILE):
             shards = read_plan(scan.read(PLAN_FILE))
         tables = ScoreTables(scan, record.fingerprints.scores)

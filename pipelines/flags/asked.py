@@ -4,16 +4,18 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+import pyarrow as pa
+
 from ood_core.methods import Method, deciding_method
 from pipelines.config.nightly import FOLDER
 from pipelines.config.rescore import Rescore
 from pipelines.config.scan import Scan
 from pipelines.errors import CallerError
 from pipelines.flags.thresholds import MethodThreshold, thresholds_of
-from pipelines.inputs.embedding_plan import table_columns
+from pipelines.inputs.embedding_plan import further_columns
 from pipelines.inputs.plan import Shard
 from pipelines.inputs.reference import Reference
-from pipelines.scan_directory.columns import RESERVED, RESERVED_PREFIXES
+from pipelines.scan_directory.columns import OWN, free_name
 from pipelines.scan_directory.layout import SUCCESS_FILE
 from pipelines.scan_directory.record import ScanRecord
 from pipelines.storage import Directory
@@ -47,18 +49,30 @@ class AskedFlags:
         bank_hash: str,
         options: Mapping[str, Any],
         reference: Reference | None = None,
+        since: Directory | None = None,
     ) -> "AskedFlags":
-        """Raises CallerError for a threshold of no method that is asked for, and a scan that cannot calibrate."""
+        """Raises CallerError for a threshold of no method that is asked for, and a scan that cannot calibrate.
+
+        `since`: last night's scan, which has ended.
+        """
+        if config.decide_by and config.decide_by not in methods:
+            raise CallerError(f"--decide-by {config.decide_by!r}: no such --method; it is {', '.join(methods)}")
         for name in config.threshold:
             if name not in methods:
                 asked = ", ".join(methods)
                 raise CallerError(f"--threshold {name}={config.threshold[name]}: no --method {name!r}; it is {asked}")
         calibrating = None
-        if config.calibrate:
+        if config.calibrate and config.threshold.keys() < methods.keys():
             calibrating = _calibrating(Directory(config.calibrate, options), config, methods, bank_hash)
-        carried = _carried(Directory(config.since, options), methods) if config.since else {}
+        carried = _carried(since, methods) if since else {}
         return cls(
-            deciding_method(methods), config.group_by, config.threshold, calibrating, config.keep, carried, reference
+            config.decide_by or deciding_method(methods),
+            config.group_by,
+            config.threshold,
+            calibrating,
+            config.keep,
+            carried,
+            reference,
         )
 
     def by_reference(self, methods: Iterable[str]) -> list[str]:
@@ -67,11 +81,14 @@ class AskedFlags:
         return [name for name in methods if name not in others] if self.reference else []
 
     def check_group(self, config: Scan | Rescore, shards: Sequence[Shard], options: Mapping[str, Any]) -> None:
-        """Raises CallerError if there is no such column to group by."""
+        """Raises CallerError if there is no such column to group by, or it does not hold text or numbers."""
         if self.group_by == FOLDER:
             return
-        known = OF_IMAGES if isinstance(config, Scan) else ("shard", *table_columns(shards, options))
-        known = [name for name in known if name not in RESERVED and not name.startswith(RESERVED_PREFIXES)]
+        known = (
+            OF_IMAGES
+            if isinstance(config, Scan)
+            else ("shard", *groupable(further_columns(shards, config.read, options)))
+        )
         if self.group_by not in known:
             raise CallerError(
                 f"--group-by {self.group_by!r} is no column that images can be grouped by; these are: "
@@ -111,19 +128,32 @@ def _calibrating(scan: Directory, config: Scan | Rescore, methods: Mapping[str, 
         raise CallerError(f"{said} is a scan that has not ended well: it has no {SUCCESS_FILE}")
     if record.labels_hash != bank_hash:
         raise CallerError(f"{said} is a scan with another label bank than --labels {config.labels!r}")
-    for name in methods.keys() - config.threshold.keys():
+    due = [name for name in methods if name not in config.threshold]
+    for name in due:
         if name in record.methods and record.methods[name] != methods[name]:
             raise CallerError(f"{said} was scored by {name} with other parameters: {record.methods[name]}")
-    if not (methods.keys() - config.threshold.keys()) & record.methods.keys():
-        raise CallerError(f"{said} has scores by {', '.join(record.methods)}, and by none of {', '.join(methods)}")
+    if not record.methods.keys() & set(due):
+        raise CallerError(f"{said} has scores by {', '.join(record.methods)}, and by none of {', '.join(due)}")
     return record
+
+
+def groupable(columns: Iterable[pa.Field]) -> list[str]:
+    """Those of the columns whose values can be groups, as score tables call them."""
+    names = [field.name for field in columns if _holds_names(field.type)]
+    return [free_name(name, OWN) for name in names]
+
+
+def _holds_names(kind: pa.DataType) -> bool:
+    value = kind.value_type if pa.types.is_dictionary(kind) else kind
+    of_text = pa.types.is_string(value) or pa.types.is_large_string(value) or pa.types.is_string_view(value)
+    return of_text or pa.types.is_integer(value) or pa.types.is_boolean(value) or pa.types.is_date(value)
 
 
 def _carried(scan: Directory, methods: Mapping[str, Method]) -> dict[str, MethodThreshold]:
     """The thresholds of last night's scan, but for estimates: these are of its own scores, and are made anew."""
     found = thresholds_of(scan, "--since").methods
     return {
-        name: replace(threshold, source="carried", of=scan.url)
+        name: replace(threshold, source="carried", of=threshold.of or scan.url)
         for name, threshold in found.items()
         if name in methods and threshold.source != "estimated"
     }

@@ -20,7 +20,7 @@ from pipelines.scan_directory.manifest import Manifest
 from pipelines.scan_directory.receipts import SKETCH, sketch_of
 from pipelines.scan_directory.record import ScanRecord
 from pipelines.scan_directory.sketch import Sketch, places_of
-from pipelines.storage import Directory
+from pipelines.storage import Directory, storage_errors
 
 FOUND = pa.schema({"column": pa.string(), "value": pa.float64()})
 FEW = 20
@@ -85,7 +85,8 @@ class Belonging:
         sought = {name: Sought.of(sketch, keep) for name, sketch in sketches.items()}
         wanted = {score_column(name): one.buckets for name, one in sought.items()}
         parts = self.over(pool, partial(values_in, self.directory, wanted, folder=self.folder)) if wanted else ()
-        table = pa.concat_tables([FOUND.empty_table(), *parts])
+        with storage_errors(self.said):
+            table = pa.concat_tables([FOUND.empty_table(), *parts])
         columns, values = np.array(table["column"].to_pylist(), object), table["value"].to_numpy()
         found = {}
         for name, one in sought.items():

@@ -18,6 +18,7 @@ from pipelines.scan_directory.layout import GALLERY_FILE, REFERENCE_SCORES, SCOR
 from pipelines.scan_directory.run import Run
 from pipelines.scan_directory.sketch import Sketch, middles
 
+BY_NEIGHBOURS = ("consensus", "reference")
 FEW = 100_000
 """So many records are flagged here, in less time than tasks take to start."""
 
@@ -49,6 +50,8 @@ class FlagStep:
             run.output, run.fingerprints.scores, thresholds.values, thresholds.deciding, thresholds.group_by
         )
         parts = [before.slice(places[0], len(places)) for places in ranges(range(len(before)), self.pool.workers or 1)]
+        for remark in _remarks(thresholds):
+            run.say(remark)
         run.say(f"flags: {', '.join(_said(name, one) for name, one in thresholds.methods.items()) or 'none'}")
         if records <= FEW:
             receipts = itertools.chain.from_iterable(map(FlagShards(spec), parts))
@@ -71,7 +74,6 @@ class FlagStep:
         ordered = {name: found[name] for name in self.methods if name in found}
         return Thresholds(asked.identity(), asked.deciding, asked.group_by, ordered)
 
-
     def _by_reference(self) -> dict[str, MethodThreshold]:
         """The thresholds that the reference tells, if its images have been scored."""
         run, asked = self.this_run, self.asked
@@ -91,6 +93,16 @@ def _estimated(sketch: Sketch | None) -> float | None:
         return None
     buckets, counts = sketch.counted()
     return estimated(middles(buckets).astype(np.float64), counts)
+
+
+def _remarks(thresholds: Thresholds) -> list[str]:
+    """What is to be known of thresholds from other scans: some scores are in units of the scan that they are of."""
+    return [
+        f"the threshold of {name} comes from another scan, and its scores are in units of the scan that they are of: "
+        "it holds where both have much the same mixture of images; a --reference tells one for this scan"
+        for name, threshold in thresholds.methods.items()
+        if name in BY_NEIGHBOURS and threshold.source in ("calibrated", "carried")
+    ]
 
 
 def _said(name: str, threshold: MethodThreshold) -> str:

@@ -6,6 +6,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import pyarrow as pa
+
 from pipelines.config.rescore import ReadEmbeddings
 from pipelines.errors import CallerError, ReadError, first_line
 from pipelines.inputs.listing import Accepted, File, Kind, concurrently, expand, not_seen
@@ -169,13 +171,15 @@ def _rows(shard: Shard, read: ReadEmbeddings, dim: int, options: Mapping[str, An
     yield from npy.read_npy(vectors, npy.read_keys(key_file, columns, shard.start, rows))
 
 
-def table_columns(shards: Sequence[Shard], options: Mapping[str, Any]) -> list[str]:
-    """The names of the columns of the first table of embeddings that can be opened; none of `.npy` files."""
+def further_columns(shards: Sequence[Shard], read: ReadEmbeddings, options: Mapping[str, Any]) -> list[pa.Field]:
+    """The columns beside key and embedding of the first table that can be opened; none of `.npy` files."""
     for shard in shards:
         files, path = file_system(shard.urls[0], options)
         if shard.kind == "embeddings":
             with contextlib.suppress(ReadError, *DAMAGE):
-                return open_table(RangeFile(files, path, shard.sizes[0])).schema_arrow.names
+                schema = open_table(RangeFile(files, path, shard.sizes[0])).schema_arrow
+                used = EmbeddingColumns(read.key_column, read.embedding_column).find(schema)
+                return [field for field in schema if field.name not in used]
     return []
 
 

@@ -1,6 +1,6 @@
 """The columns of the tables that workers commit, and how scores are put into them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -31,6 +31,12 @@ RESERVED = (OFFERS, EMBEDDING, VERSION, ANCHOR, WEIGHT, SHIFT, EVIDENCE, COVERAG
 RESERVED_PREFIXES = (SCORE_PREFIX, FLAG_PREFIX)
 """Names and beginnings of names that no column of the input may have in a score table."""
 
+OWN = (
+    *("shard", "index", "key", "status", "error", "width", "height"),
+    *("id_label", "id_probability", "negative_label"),
+)
+"""The columns that every score table begins with."""
+
 LAST_BEFORE_SCORES = "negative_label"
 """The column of a score table that the scores follow."""
 
@@ -45,6 +51,13 @@ def offers_type(dim: int) -> pa.DataType:
     embedding = pa.list_(pa.float32(), dim)
     fields = {"method": pa.string(), "row": pa.int64(), "priority": pa.float64(), "embedding": embedding}
     return pa.list_(pa.struct(list(fields.items())))
+
+
+def free_name(name: str, taken: Container[str]) -> str:
+    """What a column of the input is called in a score table: `input_…` where its name is taken, or reserved."""
+    while name in taken or name in RESERVED or name.startswith(RESERVED_PREFIXES):
+        name = f"input_{name}"
+    return name
 
 
 def scattered(values: Any, rows: np.ndarray, count: int) -> Any:

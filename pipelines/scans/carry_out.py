@@ -202,7 +202,7 @@ def _say_what_is_known(request: Request, known: Known, lost: Sequence[str], say:
     shards, tally = request.plan.shards, known.tally
     say(f"{len(shards)} shards planned, {len(tally.shards())} already committed")
     if request.since:
-        say(request.since.line(request.first_folder))
+        say(request.since.line(request.first_folder, request.learns))
     if request.planned.gone:
         say(f"{request.planned.gone} shards that were planned are gone from the input; what is committed of them stays")
     lines = [f"{line}; its shard is done again" for line in known.damaged.values()]

@@ -18,7 +18,7 @@ from pipelines.memory.orders import check_orders
 from pipelines.scan_directory.identity import asked_for, check_unchanged, learning_orders, plan_with_gone, scored_alone
 from pipelines.scan_directory.layout import ENCODED, SCORES
 from pipelines.scans.checks import TextSource
-from pipelines.scans.since import Since, plan_since
+from pipelines.scans.since import Since, held_against, read_since
 from pipelines.storage import Directory
 
 
@@ -67,13 +67,16 @@ class Request:
         reference = plan_reference(config, bank.dim, options)
         if reference:
             reference.check_weights(bank.info.weights)
-        flags = AskedFlags.prepare(config, methods, bank.content_hash(), options, reference)
+        earlier = read_since(config, options)
+        flags = AskedFlags.prepare(
+            config, methods, bank.content_hash(), options, reference, earlier.directory if earlier else None
+        )
         flags.check_weights(bank.info.weights)
         planned = plan_input(config, methods, bank, options)
         flags.check_group(config, planned.plan.shards, options)
         output = Directory(config.output, options)
         output.check_writable("--output")
-        since = plan_since(config, planned.plan.shards, options)
+        since = held_against(earlier, planned.plan.shards) if earlier else None
         if not new_scan and (before := plan_with_gone(output, planned.plan)):
             planned = replace(planned, plan=before, gone=len(before.shards) - len(planned.plan.shards))
         request = cls(planned, options, methods, bank, output, initial, reference, flags, since)

@@ -60,20 +60,37 @@ class Since:
         there = committed(self.record.directory, folder)
         return [shard for shard in self.unchanged if shard.id in there]
 
-    def line(self, folder: str) -> str:
-        """What is the same tonight, and what of it can be taken over, in a line."""
+    def states(self, shards: Sequence[Shard]) -> dict[str, str]:
+        """Of each of tonight's shards whether it is unchanged, changed, unread (it could not all be read), or new."""
+        states = dict.fromkeys((shard.id for shard in shards), "new")
+        states |= {shard: "unread" for shard in self.record.shards if shard in states}
+        states |= dict.fromkeys(self.changed, "changed")
+        return states | dict.fromkeys((shard.id for shard in self.unchanged), "unchanged")
+
+    @property
+    def counts(self) -> str:
+        """How many shards are the same, and how many are not, in a line."""
         others = f"{self.new} new, {len(self.changed)} changed, {len(self.gone)} gone"
-        known = f"since {self.record.directory.url}: {len(self.unchanged)} shards unchanged, {others}"
+        return f"since {self.record.directory.url}: {len(self.unchanged)} shards unchanged, {others}"
+
+    def line(self, folder: str, learns: bool) -> str:
+        """What is the same tonight, and why nothing of it can be taken over, if so, in a line.
+
+        `folder`: of the first step; `learns`: whether scores depend on other images.
+        """
+        known = self.counts
         if folder == ENCODED and self.unchanged and not committed(self.record.directory, ENCODED):
             return (
                 f"{known}; nothing is taken over: scores depend on all images, and it has not kept its encoded rows "
                 "(--keep-encoded)"
             )
+        if learns and folder != ENCODED:
+            return f"{known}; nothing is taken over: scores depend on the images that came before"
         return known
 
 
-def plan_since(config: Scan | Rescore, shards: Sequence[Shard], options: Mapping[str, Any]) -> Since | None:
-    """The earlier scan that is named, held against tonight's shards; None if none is.
+def read_since(config: Scan | Rescore, options: Mapping[str, Any]) -> ScanRecord | None:
+    """The earlier scan that is named; None if none is.
 
     Raises CallerError if it is no scan, is tonight's own, or has not ended.
     """
@@ -85,6 +102,12 @@ def plan_since(config: Scan | Rescore, shards: Sequence[Shard], options: Mapping
     record = ScanRecord.read(place, SINCE)
     if not place.exists(SUMMARY_FILE):
         raise CallerError(f"{said} is a scan that has not ended: it has no {SUMMARY_FILE}")
+    return record
+
+
+def held_against(record: ScanRecord, shards: Sequence[Shard]) -> Since:
+    """An earlier scan, held against tonight's shards. Raises CallerError if its plan cannot be read."""
+    place = record.directory
     with reading(place.url, PLAN_FILE, SINCE):
         before = {shard.id: shard for shard in read_plan(place.read(PLAN_FILE))}
     told = Manifest(place, record.fingerprint).told()

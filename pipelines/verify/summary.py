@@ -7,7 +7,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from ood_core.methods import deciding_method, score_column
+from ood_core.methods import score_column
 from pipelines.errors import first_line
 from pipelines.flags.summary import flags_summary
 from pipelines.scan_directory.kinds import chosen
@@ -54,9 +54,9 @@ def check_summary(found: Inspection, statuses: Mapping[str, int] | None, tally: 
 class GalleryCheck:
     """Compares the gallery with the choices of the manifest, and shard by shard with the score tables."""
 
-    def __init__(self, found: Inspection, scan: Recorded, tally: Tally | None) -> None:
+    def __init__(self, found: Inspection, scan: Recorded, tally: Tally | None, deciding: str) -> None:
         self.found, self.columns, self.rows = found, score_columns(scan.methods).names, None
-        choices = None if tally is None else chosen(tally, deciding_method(scan.methods))
+        choices = None if tally is None else chosen(tally, deciding)
         nothing = choices is not None and not len(choices)
         table = found.table(GALLERY_FILE, pa.schema(CHOSEN if nothing else [*CHOSEN, *PLACED]))
         if table is None:

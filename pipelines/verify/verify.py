@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from ood_core.methods import deciding_method
 from pipelines.consensus.files import consensus_files
 from pipelines.memory.files import memory_files
 from pipelines.memory.rounds import rounds_files
@@ -75,7 +76,7 @@ def _check_tables(
     statuses, whole = Counter[str](), True
     memory, consensus = MemoryCheck(found, scan), ConsensusCheck(found, scan)
     flags = thresholds(found, scan)
-    gallery = GalleryCheck(found, scan, told.tally)
+    gallery = GalleryCheck(found, scan, told.tally, flags.deciding if flags else deciding_method(scan.methods))
     for shard in scan.shards:
         scores = score_table(found, scan, shard, told)
         if scan.config.keeps_embeddings:

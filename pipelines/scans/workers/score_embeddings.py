@@ -1,7 +1,7 @@
 """The scorer of stored embeddings: a Ray actor that reads the shards that it is given."""
 
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
@@ -15,7 +15,7 @@ from pipelines.inputs.plan import Shard
 from pipelines.inputs.readers.embeddings import EmbeddingRows
 from pipelines.inputs.stored_embeddings import EmbeddingSource, rows_or_why
 from pipelines.memory.scoring import MemoryScorer, MemoryUse
-from pipelines.scan_directory.columns import RESERVED, RESERVED_PREFIXES, scattered
+from pipelines.scan_directory.columns import free_name, scattered
 from pipelines.scan_directory.shard_worker import ShardRows
 from pipelines.scans.workers.texts import Texts
 
@@ -127,15 +127,9 @@ class ScoreColumns:
         for name, values in more.items():
             columns[name] = scattered(values, ok, count)
         for name, values in rows.extra.items():
-            columns[_free_name(name, columns)] = values
+            columns[free_name(name, columns)] = values
         return pa.table(columns)
 
     def _negatives(self, labels: np.ndarray) -> pa.Array:
         texts = pa.array(self.bank.texts[self.bank.id_count :], pa.string())
         return texts.take(pa.array(labels, mask=labels < 0))
-
-
-def _free_name(name: str, taken: Iterable[str]) -> str:
-    while name in taken or name in RESERVED or name.startswith(RESERVED_PREFIXES):
-        name = f"input_{name}"
-    return name
