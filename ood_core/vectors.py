@@ -1,7 +1,7 @@
 """Vectors as Arrow columns and in Parquet files. Free of torch."""
 
 import io
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -24,6 +24,21 @@ def vectors_of(column: pa.ChunkedArray | pa.Array, dim: int | None = None) -> Nu
     lists: Any = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
     width = lists.type.list_size if pa.types.is_fixed_size_list(lists.type) else dim
     return lists.flatten().to_numpy(zero_copy_only=False).reshape(-1, width)
+
+
+def parquet_table(source: Any, columns: Sequence[str] | None = None) -> pa.Table:
+    """The table of a Parquet file, or some of its columns; pages are checked where the file has checksums.
+
+    By the calling thread alone: `pq.read_table` leaves it to threads of Arrow's to let go of the file, for which they
+    need Python, and which abort the process if the interpreter is ending by then. Raises ArrowException or OSError for
+    a damaged file, or one without such a column.
+    """
+    file = pq.ParquetFile(source, page_checksum_verification=True)
+    if columns is None:
+        return file.read(use_threads=False)
+    if missing := [name for name in columns if name not in file.schema_arrow.names]:
+        raise pa.ArrowInvalid(f"it has no column {missing[0]}")
+    return file.read(list(columns), use_threads=False).select(list(columns))
 
 
 def parquet_bytes(table: pa.Table) -> bytes:

@@ -9,10 +9,9 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from ood_core.labels.info import INFO_FILE, BankInfo, check_permutation, read_info
-from ood_core.vectors import parquet_bytes, vector_column
+from ood_core.vectors import parquet_bytes, parquet_table, vector_column
 
 LABELS_FILE = "labels.parquet"
 LISTS = (pa.types.is_list, pa.types.is_large_list, pa.types.is_fixed_size_list)
@@ -90,7 +89,7 @@ class LabelBank:
         Raises ValueError that says what is wrong with the bank.
         """
         try:
-            table = pq.read_table(io.BytesIO(labels))
+            table = parquet_table(io.BytesIO(labels))
         except (pa.ArrowException, OSError) as error:
             raise ValueError(f"{LABELS_FILE} is not a readable Parquet file: {error}") from error
         bank = _from_table(table, read_info(info) if info is not None else BankInfo())

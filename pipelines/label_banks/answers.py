@@ -8,11 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as compute
-import pyarrow.parquet as pq
 
 from ood_core.negfilter.decisions import NO_ANSWER, YES
 from ood_core.negfilter.questions import ANSWERS
-from ood_core.vectors import parquet_bytes
+from ood_core.vectors import parquet_bytes, parquet_table
 from pipelines.errors import CallerError, first_line
 from pipelines.inputs.readers.parquet import DAMAGE
 from pipelines.label_banks.judges.judge import Judge
@@ -97,7 +96,7 @@ class AnswerStore:
         for name in self.directory.names():
             if name.endswith(".parquet"):
                 try:
-                    part = pq.read_table(pa.BufferReader(self.directory.read(name)), columns=KEPT.names).cast(KEPT)
+                    part = parquet_table(pa.BufferReader(self.directory.read(name)), KEPT.names).cast(KEPT)
                     if other := set(part["answer"].unique().to_pylist()) - {"yes", "no"}:
                         raise ValueError(f"it holds the answer {sorted(other, key=str)[0]!r}")
                     answers.add(part.filter(whose))

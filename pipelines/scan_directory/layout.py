@@ -7,7 +7,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from ood_core.vectors import parquet_bytes
+from ood_core.vectors import parquet_bytes, parquet_table
 from pipelines.inputs.listing import PLAN_FILE, SCAN_FILE
 from pipelines.storage import Directory, Entry
 
@@ -147,4 +147,4 @@ def read_schema(output: Directory, name: str) -> pa.Schema:
 
 def table_from(content: bytes, columns: Sequence[str] | None = None) -> pa.Table:
     """A table from a file's content, or some of its columns. Raises ArrowException or OSError if it is damaged."""
-    return pq.read_table(pa.BufferReader(content), columns=columns, page_checksum_verification=True)
+    return parquet_table(pa.BufferReader(content), columns)

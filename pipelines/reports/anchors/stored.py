@@ -13,7 +13,7 @@ from jaxtyping import Float32
 
 from ood_core.consensus.agreement import Agreement
 from ood_core.methods import score_column
-from ood_core.vectors import vectors_of
+from ood_core.vectors import parquet_table, vectors_of
 from pipelines.consensus.asked import Asked, Chain, no_votes
 from pipelines.consensus.files import sums_file, voted_label_count
 from pipelines.consensus.tables import reference_of_table, sums_of
@@ -134,7 +134,7 @@ class StoredConsensus:
     def _table(self, name: str, columns: Sequence[str] | None = None) -> pa.Table:
         """A table of the scan, or some of its columns. Raises ValueError for one of another scan."""
         with open_file(self.scan.directory, name) as file:
-            table = pq.read_table(file, columns=columns, page_checksum_verification=True)
+            table = parquet_table(file, columns)
         self._check_fingerprint(table.schema.metadata)
         table.validate(full=True)
         return table

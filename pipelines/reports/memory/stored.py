@@ -6,9 +6,9 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as compute
-import pyarrow.parquet as pq
 
 from ood_core.memory import Candidates, MemoryBank
+from ood_core.vectors import parquet_table
 from pipelines.errors import CallerError, first_line
 from pipelines.memory.files import MemoryFiles, Snapshot
 from pipelines.reports.scan_inputs import open_file
@@ -96,7 +96,7 @@ class MemoryFilesWithoutEmbeddings(MemoryFiles):
         Raises FileNotFoundError if there is none, and CallerError for one that is damaged.
         """
         with reading(self.output.url, name), open_file(self.output, name) as file:
-            table = pq.read_table(file, columns=COLUMNS.names, page_checksum_verification=True)
+            table = parquet_table(file, COLUMNS.names)
             table = table.cast(COLUMNS.with_metadata(table.schema.metadata))
             table.validate(full=True)
             if any(column.null_count for column in table.columns) or table["row"].to_numpy().min(initial=0) < 0:

@@ -6,9 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
-from ood_core.vectors import vectors_of
+from ood_core.vectors import parquet_table, vectors_of
 from ood_core.vocabulary import CSP
 from pipelines.errors import CallerError, first_line
 from pipelines.inputs.readers.embeddings import UNIT_TOLERANCE, list_type
@@ -61,7 +60,7 @@ def text_embeddings(content: bytes, url: str) -> dict[str, np.ndarray]:
     Raises CallerError, naming the option and the URL, if it is no such table.
     """
     try:
-        table = pq.read_table(pa.BufferReader(content), columns=["text", "embedding"])
+        table = parquet_table(pa.BufferReader(content), ["text", "embedding"])
         kind = table.schema.field("embedding").type
         if list_type(kind) is None:
             raise ValueError(f"its embeddings are {kind}, no lists of floats")

@@ -347,7 +347,7 @@ FOREIGN = "it carries the fingerprint of another scan"
         (SCORED, flipped("score_consensus"), f"{SCORED}: "),
         (SCORED, flipped("key"), f"{SCORED}: "),
         (SCORED, of_another, f"{SCORED}: {FOREIGN}"),
-        (SCORED, rewritten(lambda table: table.drop_columns(["anchor"])), f"{SCORED}: No match for FieldRef"),
+        (SCORED, rewritten(lambda table: table.drop_columns(["anchor"])), f"{SCORED}: it has no column anchor"),
         (
             SCORED,
             column("anchor", pa.array([0, None, 4], pa.int32())),

@@ -464,7 +464,7 @@ def with_rows(rows: pa.Array) -> Callable[[bytes], bytes]:
         (
             "memory/snapshot-3.parquet",
             rewritten(lambda table: table.drop_columns(["key"])),
-            "memory/snapshot-3.parquet: No match for FieldRef.Name(key)",
+            "memory/snapshot-3.parquet: it has no column key",
         ),
         (
             "memory/snapshot-3.parquet",
