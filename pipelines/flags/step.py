@@ -14,7 +14,14 @@ from pipelines.flags.calibrating import calibrated, calibrated_by_reference
 from pipelines.flags.thresholds import MethodThreshold, Thresholds
 from pipelines.flags.workers import CARRIED, FlagShards, FlagSpec
 from pipelines.runtime.spread import over_workers, ranges
-from pipelines.scan_directory.layout import GALLERY_FILE, REFERENCE_SCORES, SCORES, SUCCESS_FILE, committed
+from pipelines.scan_directory.layout import (
+    GALLERY_FILE,
+    REFERENCE_SCORES,
+    REPORT_FILE,
+    SCORES,
+    SUCCESS_FILE,
+    committed,
+)
 from pipelines.scan_directory.run import Run
 from pipelines.scan_directory.sketch import Sketch, middles
 
@@ -42,7 +49,7 @@ class FlagStep:
         columns = ["shard", *CARRIED]
         before = pa.concat_tables([table.select(columns) for table in run.tally.receipts]).sort_by("shard")
         records = run.tally.records
-        for name in (SUCCESS_FILE, GALLERY_FILE):
+        for name in (SUCCESS_FILE, GALLERY_FILE, REPORT_FILE):
             run.output.remove(name)
         run.restart()
         thresholds.put(run.output)  # once no receipt tells of other flags any more

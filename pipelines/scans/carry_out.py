@@ -31,6 +31,7 @@ from pipelines.scan_directory.layout import (
     ENCODED,
     GALLERY_FILE,
     REFERENCE,
+    REPORT_FILE,
     SCORED,
     SUCCESS_FILE,
     committed,
@@ -226,7 +227,7 @@ def _begin(request: Request, placement: "Placement", new_scan: bool) -> Fingerpr
         clear(request.output)
     if not check_unchanged(request.output, identity, request.plan):
         begin(request.output, request.config, identity, request.plan)
-    for name in (SUCCESS_FILE, GALLERY_FILE):
+    for name in (SUCCESS_FILE, GALLERY_FILE, REPORT_FILE):
         request.output.remove(name)
     return Fingerprints.of_identity(identity, request.methods, request.config.memory.freeze)
 

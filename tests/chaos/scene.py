@@ -18,7 +18,8 @@ PARAMETERS = {
     "static": {"neglabel.groups": 3},
     "learning": {"neglabel.groups": 3, "adaneg.gap": 0, "adaneg.memory_length": 3, "consensus.base": "adaneg"},
 }
-CUT_AS_RUNS_GO = "manifest/"
+LEFT_OUT = ("manifest/", "report.html")
+"""What is cut as runs go, and what only the command makes."""
 RUNS_DIFFER = ("memory/candidates/", "summary.json", "scan.json")
 """What holds times and places, or what a shard offered to the memory, which depends on who came first."""
 
@@ -61,7 +62,7 @@ class Scene:
         return {
             name: b"" if name.startswith(RUNS_DIFFER) else content
             for name, content in self.files().items()
-            if not name.startswith(CUT_AS_RUNS_GO)
+            if not name.startswith(LEFT_OUT)
         }
 
     def files(self) -> dict[str, bytes]:

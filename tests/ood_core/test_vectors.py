@@ -1,11 +1,13 @@
 import io
+import subprocess
+import sys
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from ood_core.vectors import parquet_bytes, vector_column, vectors_of
+from ood_core.vectors import parquet_bytes, parquet_table, vector_column, vectors_of
 
 
 def stored(table: pa.Table) -> dict[str, bool]:
@@ -57,3 +59,20 @@ def test_only_vectors_of_floats_go_without_a_dictionary() -> None:
         "named.key_value.key": True,
         "named.key_value.value": True,
     }
+
+
+def test_columns_come_in_the_order_in_which_they_are_asked_for() -> None:
+    content = parquet_bytes(pa.table({"a": [1], "b": ["x"], "c": [2.0]}, metadata={"of": "tests"}))
+    assert parquet_table(pa.BufferReader(content)).schema.metadata == {b"of": b"tests"}
+    assert parquet_table(pa.BufferReader(content), ["c", "a"]).to_pydict() == {"c": [2.0], "a": [1]}
+    with pytest.raises(pa.ArrowInvalid, match="^it has no column d$"):
+        parquet_table(pa.BufferReader(content), ["a", "d"])
+
+
+def test_a_process_ends_with_its_own_code_however_soon_after_a_table_was_read() -> None:
+    code = (
+        "import sys, pyarrow as pa; from ood_core.vectors import parquet_bytes, parquet_table;"
+        "content = parquet_bytes(pa.table({'a': list(range(10))}));"
+        "[parquet_table(pa.BufferReader(bytes(content))) for _ in range(20)]; sys.exit(5)"
+    )
+    assert {subprocess.run([sys.executable, "-c", code]).returncode for _ in range(5)} == {5}
