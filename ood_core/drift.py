@@ -82,7 +82,7 @@ def _below(one: Counted, places: np.ndarray) -> np.ndarray:
 
 def _edges(reference: Counted) -> np.ndarray:
     """Doane's bins between the least and the greatest score."""
-    low, high = reference.values[0], reference.values[-1]
+    low, high = np.nextafter(reference.values[0], -np.inf), reference.values[-1]  # bins are open on the left
     if reference.total < 3 or reference.deviation == 0:
         return np.array([low, high])
     count = reference.total

@@ -41,7 +41,7 @@ def compare(
     from pipelines.reports.output import PAGES, format_of, put_report
     from pipelines.storage import Directory
 
-    form, limits = parse_format(format_ or format_of(output), as_json, PAGES), Limits.parse(fail_on)
+    form, limits = parse_format(format_ or (None if as_json else format_of(output)), as_json, PAGES), Limits.parse(fail_on)
     options = parse_storage_options(storage_options)
     scans = {"BEFORE": [before], "AFTER": [after], "--history": history}
     read = [EndedScan.read(Directory(url, options), called) for called, urls in scans.items() for url in urls]
@@ -70,7 +70,7 @@ def history(
     from pipelines.reports.output import PAGES, format_of, put_report
     from pipelines.storage import Directory
 
-    form = parse_format(format_ or format_of(output), as_json, PAGES)
+    form = parse_format(format_ or (None if as_json else format_of(output)), as_json, PAGES)
     options = parse_storage_options(storage_options)
     found = nights_of([EndedScan.read(Directory(url, options)) for url in scans], by)
     typer.echo(put_report(found, lambda: history_page(found), form, output, options), nl=False)

@@ -14,7 +14,7 @@ from pipelines.errors import BUDGET_EXCEEDED, DRIFT
 SHARDS_NAMED = 5
 ESTIMATE = (
     "an estimate from the scan's own scores, which cuts even where everything belongs: give --calibrate a scan of "
-    "images that belong, or --threshold"
+    "images that belong, a --reference, or --threshold"
 )
 
 

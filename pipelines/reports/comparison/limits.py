@@ -1,6 +1,6 @@
-"""What a comparison must not find: `--fail-on drift=0.1,flagged=+0.01,new-kind=20,broken=1`."""
+"""What a comparison must not find: `--fail-on drift=0.1,flagged=0.01,new-kind=20,broken=1`."""
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
 from pipelines.errors import CallerError
 
@@ -10,10 +10,10 @@ NAMES = {"drift": "drift", "flagged": "flagged", "new-kind": "new_kind", "broken
 
 @dataclass(frozen=True)
 class Limits:
-    """From which values on a comparison fails; None: it does not by this.
+    """From which values on a comparison fails; None: from none.
 
-    `drift`: how far scores have moved, in standard deviations of the scan before; `flagged`: by how much the flagged
-    share has risen; `new_kind`: flagged images of a kind that is new; `broken`: shards that are newly broken.
+    `drift`: how far the scores of a method have moved, in standard deviations of the scan before; `flagged`: by how
+    much the flagged share has risen; `new_kind`: flagged images of a new kind; `broken`: newly broken shards.
     """
 
     drift: float | None = None
@@ -38,6 +38,3 @@ class Limits:
             if not 0 < found[NAMES[name]] < float("inf"):
                 raise CallerError(f"{FAIL_ON} {part.strip()!r}: the number must be above 0")
         return cls(**found)
-
-    def __bool__(self) -> bool:
-        return any(getattr(self, field.name) is not None for field in fields(self))

@@ -1,30 +1,33 @@
 """Shards, labels and groups of two scans held against each other. Free of torch."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal
 
-from ood_core.calibration import share_interval
 from pipelines.inputs.readers.record import OF_ARCHIVES
+from pipelines.reports.comparison.chance import RARE, chance_of_more
 from pipelines.reports.ended import EndedScan
-from pipelines.scan_directory.breakdown import IMAGES
-from pipelines.scan_directory.columns import flag_column
+from pipelines.scan_directory.breakdown import ERRORS, IMAGES, OTHERS
 
 State = Literal["new", "gone", "changed", "same"]
 
 
 @dataclass(frozen=True)
 class Part:
-    """A part of a scan: how many images were scored, how many of them flagged, how many records are in error."""
+    """A part of a scan: how many images were scored, how many of them flagged, how many records are in error.
+
+    `flagged`: None where the flags of the two scans cannot be compared.
+    """
 
     scored: int = 0
-    flagged: int = 0
+    flagged: int | None = 0
     errors: int = 0
 
     @property
     def share(self) -> float | None:
         """The share that is flagged."""
-        return self.flagged / self.scored if self.scored else None
+        return None if self.flagged is None or not self.scored else self.flagged / self.scored
 
 
 @dataclass(frozen=True)
@@ -44,20 +47,29 @@ class Change:
 
     @property
     def more(self) -> float:
-        """By how much the flagged share is above what is usual; 0 where there is no image now."""
-        return 0.0 if self.after.share is None else self.after.share - (self.usual.share or 0.0)
+        """By how much the flagged share is above what is usual; 0 where there is no share to compare."""
+        return 0.0 if self.after.share is None or self.usual.share is None else self.after.share - self.usual.share
 
-    @property
-    def surely_more(self) -> bool:
-        """Whether the flagged share has risen by more than chance explains: the intervals do not overlap."""
-        usual, now = (share_interval(part.flagged, part.scored) for part in (self.usual, self.after))
-        return bool(self.after.scored) and now[0] > usual[1]
+    @cached_property
+    def chance(self) -> float:
+        """The probability that chance alone has so many flagged; 1 where there are not more than usual."""
+        if self.usual.flagged is None or self.after.flagged is None:
+            return 1.0
+        return chance_of_more((self.usual.flagged, self.usual.scored), (self.after.flagged, self.after.scored))
 
 
-def changed_shards(before: EndedScan, after: EndedScan) -> list[Change]:
-    """Every shard of the two scans, those first whose flagged share has risen most."""
+def risen(changes: Sequence[Change]) -> list[Change]:
+    """The changes whose flagged share has risen by more than chance explains, as many as they are (`RARE`)."""
+    return [change for change in changes if change.chance * len(changes) < RARE]
+
+
+def changed_shards(before: EndedScan, after: EndedScan, flags: str | None) -> list[Change]:
+    """Every shard of the two scans, those first whose flagged share has risen most.
+
+    `flags`: the column of flags; None if those of the two scans cannot be compared.
+    """
     planned = [{shard.id: shard.fingerprint for shard in scan.shards} for scan in (before, after)]
-    parts, whole, found = [_shards(scan) for scan in (before, after)], _whole(before), []
+    parts, whole, found = [_shards(scan, flags) for scan in (before, after)], _whole(before, flags), []
     for shard in dict.fromkeys([*planned[1], *planned[0]]):
         fingerprints = [plan.get(shard) for plan in planned]
         then, now = (part.get(shard, Part()) for part in parts)
@@ -66,9 +78,9 @@ def changed_shards(before: EndedScan, after: EndedScan) -> list[Change]:
     return sorted(found, key=lambda change: (-change.more, change.name))
 
 
-def changed_values(before: EndedScan, after: EndedScan, by: str) -> list[Change]:
+def changed_values(before: EndedScan, after: EndedScan, by: str, flags: str | None) -> list[Change]:
     """Every label or group that images of the two scans have, those first whose flagged share has risen most."""
-    parts, whole = [_values(scan, by) for scan in (before, after)], _whole(before)
+    parts, whole = [_values(scan, by, flags) for scan in (before, after)], _whole(before, flags)
     changes = []
     for name in sorted(parts[0].keys() | parts[1].keys()):
         then, now = (part.get(name) for part in parts)
@@ -78,26 +90,32 @@ def changed_values(before: EndedScan, after: EndedScan, by: str) -> list[Change]
     return sorted(changes, key=lambda change: (-change.more, change.name))
 
 
-def _whole(scan: EndedScan) -> Part:
-    return Part(scan.tally.scored, scan.tally.flagged[flag_column(scan.deciding)])
+def _whole(scan: EndedScan, flags: str | None) -> Part:
+    return Part(scan.tally.scored, _flagged(scan.tally.flagged, flags))
 
 
-def _shards(scan: EndedScan) -> dict[str, Part]:
-    flags, parts = flag_column(scan.deciding), {}
+def _shards(scan: EndedScan, flags: str | None) -> dict[str, Part]:
+    parts = {}
     for shard, receipt in scan.receipts.items():
         scored = receipt["statuses"].get("ok", 0)
-        parts[shard] = Part(scored, receipt["flagged"].get(flags, 0), receipt["records"] - scored)
+        parts[shard] = Part(scored, _flagged(receipt["flagged"], flags), receipt["records"] - scored)
     return parts
 
 
-def _values(scan: EndedScan, by: str) -> dict[str, Part]:
-    flags = flag_column(scan.deciding)
-    counted: Mapping[str, Mapping[str, int]] = scan.counts(by)
-    return {name: Part(of.get(IMAGES, 0), of.get(flags, 0), of.get("errors", 0)) for name, of in counted.items()}
+def _values(scan: EndedScan, by: str, flags: str | None) -> dict[str, Part]:
+    return {
+        name: Part(of.get(IMAGES, 0), _flagged(of, flags), of.get(ERRORS, 0))
+        for name, of in scan.counts(by).items()
+        if name != OTHERS
+    }
+
+
+def _flagged(counts: Mapping[str, int], flags: str | None) -> int | None:
+    return None if flags is None else counts.get(flags, 0)
 
 
 def _newly_broken(before: EndedScan, after: EndedScan, shard: str) -> str:
-    """The errors of archives that a shard has now, and had fewer of before, as text."""
+    """The errors of archives of which a shard has more now than before, as text."""
     then = before.receipts[shard]["statuses"] if shard in before.receipts else {}
     now = after.receipts[shard]["statuses"]
     return ", ".join(f"{now[status]} {status}" for status in OF_ARCHIVES if now.get(status, 0) > then.get(status, 0))

@@ -1,16 +1,26 @@
 """A comparison as text, Markdown and JSON. Free of torch."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from pipelines.reports.comparison.compare import Comparison
-from pipelines.reports.comparison.shards import Change
+from pipelines.reports.comparison.shards import Change, risen
 from pipelines.reports.scan.pictures import name_of_kind
 from pipelines.reports.tables import Cell, Report, Table
 
 SHOWN = 20
 """Rows of a table in text and Markdown; JSON has all that changed."""
+HEADINGS = {
+    "broken": "shards that are newly broken",
+    "risen": "shards whose flagged share has risen by more than chance",
+    "shards": "shards that are new, gone or changed",
+    "labels": "labels that appeared or vanished",
+    "labels_risen": "labels whose flagged share has risen by more than chance",
+    "groups": "groups that appeared or vanished",
+    "groups_risen": "groups whose flagged share has risen by more than chance",
+}
+"""What has changed of shards, labels and groups: its name in JSON, and its heading elsewhere."""
 
 
 @dataclass(frozen=True)
@@ -22,11 +32,11 @@ class ComparisonReport:
 
     def report(self) -> Report:
         """The comparison as tables."""
-        found = self.comparison
+        found, listed = self.comparison, changes(self.comparison)
         title = f"{found.after.url} against {found.before.url}"
         notes = [sentence(found), *(f"fails: {line}" for line in self.failures)]
-        tables = [self._scores(), self._kinds(), *(_table(*one) for one in changes(found) if one[1])]
-        return Report(title, tables, notes)
+        tables = [_table(f"{heading}: {len(listed[name])}", listed[name]) for name, heading in HEADINGS.items()]
+        return Report(title, [self._scores(), self._kinds(), *(table for table in tables if table.rows)], notes)
 
     def to_json(self) -> dict[str, Any]:
         """The comparison as JSON."""
@@ -39,7 +49,7 @@ class ComparisonReport:
             "more_flagged": found.more_flagged,
             "methods": [{**asdict(drift), "alarm": drift.alarm} for drift in found.drifts],
             "new_kinds": [{**asdict(kind), "called": name_of_kind(found.after, kind)} for kind in found.kinds],
-            **{name: [_change(one) for one in listed] for name, listed in _named(found).items()},
+            **{name: [_change(one) for one in listed] for name, listed in changes(found).items()},
             "failures": list(self.failures),
         }
 
@@ -58,42 +68,36 @@ class ComparisonReport:
         return Table(heading, ("kind", "images", "flagged") if rows else (), rows)
 
 
-def sentence(found: Comparison) -> str:
-    """The comparison in one sentence."""
-    deciding, more = found.deciding, found.more_flagged
-    if more is None:
-        said = f"{found.deciding.method} flags nothing in one of the two scans"
-    else:
-        said = (
-            f"{_share(deciding.after)} of the images are flagged by {deciding.method}, after {_share(deciding.before)}"
-        )
-    counts = {"new kinds": len(found.kinds), "newly broken shards": len(found.broken)}
-    others = [f"{number} {name}" for name, number in counts.items() if number]
-    return "; ".join([said, *others])
+def sentence(found: Comparison, shown: Callable[[float], str] = "{:.2%}".format) -> str:
+    """The comparison in one sentence. `shown`: a share as text."""
+    deciding = found.deciding
+    said = f"{deciding.method} has a threshold in one of the two scans only, or in none"
+    if deciding.before is not None and deciding.after is not None:
+        now, then = shown(deciding.after), shown(deciding.before)
+        said = f"{now} of the images are flagged by {deciding.method}, after {then}"
+    counts = {"new kind": len(found.kinds), "newly broken shard": len(found.broken)}
+    others = [f"{number} {name}{'' if number == 1 else 's'}" for name, number in counts.items() if number]
+    return f"{'; '.join([said, *others])}."
 
 
-def changes(found: Comparison) -> list[tuple[str, list[Change]]]:
-    """What has changed of shards, labels and groups, with a heading each."""
-    named = _named(found)
-    return [
-        ("shards that are newly broken", named["broken"]),
-        ("shards whose flagged share has risen by more than chance", named["risen"]),
-        ("shards that are new, gone or changed", named["shards"]),
-        ("labels that appeared or vanished", named["labels"]),
-        ("labels whose flagged share has risen by more than chance", named["labels_risen"]),
-        ("groups whose flagged share has risen by more than chance", named["groups_risen"]),
-    ]
-
-
-def _named(found: Comparison) -> dict[str, list[Change]]:
+def changes(found: Comparison) -> Mapping[str, Sequence[Change]]:
+    """What has changed of shards, labels and groups, by the names of `HEADINGS`; the largest or worst first."""
     return {
         "broken": found.broken,
-        "risen": [one for one in found.shards if one.surely_more],
-        "shards": [one for one in found.shards if one.state != "same"],
-        "labels": [one for one in found.labels if one.state != "same"],
-        "labels_risen": [one for one in found.labels if one.surely_more],
-        "groups_risen": [one for one in found.groups if one.surely_more],
+        "risen": risen(found.shards),
+        "shards": _changed(found.shards),
+        "labels": _changed(found.labels),
+        "labels_risen": risen(found.labels),
+        "groups": _changed(found.groups),
+        "groups_risen": risen(found.groups),
     }
+
+
+def _changed(listed: Sequence[Change]) -> list[Change]:
+    """What is new, gone or changed, the largest first."""
+    return sorted(
+        (one for one in listed if one.state != "same"), key=lambda one: -max(one.before.scored, one.after.scored)
+    )
 
 
 def _table(heading: str, listed: Sequence[Change]) -> Table:
@@ -103,12 +107,13 @@ def _table(heading: str, listed: Sequence[Change]) -> Table:
         for one in listed[:SHOWN]
     ]  # fmt: skip
     header = ("name", "state", "images before", "now", "flagged before", "now", "errors before", "now", "broken")
-    return Table(f"{heading}: {len(listed)}", header, rows)
+    return Table(heading, header, rows)
 
 
 def _change(one: Change) -> dict[str, Any]:
-    return {**asdict(one), "before_share": one.before.share, "after_share": one.after.share, "more": one.more}
+    shares = {"before_share": one.before.share, "after_share": one.after.share}
+    return {**asdict(one), **shares, "more": one.more, "chance": one.chance}
 
 
 def _share(value: float | None) -> str:
-    return "" if value is None else f"{value:.1%}"
+    return "" if value is None else f"{value:.2%}"

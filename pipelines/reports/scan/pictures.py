@@ -1,29 +1,38 @@
-"""Pictures of a scan's gallery, for pages. Free of torch."""
+"""Images of a scan's gallery, for pages: as pictures, or as rows of a table where there are none. Free of torch."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Sequence
 from typing import Any
 
-import numpy as np
-import pyarrow as pa
-
 from ood_core.methods import score_column
-from pipelines.reports.ended import EndedScan
-from pipelines.reports.html.blocks import Picture
+from pipelines.reports.ended import EndedScan, Row
+from pipelines.reports.html.blocks import Block, Cell, Column, Gallery, Grid, Picture, Value
 from pipelines.reports.html.wording import decimal, share
 from pipelines.scan_directory.columns import flag_column
-from pipelines.scan_directory.kinds import FLAGGED, Kind, number_of
+from pipelines.scan_directory.kinds import FLAGGED, Kind
 
-Row = Mapping[str, Any]
+KIND_COLUMNS = {"anchor": "anchor", "negative": "negative_label"}
+"""The column of the gallery that says of which kind an image is."""
 
 
-def gallery_rows(scan: EndedScan, method: str, kind: str) -> list[Row]:
-    """The rows of the gallery that were chosen by a method's scores for a reason (`kind`), in order of their rank."""
-    table = scan.gallery
-    wanted = [
-        name == method and found == kind
-        for name, found in zip(table["method"].to_pylist(), table["kind"].to_pylist(), strict=True)
-    ]
-    return table.filter(pa.array(wanted, pa.bool_())).sort_by("rank").to_pylist()
+def images(
+    scan: EndedScan, title: str, rows: Sequence[Row], method: str, lead: str = "", total: int | None = None
+) -> Block:
+    """Some rows of the gallery with their scores by a method: a gallery, or a table if the scan has no pictures.
+
+    `total`: of how many images these are the first, None if they are all.
+    """
+    if has_pictures(scan):
+        return Gallery(title, [picture(scan, row, method) for row in rows], lead, total)
+    columns = [
+        Column("image"), Column(method, "", "number"), Column("nearest ID label"), Column("probability", "", "share"),
+        Column("nearest negative label"), Column("flagged by"), Column("shard"), Column("record", "", "number"),
+    ]  # fmt: skip
+    return Grid(title, columns, [_cells(scan, row, method) for row in rows], total, lead)
+
+
+def has_pictures(scan: EndedScan) -> bool:
+    """Whether the gallery has any: that of a rescoring has none."""
+    return any(row.get("thumbnail") for rows in scan.gallery.values() for row in rows)
 
 
 def least_certain(scan: EndedScan, method: str, most: int) -> list[Row]:
@@ -31,54 +40,59 @@ def least_certain(scan: EndedScan, method: str, most: int) -> list[Row]:
     threshold, column = scan.thresholds.values.get(method), score_column(method)
     if threshold is None:
         return []
-    rows = gallery_rows(scan, method, "spread")
-    return sorted(rows, key=lambda row: abs(row[column] - threshold))[:most]
+    return sorted(scan.gallery.get((method, "spread"), ()), key=lambda row: abs(row[column] - threshold))[:most]
 
 
 def rows_of_kind(scan: EndedScan, kind: Kind) -> list[Row]:
     """The rows that show a kind of flagged images."""
-    column = {"anchor": "anchor", "negative": "negative_label"}[kind.by]
-    rows = gallery_rows(scan, scan.deciding, FLAGGED)
-    return [row for row in rows if number_of(kind.by, str(row[column])) == kind.number]
+    column, rows = KIND_COLUMNS[kind.by], scan.gallery.get((scan.deciding, FLAGGED), ())
+    return [row for row in rows if str(row.get(column)) == kind.value]
 
 
 def name_of_kind(scan: EndedScan, kind: Kind) -> str:
-    """What a kind looks like to the model, in words: the labels that are nearest to most of its pictures."""
+    """What a kind looks like to the model, in words: its negative label; of an anchor, what its pictures look like."""
+    if kind.by == "negative":
+        return kind.value
     rows = rows_of_kind(scan, kind)
     negative, label = (_usual(row.get(name) for row in rows) for name in ("negative_label", "id_label"))
-    if kind.by == "negative":
-        negative = kind.value
-    called = negative or label or f"{kind.by} {kind.value}"
-    return f"{called}, rather than {label}" if negative and label else called
+    if negative and label:
+        return f"{negative}, rather than {label}"
+    return negative or (f"nearest to {label}" if label else f"anchor {kind.value}")
 
 
 def picture(scan: EndedScan, row: Row, method: str) -> Picture:
-    """One image with all that its row tells, the score by `method` first."""
-    lines = [(method, _score(row[score_column(method)]))]
+    """One image with all that its row tells, its score by `method` first."""
+    lines = [("score", decimal(row[score_column(method)], 3))]
     if row.get("id_label") is not None:
-        sure = row.get("id_probability")
-        lines.append(("nearest", row["id_label"] if sure is None else f"{row['id_label']} ({share(sure)})"))
+        lines.append(("nearest", row["id_label"]))
+    if row.get("id_probability") is not None:
+        lines.append(("probability", share(row["id_probability"])))
     if row.get("negative_label") is not None:
-        lines.append(("rather", row["negative_label"]))
-    others = [name for name in scan.record.methods if name != method and row.get(score_column(name)) is not None]
-    lines += [(name, _score(row[score_column(name)])) for name in others]
-    flagged = [name for name in scan.record.methods if row.get(flag_column(name))]
-    lines += [("flagged by", ", ".join(flagged) or "no method"), ("shard", f"{row['shard']}, record {row['index']}")]
+        lines.append(("nearest negative", row["negative_label"]))
+    scores = {name: row.get(score_column(name)) for name in scan.methods}
+    if len(scores) > 1:
+        lines += [(f"by {name}", decimal(score, 3)) for name, score in scores.items() if score is not None]
+    lines.append(("flagged by", _flagged_by(scan, row) or "no method"))
+    lines.append(("shard", f"{row['shard']}, record {row['index']}"))
     if row.get("width"):
         lines.append(("size", f"{row['width']} × {row['height']}"))
-    title = row["key"] or f"record {row['index']} of {row['shard']}"
-    return Picture(row["thumbnail"], title, lines, "bad" if row.get(flag_column(method)) else "neutral")
+    return Picture(row.get("thumbnail"), _title(row), lines, "bad" if row.get(flag_column(method)) else "neutral")
 
 
-def pictures(scan: EndedScan, rows: Iterable[Row], method: str) -> list[Picture]:
-    """The images of some rows of the gallery."""
-    return [picture(scan, row, method) for row in rows]
+def _cells(scan: EndedScan, row: Row, method: str) -> tuple[Value, ...]:
+    title = _title(row)
+    named = Cell(title, title, "bad") if row.get(flag_column(method)) else title
+    probability, flagged_by = row.get("id_probability"), _flagged_by(scan, row)
+    return (named, row[score_column(method)], row.get("id_label"), probability, row.get("negative_label"), flagged_by,
+            row["shard"], row["index"])  # fmt: skip
 
 
-def _score(value: float) -> str:
-    if not np.isfinite(value):
-        return str(value)
-    return decimal(value, 3)
+def _title(row: Row) -> str:
+    return row["key"] or f"record {row['index']} of {row['shard']}"
+
+
+def _flagged_by(scan: EndedScan, row: Row) -> str:
+    return ", ".join(name for name in scan.methods if row.get(flag_column(name)))
 
 
 def _usual(values: Iterable[Any]) -> str | None:

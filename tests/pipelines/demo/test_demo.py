@@ -11,6 +11,7 @@ import pytest
 
 from ood_core.methods import METHODS, score_column
 from pipelines.demo.demo import evaluated
+from pipelines.scan_directory.columns import flag_column
 from tests.conftest import DEMO, REPOSITORY
 
 README = (REPOSITORY / "README.md").read_text()
@@ -57,6 +58,8 @@ def test_the_readme_shows_what_the_demo_prints(demo: tuple[Path, str]) -> None:
 
 def test_the_documentation_explains_every_column_of_a_score_table(demo: tuple[Path, str]) -> None:
     page = (REPOSITORY / "docs" / "reference" / "score-tables.md").read_text()
-    explained = set(re.findall(r"`([a-z_]+)`", page)) | {score_column(name) for name in METHODS}
+    explained = set(re.findall(r"`([a-z_]+)`", page)) | {
+        column(name) for name in METHODS for column in (score_column, flag_column)
+    }
     table = next((demo[0] / "scan" / "scores").iterdir())
     assert set(pq.read_schema(table).names) - explained == set()

@@ -325,8 +325,7 @@ def planned(root: Path, shards: Sequence[Shard] | None = None) -> Since:
     config = made_scan.configured(root).model_copy(update={"output": str(root / "tonight"), "since": f"{root}/out"})
     record = read_since(config, {})
     assert record is not None
-    since = held_against(record, shards or plan_images(config.input, config.read, {}).shards)
-    return since
+    return held_against(record, shards or plan_images(config.input, config.read, {}).shards)
 
 
 def names(shards: Sequence[Shard]) -> list[str]:
