@@ -82,14 +82,16 @@ def _below(one: Counted, places: np.ndarray) -> np.ndarray:
 
 def _edges(reference: Counted) -> np.ndarray:
     """Doane's bins between the least and the greatest score."""
-    low, high = np.nextafter(reference.values[0], -np.inf), reference.values[-1]  # bins are open on the left
+    low, high = reference.values[0], reference.values[-1]
     if reference.total < 3 or reference.deviation == 0:
-        return np.array([low, high])
+        return np.array([np.nextafter(low, -np.inf), high])
     count = reference.total
     skewness = np.average(((reference.values - reference.mean) / reference.deviation) ** 3, weights=reference.counts)
     usual = np.sqrt(6.0 * (count - 2) / ((count + 1.0) * (count + 3)))
     bins = int(np.ceil(1 + np.log2(count) + np.log2(1 + abs(skewness) / usual)))
-    return np.linspace(low, high, min(bins, MOST_BINS) + 1)
+    edges = np.linspace(low, high, min(bins, MOST_BINS) + 1)
+    edges[0] = np.nextafter(low, -np.inf)  # bins are open on the left, and the lowest score is in the first
+    return edges
 
 
 def _information(one: np.ndarray, middle: np.ndarray) -> float:

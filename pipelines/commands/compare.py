@@ -41,7 +41,8 @@ def compare(
     from pipelines.reports.output import PAGES, format_of, put_report
     from pipelines.storage import Directory
 
-    form, limits = parse_format(format_ or (None if as_json else format_of(output)), as_json, PAGES), Limits.parse(fail_on)
+    form = parse_format(format_ or (None if as_json else format_of(output)), as_json, PAGES)
+    limits = Limits.parse(fail_on)
     options = parse_storage_options(storage_options)
     scans = {"BEFORE": [before], "AFTER": [after], "--history": history}
     read = [EndedScan.read(Directory(url, options), called) for called, urls in scans.items() for url in urls]
