@@ -17,7 +17,15 @@ from pipelines.flags.thresholds import Thresholds, thresholds_of
 from pipelines.inputs.plan import Shard, read_plan
 from pipelines.scan_directory.columns import flag_column
 from pipelines.scan_directory.kinds import Kind, kinds_of
-from pipelines.scan_directory.layout import ANCHORS, GALLERY_FILE, MANIFEST, PLAN_FILE, SUMMARY_FILE, read_table
+from pipelines.scan_directory.layout import (
+    ANCHORS,
+    GALLERY_FILE,
+    MANIFEST,
+    PLAN_FILE,
+    REFERENCE_SCORES,
+    SUMMARY_FILE,
+    read_table,
+)
 from pipelines.scan_directory.manifest import Manifest
 from pipelines.scan_directory.receipts import TIMES
 from pipelines.scan_directory.record import ScanRecord, reading
@@ -29,6 +37,8 @@ Row = Mapping[str, Any]
 """A row of the gallery: an image, why it is shown, and its thumbnail."""
 Counts = Mapping[str, Mapping[str, int]]
 """By value: how many images have it, how many of them are flagged, and so on."""
+MOST_TABLES = 64
+"""Tables of a reference's scores that are read."""
 
 
 @dataclass(frozen=True)
@@ -77,6 +87,16 @@ class EndedScan:
         sketch = self.tally.sketches.get(score_column(method))
         buckets, counts = sketch.counted() if sketch else (np.empty(0, np.int64), np.empty(0, np.int64))
         return Counted(middles(buckets).astype(np.float64), counts)
+
+    def reference_scores(self, method: str) -> Counted:
+        """The distribution of a method's scores of the reference, of its first tables; empty where there are none."""
+        parts, column = [np.empty(0)], score_column(method)
+        for name in self.record.directory.names(REFERENCE_SCORES)[:MOST_TABLES]:
+            path = f"{REFERENCE_SCORES}/{name}"
+            with self._reading(path):
+                table = read_table(self.record.directory, path)
+                parts += [table[column].drop_null().to_numpy()] if column in table.column_names else []
+        return Counted(*np.unique(np.concatenate(parts), return_counts=True))
 
     def counts(self, by: str) -> Counts:
         """Counts of images by label, negative label, anchor or group."""

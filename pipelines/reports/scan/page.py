@@ -53,12 +53,14 @@ def _other(scan: EndedScan, url: str | None) -> EndedScan | None:
 
 
 def _distributions(scan: EndedScan, before: EndedScan | None) -> list[Block]:
-    """How the scores of each method are spread, beside those of last night and of the images that calibrate."""
-    others = {"last night": before, "what belongs": _other(scan, scan.record.config.calibrate)}
-    shown = {"this scan": scan, **{name: other for name, other in others.items() if other}}
+    """How the scores of each method are spread, beside those of last night and of images that belong: of the scan that
+    calibrates, or the reference."""
+    calibrating = _other(scan, scan.record.config.calibrate)
+    belonging = calibrating.scores if calibrating else scan.reference_scores
+    shown = {"this scan": scan.scores, "what belongs": belonging, **({"last night": before.scores} if before else {})}
     found: list[Block] = []
     for method in scan.methods:
-        series = {name: scores for name, one in shown.items() if (scores := one.scores(method)).total}
+        series = {name: scores for name, of in shown.items() if (scores := of(method)).total}
         threshold = scan.thresholds.values.get(method)
         said = "" if threshold is None else " Left of the threshold is flagged."
         if "this scan" in series:
