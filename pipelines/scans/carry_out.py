@@ -95,7 +95,7 @@ def carry_out(request: Request, place: Place, start: Start, say: Say) -> dict[st
 class _Work:
     """What one run does. `known`: what is committed, whose tally grows; `remaining`: the shards that are not.
 
-    `started`: seconds since the epoch.
+    `started`: seconds since the epoch; `scored`: shards that have scores, once it is only flags that are to be made.
     """
 
     request: Request
@@ -105,6 +105,7 @@ class _Work:
     lease: Lease
     say: Say
     started: float
+    scored: int = 0
 
     def done(self, place: Place, start: Start, left: Leftovers | None, steps: bool) -> dict[str, Any]:
         """Has the steps commit what is missing, if there are `steps` to do, and makes the gallery.
@@ -144,6 +145,7 @@ class _Work:
         request = self.request
         if not is_flagged(request.output, request.flags, self.known.tally):
             record_config(request.output, request.config)
+            self.scored = len(self.known.tally.shards())
             run = self._run(known, {})
             FlagStep(run, request.flags, tuple(request.methods), fit_scorers(ScorePool(), "cpu", found)).run()
             run.manifest.flush()
@@ -169,7 +171,8 @@ class _Work:
         try:
             yield
         except BaseException as error:
-            done = f"{len(self.known.tally.shards())} of {len(self.request.plan.shards)} shards committed"
+            count = max(self.scored, len(self.known.tally.shards()))
+            done = f"{count} of {len(self.request.plan.shards)} shards committed"
             if isinstance(error, KeyboardInterrupt):
                 self.say(f"interrupted: {done}; the same command goes on")  # the cluster takes its time to end
                 raise type(error)("") from None
