@@ -8,6 +8,7 @@ from importlib.metadata import version
 from typing import Any
 
 from ood_core.methods import LearningMethod, Method, consensus_of, of_images, reference_of
+from pipelines.config.nightly import Nightly
 from pipelines.config.rescore import Rescore
 from pipelines.config.scan import Scan
 from pipelines.errors import CallerError, first_line
@@ -210,11 +211,13 @@ def begin(output: Directory, config: Scan | Rescore, identity: Mapping[str, Any]
     output.put(SCAN_FILE, (json.dumps(record, indent=2) + "\n").encode())
 
 
-def record_config(output: Directory, config: Scan | Rescore) -> None:
-    """Records the configuration of the last run, whose rows are those of the first: what is made of them may differ."""
+def record_nightly(output: Directory, config: Scan | Rescore) -> None:
+    """Records what the last run makes of the rows, of which the rest of the configuration says how they are made."""
     recorded = json.loads(output.read(SCAN_FILE))
-    if recorded["config"] != (now := config.model_dump(mode="json")):
-        output.put(SCAN_FILE, (json.dumps(recorded | {"config": now}, indent=2) + "\n").encode())
+    before = recorded["config"]
+    recorded["config"] = {**before, **config.model_dump(mode="json", include=set(Nightly.model_fields))}
+    if recorded["config"] != before:
+        output.put(SCAN_FILE, (json.dumps(recorded, indent=2) + "\n").encode())
 
 
 def _recorded_plan(output: Directory) -> list[Shard]:

@@ -22,7 +22,7 @@ from pipelines.scan_directory.identity import (
     begin,
     check_unchanged,
     mend_plan,
-    record_config,
+    record_nightly,
     recorded_fingerprints,
 )
 from pipelines.scan_directory.known import Known, known_shards
@@ -144,7 +144,7 @@ class _Work:
 
         request = self.request
         if not is_flagged(request.output, request.flags, self.known.tally):
-            record_config(request.output, request.config)
+            record_nightly(request.output, request.config)
             self.scored = len(self.known.tally.shards())
             run = self._run(known, {})
             FlagStep(run, request.flags, tuple(request.methods), fit_scorers(ScorePool(), "cpu", found)).run()
