@@ -17,10 +17,13 @@ from pipelines.inputs.plan import Shard
 from pipelines.inputs.reference import Reference
 from pipelines.scan_directory.columns import OWN, free_name
 from pipelines.scan_directory.layout import SUCCESS_FILE
+from pipelines.scan_directory.manifest import Manifest
 from pipelines.scan_directory.record import ScanRecord
 from pipelines.storage import Directory
 
 CALIBRATE = "--calibrate"
+FEW = 20
+"""Fewer images than this say nothing of where five in a hundred lie."""
 OF_IMAGES = ("shard", "url")
 """The columns of a scan's score tables that images can be grouped by; those of a rescoring come from its tables."""
 
@@ -80,6 +83,14 @@ class AskedFlags:
         others = {*self.given, *(self.calibrating.methods if self.calibrating else ())}
         return [name for name in methods if name not in others] if self.reference else []
 
+    def check_enough(self) -> None:
+        """Raises CallerError if the scan that calibrates has too few images, before any is scored."""
+        if self.calibrating is None:
+            return
+        place = self.calibrating.directory
+        if (scored := Manifest(place, self.calibrating.fingerprint).told().scored) < FEW:
+            raise too_few(f"{CALIBRATE} {place.url!r}", scored)
+
     def check_group(self, config: Scan | Rescore, shards: Sequence[Shard], options: Mapping[str, Any]) -> None:
         """Raises CallerError if there is no such column to group by, or it does not hold text or numbers."""
         if self.group_by == FOLDER:
@@ -135,6 +146,11 @@ def _calibrating(scan: Directory, config: Scan | Rescore, methods: Mapping[str, 
     if not record.methods.keys() & set(due):
         raise CallerError(f"{said} has scores by {', '.join(record.methods)}, and by none of {', '.join(due)}")
     return record
+
+
+def too_few(said: str, scored: int) -> CallerError:
+    """What is said of so few images, called `said`, that they cannot tell what belongs."""
+    return CallerError(f"{said} has {scored} scored images; at least {FEW} have to tell what belongs")
 
 
 def groupable(columns: Iterable[pa.Field]) -> list[str]:

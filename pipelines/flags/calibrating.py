@@ -12,7 +12,7 @@ from ood_core.calibration import ranks_keeping
 from ood_core.methods import score_column
 from pipelines.config.pools import ScorePool
 from pipelines.errors import CallerError
-from pipelines.flags.asked import CALIBRATE
+from pipelines.flags.asked import CALIBRATE, FEW, too_few
 from pipelines.flags.thresholds import MethodThreshold
 from pipelines.runtime.spread import over_tasks, ranges
 from pipelines.scan_directory.layout import MANIFEST, REFERENCE_SCORES, SCORES, read_schema, read_table, shard_file
@@ -23,8 +23,6 @@ from pipelines.scan_directory.sketch import Sketch, places_of
 from pipelines.storage import Directory, storage_errors
 
 FOUND = pa.schema({"column": pa.string(), "value": pa.float64()})
-FEW = 20
-"""Fewer images than this say nothing of where five in a hundred lie."""
 FEW_SHARDS = 64
 """So many are read here, in less time than tasks take to start."""
 
@@ -48,7 +46,7 @@ def calibrated_by_reference(
 ) -> dict[str, MethodThreshold]:
     """The threshold of each of the methods that the scan has scored its reference's images by.
 
-    `shards`: of the reference. Raises CallerError for too few images.
+    `shards`: of the reference; none if they have too few images. Raises CallerError for tables that cannot be read.
     """
     belonging = Belonging("--reference", output, REFERENCE_SCORES, shards)
     there = set(read_schema(output, shard_file(REFERENCE_SCORES, shards[0])).names) if shards else set()
@@ -57,7 +55,7 @@ def calibrated_by_reference(
     for table in belonging.over(pool, partial(sketches_in, output, tuple(columns), folder=REFERENCE_SCORES)):
         for row in table.to_pylist():
             sketches[columns[row["column"]]].add(np.array(row["buckets"], int), np.array(row["counts"], int))
-    cuts = belonging.cuts(sketches, keep, pool)
+    cuts = belonging.cuts(sketches if belonging.fewest(sketches) >= FEW else {}, keep, pool)
     return {name: MethodThreshold(*cut[:1], "reference", *cut[1:3], None, keep, cut[3]) for name, cut in cuts.items()}
 
 
@@ -79,9 +77,8 @@ class Belonging:
         The sketches tell in which of their buckets these lie; the scores in these are then read. Raises CallerError if
         there are too few scores, or other tables than the sketches are of.
         """
-        images = min((int(sketch.counted()[1].sum()) for sketch in sketches.values()), default=0)
-        if sketches and images < FEW:
-            raise CallerError(f"{self.said} has {images} scored images; at least {FEW} have to tell what belongs")
+        if sketches and self.fewest(sketches) < FEW:
+            raise too_few(self.said, self.fewest(sketches))
         sought = {name: Sought.of(sketch, keep) for name, sketch in sketches.items()}
         wanted = {score_column(name): one.buckets for name, one in sought.items()}
         parts = self.over(pool, partial(values_in, self.directory, wanted, folder=self.folder)) if wanted else ()
@@ -95,6 +92,11 @@ class Belonging:
                 raise CallerError(f"{self.said} cannot be read: its {self.folder}/ are not what was told of them")
             found[name] = (*cuts, one.images)
         return found
+
+    @staticmethod
+    def fewest(sketches: Mapping[str, Sketch]) -> int:
+        """How many scores there are by the method that has the fewest."""
+        return min((int(sketch.counted()[1].sum()) for sketch in sketches.values()), default=0)
 
     def over(self, pool: ScorePool, work: Callable[[pa.Table], Iterator[pa.Table]]) -> Iterator[pa.Table]:
         """What `work` yields of tables of the shards' ids: by tasks, or here if there are few."""

@@ -9,6 +9,7 @@ import pyarrow as pa
 from ood_core.calibration import estimated
 from ood_core.methods import score_column
 from pipelines.config.pools import ScorePool
+from pipelines.flags.asked import FEW as FEW_BELONGING
 from pipelines.flags.asked import AskedFlags
 from pipelines.flags.calibrating import calibrated, calibrated_by_reference
 from pipelines.flags.thresholds import MethodThreshold, Thresholds
@@ -91,7 +92,10 @@ class FlagStep:
         if set(shards) - committed(run.output, REFERENCE_SCORES):
             run.say("flags: the reference's scores are not there, so it tells no thresholds; --new-scan makes them")
             return {}
-        return calibrated_by_reference(run.output, shards, names, asked.keep, self.pool)
+        found = calibrated_by_reference(run.output, shards, names, asked.keep, self.pool)
+        if not found:
+            run.say(f"flags: the reference has fewer than {FEW_BELONGING} images, too few to tell thresholds")
+        return found
 
 
 def _estimated(sketch: Sketch | None) -> float | None:

@@ -72,6 +72,7 @@ class Request:
             config, methods, bank.content_hash(), options, reference, earlier.directory if earlier else None
         )
         flags.check_weights(bank.info.weights)
+        flags.check_enough()
         planned = plan_input(config, methods, bank, options)
         flags.check_group(config, planned.plan.shards, options)
         output = Directory(config.output, options)

@@ -143,3 +143,8 @@ def test_a_rescoring_groups_by_a_column_of_its_tables(tmp_path: Path) -> None:
             CallerError, match=f"^--group-by '{column}' is no column .*: folder, shard, camera, input_status$"
         ):
             AskedFlags("mcm", column, {}, None, 0.95, {}).check_group(config, shards, {})
+
+
+def test_a_scan_of_few_images_is_refused_before_any_is_scored(known: Path, tmp_path: Path) -> None:
+    with pytest.raises(CallerError, match=f"^--calibrate '{known}' has 3 scored images; at least 20 have to tell"):
+        asked(tmp_path, calibrate=str(known)).check_enough()
