@@ -4,7 +4,7 @@ BIN := .venv/bin
 UV := $(BIN)/uv
 VLLM_BIN := .venv-vllm/bin
 
-.PHONY: install install-vllm demo test test-faults fuzz chaos test-vllm check format docs requirements clean
+.PHONY: install install-vllm demo test test-faults test-nights fuzz chaos test-vllm check format docs requirements clean
 
 install: .venv/installed
 
@@ -35,6 +35,10 @@ test: install
 # What is killed halfway and goes on: minutes of starting over.
 test-faults: install
 	$(BIN)/python -m pytest tests/faults
+
+# Three nights of scans, comparison and export, by commands.
+test-nights: install
+	$(BIN)/python -m pytest tests/nights
 
 # 200 000 mutants of tars, Parquet files and label banks. FUZZ_SEED chooses others, FUZZ_TIMES makes more of them.
 fuzz: install

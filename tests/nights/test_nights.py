@@ -10,7 +10,7 @@ from pipelines.commands.app import app
 from pipelines.errors import DRIFT
 from pipelines.scan_directory.layout import shard_of
 from tests.conftest import DEMO
-from tests.pipelines.nights import SHARD, animals, drawings, write_shard
+from tests.nights.drawings import SHARD, animals, drawings, write_shard
 
 FOREIGN = 10
 """Drawings of computers in each of two shards that otherwise hold animals."""
