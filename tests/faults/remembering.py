@@ -10,12 +10,14 @@ from pathlib import Path
 from typing import Any
 
 import psutil
+import pyarrow.parquet as pq
 import pytest
 from ray.cluster_utils import Cluster
 
 from pipelines.config.model import Model
 from pipelines.config.pools import EncodePool
 from pipelines.config.scan import Read, Scan
+from pipelines.scan_directory.layout import THRESHOLDS_KEY, table_bytes
 from pipelines.scans.scan import scan
 
 METHODS = ("neglabel", "adaneg", "interneg", "reference", "consensus")
@@ -92,7 +94,17 @@ def remembered_files(output: Path) -> dict[str, bytes]:
         *output.glob("memory/*.parquet"),
         *output.glob("consensus/**/*.parquet"),
     ]
-    return {str(path.relative_to(output)): path.read_bytes() for path in parts}
+    return {str(path.relative_to(output)): unflagged(path) for path in parts}
+
+
+def unflagged(path: Path) -> bytes:
+    """A file as it was before the flags were made, which come when all is scored."""
+    if path.parent.name != "scores":
+        return path.read_bytes()
+    table = pq.read_table(path)
+    rest = table.drop_columns([name for name in table.column_names if name.startswith("is_ood_")])
+    metadata = {key: value for key, value in table.schema.metadata.items() if key != THRESHOLDS_KEY}
+    return table_bytes(rest, metadata)
 
 
 @contextmanager
