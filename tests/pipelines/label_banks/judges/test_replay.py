@@ -113,7 +113,11 @@ def test_negrefines_log_is_a_recording(tmp_path: Path, name: str) -> None:
         ("answers.parquet", b"PAR1", "is not a recording of answers: answers.parquet: "),
         ("log.txt", b"poodle, dog, yes\n", "is not a recording of answers: log.txt: line 1 is not of NegRefine's log"),
         ("log.txt", b"\xff\xfe | proper noun\n", "is not a recording of answers: log.txt: .*utf-8"),
-        ("log.txt.gz", gzip.compress(b"poodle | dog | \n" * 99)[:-9], "is not a recording of answers: log.txt.gz: "),
+        (
+            "log.txt.gz",
+            gzip.compress(b"poodle | dog | \n" * 99, mtime=0)[:-9],
+            "is not a recording of answers: log.txt.gz: ",
+        ),
     ],
 )
 def test_a_recording_that_cannot_be_read_is_named(
