@@ -28,8 +28,6 @@ from pipelines.scan_directory.layout import (
 )
 from pipelines.storage import Directory
 
-OF_OTHER_IMAGES = ("input", "reference")
-"""The parts of a scan's identity that an image's row does not depend on if it is scored without a look at others."""
 VERSIONS = ("oodscan", "open_clip_torch", "pillow", "pyarrow", "ray", "torch")
 
 
@@ -91,7 +89,8 @@ class Fingerprints:
         """Of a scan by these methods. `freeze_memory`: whether those that learn do not."""
         whole = rows = fingerprint(identity)
         if learning_orders(methods, freeze_memory) <= {"transductive"}:
-            rows = fingerprint({name: value for name, value in identity.items() if name not in OF_OTHER_IMAGES})
+            others = of_other_images(freeze_memory)
+            rows = fingerprint({name: value for name, value in identity.items() if name not in others})
         return cls(whole, rows, rows if scored_alone(methods, freeze_memory) else whole)
 
     @classmethod
@@ -102,6 +101,14 @@ class Fingerprints:
     def of(self, folder: str) -> str:
         """What the tables of a folder carry."""
         return {ENCODED: self.rows, SCORES: self.scores, EMBEDDINGS: self.scores}.get(folder, self.whole)
+
+
+def of_other_images(freeze_memory: bool) -> tuple[str, ...]:
+    """The parts of a scan's identity that an image's row does not depend on if it is scored without a look at others.
+
+    A memory is one of them unless it is frozen: else scores by it are made once all images have been learned from.
+    """
+    return ("input", "reference") if freeze_memory else ("input", "reference", "memory")
 
 
 def scored_alone(methods: Mapping[str, Method], freeze_memory: bool) -> bool:

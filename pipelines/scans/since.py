@@ -9,7 +9,7 @@ from pipelines.config.scan import Scan
 from pipelines.errors import CallerError
 from pipelines.inputs.plan import Shard, read_plan
 from pipelines.inputs.readers.record import UNREAD
-from pipelines.scan_directory.identity import OF_OTHER_IMAGES, Fingerprints
+from pipelines.scan_directory.identity import Fingerprints, of_other_images
 from pipelines.scan_directory.layout import ENCODED, PLAN_FILE, SUMMARY_FILE, committed
 from pipelines.scan_directory.manifest import Manifest
 from pipelines.scan_directory.record import ScanRecord, reading
@@ -18,8 +18,6 @@ from pipelines.storage import Directory
 SINCE = "--since"
 NOT_OF_THE_IMAGES = (UNREAD, "crashed-worker", "too-slow")
 """Statuses that say nothing of a record itself: it may fare better tonight."""
-OF_THE_RUN = ("memory",)
-"""Parts of a scan's identity that a night may change, since what is taken over does not depend on them."""
 
 
 @dataclass(frozen=True)
@@ -42,8 +40,9 @@ class Since:
 
         `identity`: of tonight's scan, or the part that is known.
         """
+        others = of_other_images(self.record.config.memory.freeze)
         for name, value in identity.items():
-            if name not in (*OF_OTHER_IMAGES, *OF_THE_RUN) and self.record.identity.get(name) != value:
+            if name not in others and self.record.identity.get(name) != value:
                 raise CallerError(
                     f"{SINCE} {self.record.directory.url!r} is another scan: {name} was "
                     f"{self.record.identity.get(name)!r} and is now {value!r}; scan without it"

@@ -15,7 +15,9 @@ import pytest
 from pyarrow import compute
 
 from ood_core.methods import AdaNeg, Order
+from pipelines.config.memory import Memory
 from pipelines.config.pools import EncodePool
+from pipelines.config.rescore import ReadEmbeddings
 from pipelines.config.scan import Scan
 from pipelines.errors import CallerError
 from pipelines.inputs.image_plan import plan_images
@@ -42,6 +44,9 @@ STATIC: dict[str, Any] = {
     "method": ("neglabel", "mcm"), "param": {"neglabel.groups": 3}, "threshold": {"neglabel": 0.25},
 }  # fmt: skip
 CONSENSUS: dict[str, Any] = {"keep_encoded": True, "threshold": {"neglabel": 0.25}}
+LEARNING: dict[str, Any] = {
+    "method": ("adaneg",), "param": {"adaneg.memory_length": 4}, "keep_encoded": True, "threshold": {"adaneg": 0.25},
+}  # fmt: skip
 UNCHANGED = 5
 
 
@@ -222,6 +227,33 @@ def test_a_night_may_go_on_from_what_was_taken_over_itself(
     summary = run(place, tmp_path / "again", since=str(tonight_by_neighbours), **CONSENSUS)
     assert summary["last_run"]["taken_over"] == 7
     check_same(tmp_path / "again", place / "tuesday-consensus")
+
+
+def test_a_night_that_begins_with_last_nights_memory_takes_over_the_encoded_rows(place: Path) -> None:
+    run(place, "monday-adaneg", **LEARNING)
+    nightly: dict[str, Any] = LEARNING | {"memory": Memory(uri=str(place / "monday-adaneg"))}
+    run(place, "tuesday-adaneg", **nightly)
+    summary = run(place, "tonight-adaneg", since=str(place / "monday-adaneg"), **nightly)
+    assert summary["last_run"]["taken_over"] == len(parts(place / "monday-adaneg"))
+    found, expected = (files(place / name) for name in ("tonight-adaneg", "tuesday-adaneg"))
+    held_back = {name for name in expected if name.startswith("memory/candidates/")}  # as the memory was full by then
+    assert found.keys() == expected.keys()
+    assert {name for name in found if found[name] != expected[name]} <= held_back
+    assert told(place / "tonight-adaneg") == told(place / "tuesday-adaneg")
+    assert verify(str(place / "tonight-adaneg"), {}, tables=True).problems == []
+
+
+def test_a_frozen_memory_is_what_rows_depend_on(place: Path, tmp_path: Path) -> None:
+    frozen = list[dict[str, Any]]()
+    for rows in (20, 40):
+        memory = Memory(uri=str(tmp_path / f"of-{rows}"), freeze=True)
+        run(place, tmp_path / f"of-{rows}", **LEARNING, read=ReadEmbeddings(rows_per_shard=rows))
+        frozen.append(LEARNING | {"memory": memory})
+    run(place, tmp_path / "monday", **frozen[0])
+    with pytest.raises(CallerError, match=r"--since .* is another scan: memory was '.*' and is now '.*'; scan without"):
+        run(place, tmp_path / "tonight", since=str(tmp_path / "monday"), **frozen[1])
+    again = run(place, tmp_path / "again", since=str(tmp_path / "monday"), **frozen[0])
+    assert again["last_run"]["taken_over"] == len(parts(tmp_path / "monday"))
 
 
 def test_without_encoded_rows_everything_is_done_and_that_is_said(place: Path, tmp_path: Path) -> None:
