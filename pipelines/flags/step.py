@@ -15,14 +15,7 @@ from pipelines.flags.calibrating import calibrated, calibrated_by_reference
 from pipelines.flags.thresholds import MethodThreshold, Thresholds
 from pipelines.flags.workers import CARRIED, FlagShards, FlagSpec
 from pipelines.runtime.spread import over_workers, ranges
-from pipelines.scan_directory.layout import (
-    GALLERY_FILE,
-    REFERENCE_SCORES,
-    REPORT_FILE,
-    SCORES,
-    SUCCESS_FILE,
-    committed,
-)
+from pipelines.scan_directory.layout import GALLERY_FILE, REPORT_FILE, SCORES, SUCCESS_FILE
 from pipelines.scan_directory.run import Run
 from pipelines.scan_directory.sketch import Sketch, middles
 
@@ -89,9 +82,6 @@ class FlagStep:
         if not names or not asked.reference:
             return {}
         shards = [shard.id for shard in asked.reference.plan.shards]
-        if set(shards) - committed(run.output, REFERENCE_SCORES):
-            run.say("flags: the reference's scores are not there, so it tells no thresholds; --new-scan makes them")
-            return {}
         found = calibrated_by_reference(run.output, shards, names, asked.keep, self.pool)
         if not found:
             run.say(f"flags: the reference has fewer than {FEW_BELONGING} images, too few to tell thresholds")

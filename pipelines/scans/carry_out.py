@@ -2,7 +2,7 @@
 
 import itertools
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -80,8 +80,7 @@ def carry_out(request: Request, place: Place, start: Start, say: Say) -> dict[st
         known = _known(request, left) if left else Known(None, Tally(), {}, frozenset())
         done = known.tally.shards()
         remaining = [shard for shard in request.plan.shards if shard.id not in done]
-        reference = request.reference.plan.shards if request.reference else ()
-        lost = left.lost(request.config, request.plan.shards, done, reference) if left else []
+        lost = _lost(request, left, done) if left else []
         _say_what_is_known(request, known, lost, say)
         work = _Work(request, known, remaining, known.manifest, lease, say, started)
         performance: dict[str, Any] = {"images": 0}
@@ -200,6 +199,12 @@ def _known(request: Request, left: Leftovers) -> Known:
         lost = frozenset(committed(request.output) - committed(request.output, CANDIDATES))
     ids, embeddings = [shard.id for shard in request.plan.shards], request.config.keeps_embeddings
     return known_shards(request.output, left.fingerprints, ids, embeddings, not request.learns, lost)
+
+
+def _lost(request: Request, left: Leftovers, done: Container[str]) -> list[str]:
+    reference = request.reference.plan.shards if request.reference else ()
+    tells_thresholds = bool(request.flags.by_reference(request.methods))
+    return left.lost(request.config, request.plan.shards, done, reference, tells_thresholds)
 
 
 def _say_what_is_known(request: Request, known: Known, lost: Sequence[str], say: Say) -> None:

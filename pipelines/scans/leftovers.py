@@ -75,17 +75,25 @@ class Leftovers:
                 self._remove(name, why)
 
     def lost(
-        self, config: Scan | Rescore, shards: Sequence[Shard], done: Container[str], reference: Sequence[Shard] = ()
+        self,
+        config: Scan | Rescore,
+        shards: Sequence[Shard],
+        done: Container[str],
+        reference: Sequence[Shard] = (),
+        tells_thresholds: bool = False,
     ) -> list[str]:
         """The files that this scan should have, and has not; what was learned from them goes too.
 
-        `reference`: its shards; `done`: the shards that have their scores, which are written last: what they were made
-        by must be there. In streaming order the memory as a whole is written when all are done.
+        `reference`: its shards; `done`: the shards that have their scores: what they were made by must be there. In
+        streaming order the memory as a whole is written when all are done. A reference that `tells_thresholds` is
+        scored after them.
         """
         left = sum(shard.id not in done for shard in shards)
         whole = not left or (left < len(shards) and not learners_of(of_images(config.methods()), "streaming"))
         names = [*memory_files(config, shards), *rounds_files(config), *consensus_files(config, shards, reference)]
         due = [name for name in names if (shard_of(name) in done if _is_of_scan(name) else whole)]
+        if tells_thresholds and not left:
+            due += [shard_file(REFERENCE_SCORES, shard.id) for shard in reference]
         missing = list(missing_files(self.output, due))
         self._forget(missing)
         return missing
@@ -126,7 +134,7 @@ def _damage(output: Directory, fingerprints: Fingerprints, name: str) -> str | N
 
 def _is_of_scan(name: str) -> bool:
     """Whether a file is of one of the scan's own shards."""
-    return _is_of_shard(name) and not name.startswith((f"{REFERENCE_VOTES}/", f"{REFERENCE_SCORES}/"))
+    return _is_of_shard(name) and not name.startswith(f"{REFERENCE_VOTES}/")
 
 
 def _is_of_shard(name: str) -> bool:

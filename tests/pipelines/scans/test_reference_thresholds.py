@@ -1,8 +1,10 @@
 """A reference tells thresholds: each half of it is scored by the other, as images that are new to the scan."""
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -23,7 +25,8 @@ from ood_core.scores import score_embeddings
 from pipelines.config.rescore import ReadEmbeddings
 from pipelines.consensus.overlap import hashes_of
 from pipelines.scans.rescore import rescore
-from tests.pipelines.scans.in_kinds import IDS, asked, bank, fill, good_images
+from pipelines.scans.score_reference import ScoreReferenceStep
+from tests.pipelines.scans.in_kinds import IDS, asked, bank, files_of, fill, good_images
 from tests.pipelines.scans.test_rescore_reference import METHODS, PARAMETERS, reference, write_reference
 
 SMOOTHING = Consensus(rounds=2, crowding=0.1, reference=True)
@@ -36,10 +39,14 @@ def place(ray_session: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_reference(place / "known")
     write_reference(place / "cut", cuts=(11, 50))
     for name, known, rows in (("whole", "known", 100_000), ("parts", "cut", 70)):
-        read = ReadEmbeddings(rows_per_shard=rows)
-        found = asked(place, name, method=METHODS, param=PARAMETERS, reference=(str(place / known),), read=read)
-        rescore(found.model_copy(update={"threshold": {"max-cos": 0.25}, "keep": 0.9}))
+        run(place, name, known, rows)
     return place
+
+
+def run(place: Path, output: str, known: str = "known", rows_per_shard: int = 100_000) -> None:
+    read = ReadEmbeddings(rows_per_shard=rows_per_shard)
+    found = asked(place, output, method=METHODS, param=PARAMETERS, reference=(str(place / known),), read=read)
+    rescore(found.model_copy(update={"threshold": {"max-cos": 0.25}, "keep": 0.9}))
 
 
 def scores_of_reference(output: Path) -> dict[str, np.ndarray]:
@@ -114,6 +121,35 @@ def test_the_threshold_keeps_the_share_of_the_reference_and_a_given_one_goes_fir
             expected.value, expected.low, expected.high,
         ]  # fmt: skip
         assert (found[name]["keep"], found[name]["images"]) == (0.9, len(reference()))
+
+
+def check_same(found: Path, expected: Path) -> None:
+    assert files_of(found) == files_of(expected)
+    assert (found / "thresholds.json").read_bytes() == (expected / "thresholds.json").read_bytes()
+
+
+def test_a_run_that_was_cut_short_behind_the_last_score_scores_the_reference(
+    place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def cut_short(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    output = tmp_path / "cut"
+    monkeypatch.setattr(ScoreReferenceStep, "run", cut_short)
+    with pytest.raises(KeyboardInterrupt):
+        run(place, str(output))
+    monkeypatch.undo()
+    assert len(list((output / "scores").iterdir())) == 1
+    assert not (output / "consensus/reference-scores").exists()
+    run(place, str(output))
+    check_same(output, place / "whole")
+
+
+def test_scores_of_the_reference_that_are_lost_are_made_again(place: Path, tmp_path: Path) -> None:
+    output = Path(shutil.copytree(place / "parts", tmp_path / "parts"))
+    min((output / "consensus/reference-scores").iterdir()).unlink()
+    run(place, str(output), "cut", 70)
+    check_same(output, place / "parts")
 
 
 def test_images_that_are_not_of_the_scan_leave_nothing_of_themselves_out() -> None:
