@@ -115,6 +115,10 @@ class Directory:
         """A directory in this one."""
         return Directory(f"{self.url.rstrip('/')}/{name}", self.options)
 
+    def is_at(self, url: str) -> bool:
+        """Whether a URL, however it is written, is that of this directory."""
+        return absolute(url).rstrip("/") == self.url.rstrip("/")
+
     @property
     def is_local(self) -> bool:
         """Whether it is on a disk of this machine, or mounted like one."""

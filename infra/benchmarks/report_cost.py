@@ -40,7 +40,7 @@ from pipelines.reports.scan.write import report_of
 from pipelines.scan_directory.commit import Committer
 from pipelines.scan_directory.finish import finish
 from pipelines.scan_directory.identity import Fingerprints, asked_for, begin
-from pipelines.scan_directory.kinds import chosen
+from pipelines.scan_directory.kinds import gallery_choices
 from pipelines.scan_directory.layout import FINGERPRINT_KEY, GALLERY_FILE, SCORES, read_table, shard_file, table_bytes
 from pipelines.scan_directory.manifest import Manifest
 from pipelines.scan_directory.receipts import receipts_table
@@ -114,7 +114,7 @@ def _gallery(output: Directory, tally: Tally, names: Sequence[str]) -> pa.Table:
     """The images that are chosen, with a picture each."""
     methods, rows = {score_column(name): name for name in names}, list[dict[str, Any]]()
     shard, table = "", pa.table({})
-    for choice in sorted(chosen(tally, names[0]).to_pylist(), key=lambda one: (one["shard"], one["index"])):
+    for choice in sorted(gallery_choices(tally, names[0]).to_pylist(), key=lambda one: (one["shard"], one["index"])):
         if choice["shard"] != shard:
             shard = choice["shard"]
             table = read_table(output, shard_file(SCORES, shard))

@@ -38,10 +38,10 @@ def compare(
     from pipelines.reports.comparison.page import comparison_page
     from pipelines.reports.comparison.show import ComparisonReport
     from pipelines.reports.ended import EndedScan
-    from pipelines.reports.output import PAGES, format_of, put_report
+    from pipelines.reports.output import put_report
     from pipelines.storage import Directory
 
-    form = parse_format(format_ or (None if as_json else format_of(output)), as_json, PAGES)
+    form = _format(format_, as_json, output)
     limits = Limits.parse(fail_on)
     options = parse_storage_options(storage_options)
     scans = {"BEFORE": [before], "AFTER": [after], "--history": history}
@@ -68,10 +68,17 @@ def history(
     from pipelines.reports.ended import EndedScan
     from pipelines.reports.history.history import history as nights_of
     from pipelines.reports.history.page import history_page
-    from pipelines.reports.output import PAGES, format_of, put_report
+    from pipelines.reports.output import put_report
     from pipelines.storage import Directory
 
-    form = parse_format(format_ or (None if as_json else format_of(output)), as_json, PAGES)
+    form = _format(format_, as_json, output)
     options = parse_storage_options(storage_options)
     found = nights_of([EndedScan.read(Directory(url, options)) for url in scans], by)
     typer.echo(put_report(found, lambda: history_page(found), form, output, options), nl=False)
+
+
+def _format(named: str | None, as_json: bool, output: str | None) -> str:
+    """The format that is named, or that the output's name stands for. Raises CallerError if it is unknown."""
+    from pipelines.reports.output import PAGES, format_of
+
+    return parse_format(named or (None if as_json else format_of(output)), as_json, PAGES)

@@ -22,9 +22,7 @@ def export(
     ] = None,
     by: Annotated[
         str | None,
-        typer.Option(
-            metavar="METHOD", help="Drop what this method flags; default: consensus, else reference, else the first."
-        ),
+        typer.Option(metavar="METHOD", help="Drop what this method flags; default: the one that decides in the scan."),
     ] = None,
     below: Annotated[
         float | None, typer.Option(metavar="SCORE", help="Drop what the method scores below this, whatever is flagged.")

@@ -15,7 +15,7 @@ from pipelines.flags.thresholds import recorded_thresholds
 from pipelines.inputs.plan import Shard, read_plan
 from pipelines.scan_directory.layout import PLAN_FILE, SUCCESS_FILE
 from pipelines.scan_directory.record import ScanRecord, reading
-from pipelines.storage import Directory, absolute
+from pipelines.storage import Directory
 
 DATACOMP = "datacomp"
 LISTS = (*KINDS, DATACOMP)
@@ -111,7 +111,7 @@ class Request:
     def _check_output(self) -> None:
         if not self.asked.output:
             raise CallerError("--output is missing: where the export goes; or give --dry-run")
-        if absolute(self.output.url).rstrip("/") == self.record.directory.url.rstrip("/"):
+        if self.record.directory.is_at(self.output.url):
             raise CallerError(f"--output {self.asked.output!r} is SCAN itself; give another")
         check_apart(self.output, self.shards)
         self.output.check_writable("--output")

@@ -22,7 +22,7 @@ from pipelines.scan_directory.record import ScanRecord
 from pipelines.storage import Directory
 
 CALIBRATE = "--calibrate"
-FEW = 20
+LEAST_IMAGES = 20
 """Fewer images than this say nothing of where five in a hundred lie."""
 OF_IMAGES = ("shard", "url")
 """The columns of a scan's score tables that images can be grouped by; those of a rescoring come from its tables."""
@@ -88,7 +88,7 @@ class AskedFlags:
         if self.calibrating is None:
             return
         place = self.calibrating.directory
-        if (scored := Manifest(place, self.calibrating.fingerprint).told().scored) < FEW:
+        if (scored := Manifest(place, self.calibrating.fingerprint).told().scored) < LEAST_IMAGES:
             raise too_few(f"{CALIBRATE} {place.url!r}", scored)
 
     def check_group(self, config: Scan | Rescore, shards: Sequence[Shard], options: Mapping[str, Any]) -> None:
@@ -132,7 +132,7 @@ class AskedFlags:
 def _calibrating(scan: Directory, config: Scan | Rescore, methods: Mapping[str, Method], bank_hash: str) -> ScanRecord:
     """The scan whose images belong. Raises CallerError if its scores cannot be held against those of this one."""
     said = f"{CALIBRATE} {config.calibrate!r}"
-    if scan.url.rstrip("/") == Directory(config.output, scan.options).url.rstrip("/"):
+    if scan.is_at(config.output):
         raise CallerError(f"{said} is --output itself: a scan cannot say what belongs in it")
     record = ScanRecord.read(scan, CALIBRATE)
     if not scan.exists(SUCCESS_FILE):
@@ -150,7 +150,7 @@ def _calibrating(scan: Directory, config: Scan | Rescore, methods: Mapping[str, 
 
 def too_few(said: str, scored: int) -> CallerError:
     """What is said of so few images, called `said`, that they cannot tell what belongs."""
-    return CallerError(f"{said} has {scored} scored images; at least {FEW} have to tell what belongs")
+    return CallerError(f"{said} has {scored} scored images; at least {LEAST_IMAGES} have to tell what belongs")
 
 
 def groupable(columns: Iterable[pa.Field]) -> list[str]:

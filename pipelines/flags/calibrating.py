@@ -12,10 +12,10 @@ from ood_core.calibration import ranks_keeping
 from ood_core.methods import score_column
 from pipelines.config.pools import ScorePool
 from pipelines.errors import CallerError
-from pipelines.flags.asked import CALIBRATE, FEW, too_few
+from pipelines.flags.asked import CALIBRATE, LEAST_IMAGES, too_few
 from pipelines.flags.thresholds import MethodThreshold
 from pipelines.runtime.spread import over_tasks, ranges
-from pipelines.scan_directory.layout import MANIFEST, REFERENCE_SCORES, SCORES, read_schema, read_table, shard_file
+from pipelines.scan_directory.layout import MANIFEST, REFERENCE_SCORES, SCORES, read_table, shard_file
 from pipelines.scan_directory.manifest import Manifest
 from pipelines.scan_directory.receipts import SKETCH, sketch_of
 from pipelines.scan_directory.record import ScanRecord
@@ -49,13 +49,13 @@ def calibrated_by_reference(
     `shards`: of the reference; none if they have too few images. Raises CallerError for tables that cannot be read.
     """
     belonging = Belonging("--reference", output, REFERENCE_SCORES, shards)
-    there = set(read_schema(output, shard_file(REFERENCE_SCORES, shards[0])).names) if shards else set()
+    there = set(read_table(output, shard_file(REFERENCE_SCORES, shards[0])).column_names) if shards else set()
     columns = {score_column(name): name for name in methods if score_column(name) in there}
     sketches = {name: Sketch() for name in columns.values()}
     for table in belonging.over(pool, partial(sketches_in, output, tuple(columns), folder=REFERENCE_SCORES)):
         for row in table.to_pylist():
             sketches[columns[row["column"]]].add(np.array(row["buckets"], int), np.array(row["counts"], int))
-    cuts = belonging.cuts(sketches if belonging.fewest(sketches) >= FEW else {}, keep, pool)
+    cuts = belonging.cuts(sketches if belonging.fewest(sketches) >= LEAST_IMAGES else {}, keep, pool)
     return {name: MethodThreshold(*cut[:1], "reference", *cut[1:3], None, keep, cut[3]) for name, cut in cuts.items()}
 
 
@@ -77,7 +77,7 @@ class Belonging:
         The sketches tell in which of their buckets these lie; the scores in these are then read. Raises CallerError if
         there are too few scores, or other tables than the sketches are of.
         """
-        if sketches and self.fewest(sketches) < FEW:
+        if sketches and self.fewest(sketches) < LEAST_IMAGES:
             raise too_few(self.said, self.fewest(sketches))
         sought = {name: Sought.of(sketch, keep) for name, sketch in sketches.items()}
         wanted = {score_column(name): one.buckets for name, one in sought.items()}

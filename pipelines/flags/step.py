@@ -9,8 +9,7 @@ import pyarrow as pa
 from ood_core.calibration import estimated
 from ood_core.methods import score_column
 from pipelines.config.pools import ScorePool
-from pipelines.flags.asked import FEW as FEW_BELONGING
-from pipelines.flags.asked import AskedFlags
+from pipelines.flags.asked import LEAST_IMAGES, AskedFlags
 from pipelines.flags.calibrating import calibrated, calibrated_by_reference
 from pipelines.flags.thresholds import MethodThreshold, Thresholds
 from pipelines.flags.workers import CARRIED, FlagShards, FlagSpec
@@ -20,7 +19,7 @@ from pipelines.scan_directory.run import Run
 from pipelines.scan_directory.sketch import Sketch, middles
 
 BY_NEIGHBOURS = ("consensus", "reference")
-FEW = 100_000
+FEW_RECORDS = 100_000
 """So many records are flagged here, in less time than tasks take to start."""
 
 
@@ -54,7 +53,7 @@ class FlagStep:
         for remark in _remarks(thresholds):
             run.say(remark)
         run.say(f"flags: {', '.join(_said(name, one) for name, one in thresholds.methods.items()) or 'none'}")
-        if records <= FEW:
+        if records <= FEW_RECORDS:
             receipts = itertools.chain.from_iterable(map(FlagShards(spec), parts))
         else:
             receipts = over_workers(self.pool, parts, FlagShards, (spec,))
@@ -84,7 +83,7 @@ class FlagStep:
         shards = [shard.id for shard in asked.reference.plan.shards]
         found = calibrated_by_reference(run.output, shards, names, asked.keep, self.pool)
         if not found:
-            run.say(f"flags: the reference has fewer than {FEW_BELONGING} images, too few to tell thresholds")
+            run.say(f"flags: the reference has fewer than {LEAST_IMAGES} images, too few to tell thresholds")
         return found
 
 

@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from ood_core.methods import score_column
 from pipelines.scan_directory.breakdown import breakdown
-from pipelines.scan_directory.columns import FLAG_PREFIX, SCORE_PREFIX, flag_column
+from pipelines.scan_directory.columns import SCORE_PREFIX, flag_column, flag_names
 from pipelines.scan_directory.kinds import flagged_choices
 from pipelines.scan_directory.layout import SCORES, THRESHOLDS_KEY, shard_file, table_bytes
 from pipelines.scan_directory.receipts import TIMES, Receipt, receipt_of, receipts_table
@@ -73,7 +73,7 @@ def with_flags(rows: pa.Table, thresholds: Mapping[str, float]) -> pa.Table:
 
     True: the score is below the threshold; null: there is no score. Flags that the rows have already are replaced.
     """
-    kept = [name for name in rows.column_names if not name.startswith(FLAG_PREFIX)]
+    kept = rows.drop_columns(flag_names(rows)).column_names
     last = max((place for place, name in enumerate(kept) if name.startswith(SCORE_PREFIX)), default=len(kept) - 1)
     columns = {name: rows[name] for name in kept[: last + 1]}
     columns |= {flag_column(name): _below(rows[score_column(name)], cut) for name, cut in thresholds.items()}
@@ -85,8 +85,3 @@ def with_flags(rows: pa.Table, thresholds: Mapping[str, float]) -> pa.Table:
 def _below(scores: pa.ChunkedArray, cut: float) -> pa.Array:
     values = np.asarray(scores.to_numpy(), np.float64)
     return pa.array(values < cut, mask=np.isnan(values))
-
-
-def flag_names(rows: pa.Table) -> list[str]:
-    """The columns of flags of a score table."""
-    return [name for name in rows.column_names if name.startswith(FLAG_PREFIX)]

@@ -65,7 +65,7 @@ def plan_reference(config: Scan | Rescore, dim: int, options: Mapping[str, Any])
     made_by: dict[str, str] = {}
     for given in dict.fromkeys(config.reference):
         place, is_scan = given, Directory(given, options)
-        if is_scan.url.rstrip("/") == Directory(config.output, options).url.rstrip("/"):
+        if is_scan.is_at(config.output):
             raise CallerError(f"{REFERENCE} {given!r} is --output itself: a scan cannot say what belongs in it")
         with storage_errors(f"{REFERENCE} {given!r}"):
             recorded = _recorded(is_scan)

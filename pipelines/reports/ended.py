@@ -15,6 +15,7 @@ from ood_core.vectors import vectors_of
 from pipelines.errors import CallerError
 from pipelines.flags.thresholds import Thresholds, thresholds_of
 from pipelines.inputs.plan import Shard, read_plan
+from pipelines.scan_directory.breakdown import Counts, all_counts
 from pipelines.scan_directory.columns import flag_column
 from pipelines.scan_directory.kinds import Kind, kinds_of
 from pipelines.scan_directory.layout import (
@@ -35,8 +36,6 @@ from pipelines.storage import Directory
 
 Row = Mapping[str, Any]
 """A row of the gallery: an image, why it is shown, and its thumbnail."""
-Counts = Mapping[str, Mapping[str, int]]
-"""By value: how many images have it, how many of them are flagged, and so on."""
 MOST_TABLES = 64
 """Tables of a reference's scores that are read."""
 
@@ -104,10 +103,7 @@ class EndedScan:
 
     @cached_property
     def _counts(self) -> Mapping[str, Counts]:
-        found: dict[str, dict[str, dict[str, int]]] = {}
-        for row in self.tally.breakdown().to_pylist():
-            found.setdefault(row["by"], {}).setdefault(row["value"], {})[row["what"]] = row["count"]
-        return found
+        return all_counts(self.tally.breakdown())
 
     @cached_property
     def kinds(self) -> list[Kind]:

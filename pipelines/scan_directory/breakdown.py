@@ -6,13 +6,16 @@ import numpy as np
 import pyarrow as pa
 
 from pipelines.config.nightly import FOLDER
-from pipelines.scan_directory.columns import ANCHOR, FLAG_PREFIX
+from pipelines.scan_directory.columns import ANCHOR, flag_names
 
 COUNT = pa.struct({"by": pa.string(), "value": pa.string(), "what": pa.string(), "count": pa.int64()})
 """How many images (`what`: one of `IMAGES`, `ERRORS`, `SURE`, `SCORE`, or a column of flags) have this value."""
 
 SCHEMA = pa.schema(list(COUNT))
 NO_COUNTS = pa.nulls(0, COUNT)
+
+Counts = Mapping[str, Mapping[str, int]]
+"""By value: how many images have it, how many of them are flagged, and so on."""
 
 LABEL, NEGATIVE, KIND, GROUP = "label", "negative", "anchor", "group"
 COLUMNS = {LABEL: "id_label", NEGATIVE: "negative_label", KIND: ANCHOR}
@@ -34,8 +37,7 @@ def breakdown(rows: pa.Table, deciding: str, group_by: str) -> pa.StructArray:
     amounts = {IMAGES: ok, ERRORS: ~ok, SCORE: _millionths(rows[deciding])}
     if "id_probability" in rows.column_names:
         amounts[SURE] = _millionths(rows["id_probability"])
-    flags = [name for name in rows.column_names if name.startswith(FLAG_PREFIX)]
-    amounts |= {name: rows[name].fill_null(False).to_numpy() for name in flags}
+    amounts |= {name: rows[name].fill_null(False).to_numpy() for name in flag_names(rows)}
     values = {by: rows[name] for by, name in COLUMNS.items() if name in rows.column_names}
     if group_by == FOLDER:
         values[GROUP] = pa.chunked_array([folders(rows["key"].to_pylist())])
@@ -60,12 +62,16 @@ def added_up(found: pa.StructArray) -> pa.StructArray:
     return sums.to_struct_array().combine_chunks()
 
 
-def counts_by(found: pa.StructArray, by: str) -> dict[str, dict[str, int]]:
-    """The counts by one of the ways to count: what by value, in the order of the values' names."""
-    counted: dict[str, dict[str, int]] = {}
+def counts_by(found: pa.StructArray, by: str) -> Counts:
+    """The counts by one of the ways to count; none if nothing is counted by it."""
+    return all_counts(found).get(by, {})
+
+
+def all_counts(found: pa.StructArray) -> Mapping[str, Counts]:
+    """The counts by each of the ways to count, in the order of the values' names."""
+    counted: dict[str, dict[str, dict[str, int]]] = {}
     for row in found.to_pylist():
-        if row["by"] == by:
-            counted.setdefault(row["value"], {})[row["what"]] = row["count"]
+        counted.setdefault(row["by"], {}).setdefault(row["value"], {})[row["what"]] = row["count"]
     return counted
 
 

@@ -46,6 +46,11 @@ def flag_column(method: str) -> str:
     return score_column(method).replace(SCORE_PREFIX, FLAG_PREFIX, 1)
 
 
+def flag_names(rows: pa.Table) -> list[str]:
+    """The columns of flags of a score table."""
+    return [name for name in rows.column_names if name.startswith(FLAG_PREFIX)]
+
+
 def offers_type(dim: int) -> pa.DataType:
     """Arrow's type of `OFFERS`: for each image a list of the memory rows that it could enter."""
     embedding = pa.list_(pa.float32(), dim)

@@ -77,7 +77,7 @@ def flagged_choices(shard: str, rows: pa.Table, scores: str, flags: str) -> pa.S
     return pa.table(columns, pa.schema(list(CHOICE))).to_struct_array().combine_chunks()
 
 
-def chosen(tally: Tally, deciding: str) -> pa.StructArray:
+def gallery_choices(tally: Tally, deciding: str) -> pa.StructArray:
     """The choices that the gallery of a scan shows: all, but of flagged images those of the kinds of most of them.
 
     `deciding`: the method whose flags count.

@@ -5,7 +5,6 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from ood_core.vectors import parquet_bytes, parquet_table
 from pipelines.inputs.listing import PLAN_FILE, SCAN_FILE
@@ -138,11 +137,6 @@ def read_table(output: Directory, name: str, columns: Sequence[str] | None = Non
     Raises FileNotFoundError if there is none, and ArrowException or OSError for one that is damaged.
     """
     return table_from(output.read(name), columns)
-
-
-def read_schema(output: Directory, name: str) -> pa.Schema:
-    """The columns of a table of the scan directory. Raises as `read_table` does."""
-    return pq.read_schema(pa.BufferReader(output.read(name)))
 
 
 def table_from(content: bytes, columns: Sequence[str] | None = None) -> pa.Table:

@@ -100,6 +100,10 @@ class Tally:
             if any(status in statuses for status, _ in counts)
         ]
 
+    def shards_in_error(self) -> set[str]:
+        """The ids of the shards that hold a record without scores."""
+        return set(self.shards_with([status for status in self.statuses if status != "ok"]))
+
     @property
     def records(self) -> int:
         return self.statuses.total()

@@ -46,7 +46,7 @@ def copy_dead_letters(scan: Directory, letters: Directory) -> int:
 def _in_error(record: ScanRecord) -> Iterator[dict[str, Any]]:
     """The rows in error that say where their image is, shard by shard."""
     tally = Manifest(record.directory, record.fingerprint).told()
-    bad = set(tally.shards_with([status for status in tally.statuses if status != "ok"]))
+    bad = tally.shards_in_error()
     for shard in (shard for shard in record.shards if shard in bad):
         table = read_table(record.directory, shard_file(SCORES, shard), [*TOLD, *LOCATOR])
         yield from table.take(pa.array(in_error(table))).to_pylist()

@@ -16,13 +16,15 @@ from ood_core.methods import score_column
 from pipelines.config.scan import Read, Scan
 from pipelines.errors import ReadError
 from pipelines.inputs.locate import read_again
+from pipelines.inputs.plan import Shard
+from pipelines.inputs.readers.versions import check_unchanged
 from pipelines.runtime.progress import Say
 from pipelines.scan_directory.columns import LOCATOR
-from pipelines.scan_directory.kinds import chosen
+from pipelines.scan_directory.kinds import gallery_choices
 from pipelines.scan_directory.layout import FINGERPRINT_KEY, GALLERY_FILE, SCORES, read_table, shard_file, table_bytes
 from pipelines.scan_directory.summary import Tally
 from pipelines.scans.request import Request
-from pipelines.storage import Directory
+from pipelines.storage import Directory, file_system
 
 IMAGES_A_TASK = 64
 
@@ -44,18 +46,19 @@ def make_gallery(request: Request, tally: Tally, fingerprint: str, say: Say) -> 
     """Writes `gallery.parquet`: a row for every image that was chosen, by method, kind and rank.
 
     Of what is flagged, only the kinds with the most such images are shown. Its columns: `method`, `kind`, `rank` (of
-    its score; from 0), those that the score tables have alike, and
-    `thumbnail`, which is null for images that cannot be read again and where there are none, in a rescoring.
+    its score; from 0), those that the score tables have alike, and `thumbnail`, which is null for images that cannot
+    be read again, whose file has changed since it was planned, and where there are none, in a rescoring.
     """
-    images = pa.Table.from_struct_array(chosen(tally, request.flags.deciding)).to_pandas()
+    images = pa.Table.from_struct_array(gallery_choices(tally, request.flags.deciding)).to_pandas()
     table = NONE if images.empty else _gallery(request, images, say)
     request.output.put(GALLERY_FILE, table_bytes(table, {FINGERPRINT_KEY: fingerprint}))
 
 
 def _gallery(request: Request, choices: pd.DataFrame, say: Say) -> pa.Table:
     read = request.config.read if isinstance(request.config, Scan) else None
-    rows = GalleryRows(request.output, read, request.options)
-    images = _together(_by_tasks(rows, _places(choices)))
+    shards = {shard.id: shard for shard in request.plan.shards}
+    groups = [(place, {name: shards[name] for name, _ in place}) for place in _places(choices)]
+    images = _together(_by_tasks(GalleryRows(request.output, read, request.options), groups))
     missing = images["thumbnail"].null_count
     if missing and read:
         say(f"{missing} of {len(images)} images of the gallery could not be read again")
@@ -70,21 +73,30 @@ class GalleryRows:
     read: Read | None
     options: Mapping[str, Any] = field(repr=False)
 
-    def __call__(self, places: Places, pictures: bool = True) -> pa.Table:
-        """The rows at the places, with thumbnails if `pictures` are asked for."""
+    def __call__(self, places: Places, shards: Mapping[str, Shard] | None) -> pa.Table:
+        """The rows at the places, with thumbnails if their shards, by id, are given."""
         tables = [read_table(self.output, shard_file(SCORES, shard)).take(rows) for shard, rows in places]
         table = _together([part.replace_schema_metadata(None) for part in tables])
         found: list[bytes | None] = [None] * len(table)
-        if pictures and self.read:
-            found = [self._thumbnail(place, self.read) for place in table.select(list(LOCATOR)).to_pylist()]
+        if shards and self.read:
+            lie_at = table.select(list(LOCATOR)).to_pylist()
+            of_shards = [shards[name] for name in table["shard"].to_pylist()]
+            found = [self._thumbnail(*one, self.read) for one in zip(lie_at, of_shards, strict=True)]
         return table.append_column("thumbnail", pa.array(found, pa.binary()))
 
-    def _thumbnail(self, place: Mapping[str, Any], read: Read) -> bytes | None:
+    def _thumbnail(self, place: Mapping[str, Any], shard: Shard, read: Read) -> bytes | None:
         try:
+            self._check_unchanged(place["url"], shard, read)
             content = read_again(**place, read=read, options=self.options)
             return thumbnail(content, read.max_image_pixels, read.max_jpeg_scans)
         except (ReadError, DecodeError):
             return None
+
+    def _check_unchanged(self, url: str, shard: Shard, read: Read) -> None:
+        """Raises ReadError if an image's file is not the planned one, in whose place another picture may lie."""
+        for planned, size, version in shard.files:
+            if planned == url:
+                check_unchanged(*file_system(url, self.options), size, version, read.retry_s)
 
 
 def _places(choices: pd.DataFrame) -> list[Places]:
@@ -101,15 +113,15 @@ def _places(choices: pd.DataFrame) -> list[Places]:
     return groups
 
 
-def _by_tasks(make: GalleryRows, groups: Sequence[Places]) -> list[pa.Table]:
+def _by_tasks(make: GalleryRows, groups: Sequence[tuple[Places, Mapping[str, Shard]]]) -> list[pa.Table]:
     """The rows of each group, made by a task; without thumbnails where one has killed its worker."""
     task: Any = ray.remote(max_retries=1)(_rows)
     tables = []
-    for group, future in zip(groups, [task.remote(make, group) for group in groups], strict=True):
+    for (places, _), future in zip(groups, [task.remote(make, *group) for group in groups], strict=True):
         try:
             tables.append(ray.get(future))
         except (WorkerCrashedError, OutOfMemoryError):
-            tables.append(make(group, pictures=False))
+            tables.append(make(places, None))
     return tables
 
 
@@ -120,8 +132,8 @@ def _together(tables: Sequence[pa.Table]) -> pa.Table:
     return pa.concat_tables([table.select(names) for table in tables])
 
 
-def _rows(make: GalleryRows, places: Places) -> pa.Table:
-    return make(places)
+def _rows(make: GalleryRows, places: Places, shards: Mapping[str, Shard]) -> pa.Table:
+    return make(places, shards)
 
 
 def _with_choices(images: pa.Table, choices: pd.DataFrame, methods: dict[str, str]) -> pa.Table:

@@ -56,7 +56,7 @@ def retry(url: str, options: Mapping[str, Any], *, address: str | None = None, s
     config, record = _config(output)
     request = Request.prepare(config, options, planned_images, new_scan=False)
     before = known_shards(output, record.fingerprints, record.shards, config.keeps_embeddings).tally
-    bad = set(before.shards_with([status for status in before.statuses if status != "ok"]))
+    bad = before.shards_in_error()
     shards, folder = [shard for shard in request.plan.shards if shard.id in bad], request.first_folder
     if folder == ENCODED and set(record.shards) - committed(output, ENCODED):
         raise CallerError(

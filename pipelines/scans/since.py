@@ -96,7 +96,7 @@ def read_since(config: Scan | Rescore, options: Mapping[str, Any]) -> ScanRecord
     if not config.since:
         return None
     said, place = f"{SINCE} {config.since!r}", Directory(config.since, options)
-    if place.url.rstrip("/") == Directory(config.output, options).url.rstrip("/"):
+    if place.is_at(config.output):
         raise CallerError(f"{said} is --output itself: the same command goes on where a scan has stopped")
     record = ScanRecord.read(place, SINCE)
     if not place.exists(SUMMARY_FILE):

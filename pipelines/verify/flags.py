@@ -3,7 +3,8 @@
 import json
 
 from pipelines.flags.thresholds import Thresholds
-from pipelines.flags.workers import flag_names, with_flags
+from pipelines.flags.workers import with_flags
+from pipelines.scan_directory.columns import flag_names
 from pipelines.scan_directory.layout import MANIFEST, SCORES, SUMMARY_FILE, THRESHOLDS_FILE, THRESHOLDS_KEY
 from pipelines.scan_directory.summary import Tally
 from pipelines.verify.recorded import Recorded

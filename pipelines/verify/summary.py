@@ -10,7 +10,7 @@ import pyarrow as pa
 from ood_core.methods import score_column
 from pipelines.errors import first_line
 from pipelines.flags.summary import flags_summary
-from pipelines.scan_directory.kinds import chosen
+from pipelines.scan_directory.kinds import gallery_choices
 from pipelines.scan_directory.layout import GALLERY_FILE, MANIFEST, SUCCESS_FILE, SUMMARY_FILE
 from pipelines.scan_directory.summary import Tally
 from pipelines.verify.recorded import Recorded
@@ -56,7 +56,7 @@ class GalleryCheck:
 
     def __init__(self, found: Inspection, scan: Recorded, tally: Tally | None, deciding: str) -> None:
         self.found, self.columns, self.rows = found, score_columns(scan.methods).names, None
-        choices = None if tally is None else chosen(tally, deciding)
+        choices = None if tally is None else gallery_choices(tally, deciding)
         nothing = choices is not None and not len(choices)
         table = found.table(GALLERY_FILE, pa.schema(CHOSEN if nothing else [*CHOSEN, *PLACED]))
         if table is None:

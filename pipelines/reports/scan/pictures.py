@@ -7,11 +7,9 @@ from ood_core.methods import score_column
 from pipelines.reports.ended import EndedScan, Row
 from pipelines.reports.html.blocks import Block, Cell, Column, Gallery, Grid, Picture, Value
 from pipelines.reports.html.wording import decimal, share
+from pipelines.scan_directory.breakdown import COLUMNS, NEGATIVE
 from pipelines.scan_directory.columns import flag_column
 from pipelines.scan_directory.kinds import FLAGGED, Kind
-
-KIND_COLUMNS = {"anchor": "anchor", "negative": "negative_label"}
-"""The column of the gallery that says of which kind an image is."""
 
 
 def images(
@@ -45,13 +43,13 @@ def least_certain(scan: EndedScan, method: str, most: int) -> list[Row]:
 
 def rows_of_kind(scan: EndedScan, kind: Kind) -> list[Row]:
     """The rows that show a kind of flagged images."""
-    column, rows = KIND_COLUMNS[kind.by], scan.gallery.get((scan.deciding, FLAGGED), ())
+    column, rows = COLUMNS[kind.by], scan.gallery.get((scan.deciding, FLAGGED), ())
     return [row for row in rows if str(row.get(column)) == kind.value]
 
 
 def name_of_kind(scan: EndedScan, kind: Kind) -> str:
     """What a kind looks like to the model, in words: its negative label; of an anchor, what its pictures look like."""
-    if kind.by == "negative":
+    if kind.by == NEGATIVE:
         return kind.value
     rows = rows_of_kind(scan, kind)
     negative, label = (_usual(row.get(name) for row in rows) for name in ("negative_label", "id_label"))

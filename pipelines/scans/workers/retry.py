@@ -16,7 +16,7 @@ from pipelines.inputs.locate import read_again
 from pipelines.inputs.plan import Shard
 from pipelines.inputs.readers.record import Record
 from pipelines.inputs.unchanged import while_unchanged
-from pipelines.scan_directory.columns import EMBEDDING, FLAG_PREFIX, LOCATOR, scattered
+from pipelines.scan_directory.columns import EMBEDDING, LOCATOR, flag_names, scattered
 from pipelines.scan_directory.commit import Committer
 from pipelines.scan_directory.layout import EMBEDDINGS, PASSED_OVER_KEY, SCORES, read_table, shard_file
 from pipelines.scan_directory.receipts import Receipt
@@ -95,7 +95,7 @@ class RetryCommitter(Committer):
     def _committed(self, shard: str) -> pa.Table:
         """A committed table without flags, and with its embeddings, which a score table has in a table of its own."""
         table = self._whole(self.folder, shard, shard)[1]
-        table = table.drop_columns([name for name in table.column_names if name.startswith(FLAG_PREFIX)])
+        table = table.drop_columns(flag_names(table))
         kept = shard_file(EMBEDDINGS, shard)
         if self.folder != SCORES or not self.output.exists(kept):
             return table

@@ -26,7 +26,7 @@ from pipelines.reports.ended import EndedScan
 from pipelines.scan_directory.commit import Committer
 from pipelines.scan_directory.finish import finish
 from pipelines.scan_directory.identity import Fingerprints, asked_for, begin, model_identity
-from pipelines.scan_directory.kinds import chosen
+from pipelines.scan_directory.kinds import gallery_choices
 from pipelines.scan_directory.layout import FINGERPRINT_KEY, GALLERY_FILE, SCORES, shard_file, table_bytes
 from pipelines.scan_directory.manifest import Manifest
 from pipelines.scan_directory.receipts import TIMES, receipts_table
@@ -164,7 +164,7 @@ class Made:
         return tally
 
     def _put_gallery(self, output: Directory, tally: Tally, fingerprint: str) -> None:
-        choices = chosen(tally, deciding_method(self.methods)).to_pylist()
+        choices = gallery_choices(tally, deciding_method(self.methods)).to_pylist()
         if not choices:
             output.put(GALLERY_FILE, table_bytes(NONE, {FINGERPRINT_KEY: fingerprint}))
             return

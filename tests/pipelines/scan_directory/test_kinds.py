@@ -7,7 +7,7 @@ import pyarrow as pa
 import pytest
 
 from pipelines.scan_directory.breakdown import COUNT, NO_COUNTS, breakdown
-from pipelines.scan_directory.kinds import chosen, flagged_choices, kinds_of, number_of
+from pipelines.scan_directory.kinds import flagged_choices, gallery_choices, kinds_of, number_of
 from pipelines.scan_directory.receipts import receipt_of, receipts_table
 from pipelines.scan_directory.summary import Tally
 
@@ -120,10 +120,10 @@ def test_of_what_is_flagged_the_gallery_shows_the_kinds_of_most_of_the_scan() ->
     tally.add(tallied("s0", rows(score_mcm=[0.1, 0.2, 0.3], is_ood_mcm=[True, True, True], anchor=[1, 2, 3])))
     tally.add(tallied("s1", rows(score_mcm=[0.6, 0.7, 0.8], is_ood_mcm=[False] * 3, anchor=[1, 1, 1])))
     kinds = np.array(tally.choices().field("kind").to_pylist())
-    shown = chosen(tally, "mcm").to_pylist()
+    shown = gallery_choices(tally, "mcm").to_pylist()
     assert [(row["step"], row["shard"]) for row in shown if row["kind"] == "flagged"] == [(2, "s0"), (3, "s0")]
     assert len(shown) == len(kinds) - 1
     assert [row for row in shown if row["kind"] != "flagged"] == [
         row for row in tally.choices().to_pylist() if row["kind"] != "flagged"
     ]
-    assert len(chosen(Tally(), "mcm")) == 0
+    assert len(gallery_choices(Tally(), "mcm")) == 0

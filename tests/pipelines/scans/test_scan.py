@@ -25,6 +25,7 @@ from pipelines.config.scan import Read, Scan
 from pipelines.errors import CallerError
 from pipelines.inputs.image_plan import plan_images
 from pipelines.inputs.locate import read_again
+from pipelines.inputs.plan import read_plan
 from pipelines.inputs.records import records
 from pipelines.scan_directory.gallery import steps_of
 from pipelines.scans.make_gallery import GalleryRows
@@ -154,16 +155,22 @@ def test_a_gallery_that_is_missing_is_made_again(
     assert (output / "gallery.parquet").read_bytes() == before
 
 
-def test_the_gallery_does_without_pictures_that_are_gone(reference: Path, dataset: Path, tmp_path: Path) -> None:
+def test_the_gallery_does_without_pictures_that_are_gone_or_replaced(
+    reference: Path, dataset: Path, tmp_path: Path
+) -> None:
     make = GalleryRows(Directory(str(reference)), Read(), {})
-    (name,) = (path.name for path in reference.glob("scores/part-*") if path.name.startswith("part-shard-1-"))
-    places = [(name.removeprefix("part-").removesuffix(".parquet"), [0, 5])]
-    assert make(places)["thumbnail"].null_count == 0
-    moved = (dataset / "shard-1.tar").rename(tmp_path / "shard-1.tar")
+    shards = {shard.id: shard for shard in read_plan((reference / "plan.parquet").read_bytes())}
+    (name,) = (name for name in shards if name.startswith("shard-1-"))
+    places = [(name, [0, 5])]
+    assert make(places, shards)["thumbnail"].null_count == 0
+    tar = dataset / "shard-1.tar"
+    moved = tar.rename(tmp_path / "shard-1.tar")
     try:
-        assert make(places)["thumbnail"].to_pylist() == [None, None]
+        assert make(places, shards)["thumbnail"].to_pylist() == [None, None]
+        tar.write_bytes(moved.read_bytes())  # of the same size, but not the file that was planned
+        assert make(places, shards)["thumbnail"].to_pylist() == [None, None]
     finally:
-        moved.rename(dataset / "shard-1.tar")
+        moved.rename(tar)
 
 
 def test_the_scan_directory_says_how_it_was_made_and_what_it_cost(reference: Path) -> None:

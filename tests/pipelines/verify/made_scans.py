@@ -28,7 +28,7 @@ from pipelines.memory.orders import methods_with_memory
 from pipelines.scan_directory.columns import scattered
 from pipelines.scan_directory.commit import Committer
 from pipelines.scan_directory.identity import Fingerprints, asked_for, begin, model_identity
-from pipelines.scan_directory.kinds import chosen
+from pipelines.scan_directory.kinds import gallery_choices
 from pipelines.scan_directory.layout import (
     CANDIDATES,
     EXTRA_NEGATIVES,
@@ -176,7 +176,7 @@ def _votes(shard: str, rows: pa.Table, random: np.random.Generator) -> pa.Table:
 def _gallery(made: dict[str, pa.Table], tally: Tally, deciding: str) -> pa.Table:
     methods, ranks = {score_column(name): name for name in METHODS}, Counter()
     parts = []
-    for choice in chosen(tally, deciding).to_pylist():
+    for choice in gallery_choices(tally, deciding).to_pylist():
         row = made[choice["shard"]].drop_columns("embedding").slice(choice["index"], 1)
         place = methods[choice["column"]], choice["kind"]
         told = {"method": [place[0]], "kind": [place[1]], "rank": [ranks[place]]}
