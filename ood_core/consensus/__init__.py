@@ -7,6 +7,7 @@ from ood_core.consensus.base import Base, Terms
 from ood_core.consensus.log_odds import log_odds
 from ood_core.consensus.reference import ReferenceSums
 from ood_core.consensus.sums import Sums
+from ood_core.consensus.verdicts import VerdictSums
 from ood_core.consensus.votes import LabelVotes, Votes
 
 __all__ = [
@@ -18,6 +19,7 @@ __all__ = [
     "Smoothed",
     "Sums",
     "Terms",
+    "VerdictSums",
     "Votes",
     "agreed",
     "anchor_count",

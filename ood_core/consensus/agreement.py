@@ -18,7 +18,7 @@ from ood_core.consensus.sums import Sums, totals_of
 from ood_core.consensus.votes import Votes
 from ood_core.methods import Consensus
 
-LEAST_DISAGREEMENT, MOST_TRUST, LEAST_SPREAD = 1e-3, 0.97, 1e-6
+LEAST_DISAGREEMENT, MOST_TRUST = 1e-3, 0.97
 STEPS_BEFORE_ROUNDS = 2
 """Of consensus itself, once its base is known."""
 
@@ -77,7 +77,7 @@ class Agreement:
 
     def _sums_of_values(self, votes: Votes) -> Sums:
         """Each anchor's standardised log-odds and cosines."""
-        values = (self.base.standard(votes), self._value_bits), (votes.cosines.astype(np.float64), self._cosine_bits)
+        values = (self.base.standard(votes), self.value_bits), (votes.cosines.astype(np.float64), self._cosine_bits)
         return Sums({}, 0.0, self._anchors(votes, *values))
 
     def _sums_of_spreads(self, votes: Votes) -> Sums:
@@ -89,16 +89,21 @@ class Agreement:
 
     def _sums_of_round(self, votes: Votes) -> Sums:
         """Each anchor's scores after the rounds that are known."""
-        return Sums({}, 0.0, self._anchors(votes, (self.scores(votes).score, self._value_bits)))
+        return Sums({}, 0.0, self._anchors(votes, (self.scores(votes).score, self.value_bits)))
+
+    def sums_of_scores(self, votes: Votes) -> Sums:
+        """The sums over some images of the finished scores, of their squares, and of each anchor's."""
+        score = self.scores(votes).score
+        return Sums(totals_of(score=score, squares=score**2), 0.0, self._anchors(votes, (score, self.value_bits)))
 
     def scores(self, votes: Votes) -> Smoothed:
         """Smoothed scores of some images, after as many rounds as are known; after all once the steps are finished."""
         neighbours = self.base.neighbours(votes)
-        u, m, near, usual = self._first_means(neighbours)
-        trust = self._trust(neighbours, u, m, near, usual)
+        u, m, _, usual = self._first_means(neighbours)
+        trust = self._trust(neighbours, u, m, usual)
         score = (1 - trust) * u + trust * m
         for sums in self._own[STEPS_BEFORE_ROUNDS:]:
-            score = (1 - trust) * u + trust * neighbours.mean(score, sums.anchors[0], self._value_bits)
+            score = (1 - trust) * u + trust * neighbours.mean(score, sums.anchors[0], self.value_bits)
         return Smoothed(score, trust, score - u)
 
     @property
@@ -133,25 +138,20 @@ class Agreement:
         together = mean["um"] - mean["u"] * mean["m"]
         return max(0.0, min(1.0, float(together) / float(spread) ** 0.5)) if spread > 1e-24 else 0.0
 
-    def _trust(
-        self, neighbours: Neighbours, u: np.ndarray, m: np.ndarray, near: np.ndarray, usual: np.ndarray
-    ) -> np.ndarray:
+    def _trust(self, neighbours: Neighbours, u: np.ndarray, m: np.ndarray, usual: np.ndarray) -> np.ndarray:
         """How much each image's neighbours count, 0 to 0.97 (A in METHODS.md)."""
         disagreements, spreads = self._own[1].anchors
         disagreement = neighbours.mean((u - m) ** 2, disagreements, self._square_bits)
         earned = np.clip(1 - np.maximum(disagreement, LEAST_DISAGREEMENT), 0, 1) ** self.parameters.caution
         trust = np.minimum(MOST_TRUST, self.agreement * earned)
-        if self.parameters.reach is None:
-            return trust
-        spread = neighbours.mean((near - usual) ** 2, spreads, self._cosine_bits)
-        far = np.maximum(usual - near, 0) / np.sqrt(np.maximum(spread, LEAST_SPREAD))
-        return np.where(m > u, trust * np.clip(1 - far / self.parameters.reach, 0, 1), trust)
+        reach = neighbours.within_reach(usual, spreads, self._cosine_bits, self.parameters.reach)
+        return np.where(m > u, trust * reach, trust)
 
     def _first_means(self, neighbours: Neighbours) -> tuple[np.ndarray, ...]:
         """Standardised log-odds and their means over neighbours, then cosines and their means over neighbours."""
         u, near = self.base.standard(neighbours.votes), neighbours.votes.cosines.astype(np.float64)
         sums, cosines = self._own[0].anchors
-        return u, neighbours.mean(u, sums, self._value_bits), near, neighbours.mean(near, cosines, self._cosine_bits)
+        return u, neighbours.mean(u, sums, self.value_bits), near, neighbours.mean(near, cosines, self._cosine_bits)
 
     def _anchors(self, votes: Votes, *values: tuple[np.ndarray, int]) -> Int64[np.ndarray, "values anchors"]:
         return np.stack([anchor_sums(votes, value, bits, self.anchor_count) for value, bits in values])
@@ -161,7 +161,7 @@ class Agreement:
         return float(self.votes.max(initial=0.0))
 
     @cached_property
-    def _value_bits(self) -> int:
+    def value_bits(self) -> int:
         """Means of values are within their range, but for rounding, for which there is room."""
         return bits_for(2 * self._most_votes * self.base.furthest)
 

@@ -1,6 +1,6 @@
-"""Consensus and the reference over a whole dataset in one process."""
+"""Consensus, the reference and verdicts over a whole dataset in one process."""
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -10,7 +10,9 @@ from torch import Tensor
 from ood_core.consensus.agreement import agreed
 from ood_core.consensus.anchors import Sample, anchor_count
 from ood_core.consensus.base import NO_TERMS, Base, Terms
+from ood_core.consensus.questions import Candidates, Worth, chosen
 from ood_core.consensus.reference import ReferenceSums, ReferenceTerm
+from ood_core.consensus.verdicts import VerdictSums
 from ood_core.consensus.votes import Votes
 from ood_core.consensus.voting import Voting
 from ood_core.methods import Consensus
@@ -33,15 +35,18 @@ class ConsensusScores:
 
 @dataclass(frozen=True)
 class Neighbourhood:
-    """Images' votes on anchors, without log-odds, and the sums of a reference's, where there is one.
+    """Images' votes on anchors, unit vectors, without log-odds; and the sums of a reference's and of verdicts, where
+    there are any.
 
-    `label_count`: how many ID labels images have voted on; 0 for none.
+    `label_count`: how many ID labels images have voted on; 0 for none. `parameters`: by which they have voted.
     """
 
     votes: Votes
-    anchor_count: int
+    anchors: Float32[np.ndarray, "anchors dim"]
+    parameters: Consensus
     label_count: int = 0
     reference: ReferenceSums | None = None
+    verdicts: VerdictSums | None = None
 
     @classmethod
     def of(
@@ -68,25 +73,36 @@ class Neighbourhood:
         if reference is not None:
             others = voting(reference, np.zeros(len(reference)))
             sums = ReferenceSums.of(others, len(anchors), label_count)
-        return cls(votes, len(anchors), label_count, sums)
+        return cls(votes, anchors, parameters, label_count, sums)
 
     def with_log_odds(self, log_odds: Float64[np.ndarray, " images"]) -> Votes:
         """The votes, with the base's log-odds (`ood_core.consensus.log_odds`)."""
         return replace(self.votes, log_odds=log_odds)
 
-    def terms(self, crowding: float = 0.0, with_reference: bool = True) -> Terms:
-        """What is added to a base: the reference, if there is one and it is asked for, and crowding."""
-        reference = self.reference if with_reference else None
-        return Terms(reference, crowding, self.label_count) if reference or crowding else NO_TERMS
+    @property
+    def anchor_count(self) -> int:
+        return len(self.anchors)
+
+    def told(self, images: Integer[np.ndarray, " some"], belongs: Float64[np.ndarray, " some"]) -> "Neighbourhood":
+        """The same, once somebody has said of some of the images how probably each belongs, 0 to 1."""
+        votes = self.votes
+        some = Votes(np.zeros(len(images)), votes.anchors[images], votes.weights[images], votes.cosines[images])
+        return replace(self, verdicts=VerdictSums.of(some, belongs, self.anchors))
+
+    def of_consensus(self, parameters: Consensus) -> Terms:
+        """What consensus adds to its base: the reference and verdicts, if there are any and it takes them; crowding."""
+        reference = self.reference if parameters.reference is not False else None
+        verdicts = self.verdicts if parameters.verdicts else None
+        found = Terms(reference, parameters.crowding, self.label_count, verdicts, parameters.reach)
+        return found if found else NO_TERMS
 
 
 def consensus_of_neighbours(
     among: Neighbourhood, log_odds: Float64[np.ndarray, " images"], parameters: Consensus
 ) -> ConsensusScores:
-    """Smooths the base's log-odds, to which what `parameters` asks for of reference and crowding is added."""
+    """Smooths the base's log-odds, to which what `parameters` asks for of reference, verdicts and crowding is added."""
     votes = among.with_log_odds(log_odds)
-    terms = among.terms(parameters.crowding, parameters.reference is not False)
-    found = agreed(parameters, among.anchor_count, [votes], terms)
+    found = agreed(parameters, among.anchor_count, [votes], among.of_consensus(parameters))
     smoothed = found.scores(votes)
     return ConsensusScores(smoothed.score, smoothed.weight, smoothed.shift, votes.anchors[:, 0], found.agreement)
 
@@ -110,7 +126,38 @@ def with_reference(
     among: Neighbourhood, log_odds: Float64[np.ndarray, " images"]
 ) -> tuple[Float64[np.ndarray, " images"], ReferenceTerm]:
     """The base's standardised log-odds, lowered by what the reference says of each image; and what it says."""
-    votes, base = among.with_log_odds(log_odds), Base(among.anchor_count, among.terms())
+    votes = among.with_log_odds(log_odds)
+    base = _summed_up(votes, among.anchor_count, Terms(among.reference, 0.0, among.label_count))
+    return base.values(votes), base.reference_term(votes)
+
+
+def with_verdicts(among: Neighbourhood, log_odds: Float64[np.ndarray, " images"]) -> Float64[np.ndarray, " images"]:
+    """The base's standardised log-odds, moved by what verdicts say of each image, if there are any."""
+    votes = among.with_log_odds(log_odds)
+    terms = Terms(verdicts=among.verdicts, reach=among.parameters.reach) if among.verdicts else NO_TERMS
+    return _summed_up(votes, among.anchor_count, terms).values(votes)
+
+
+def questions(
+    among: Neighbourhood,
+    log_odds: Float64[np.ndarray, " images"],
+    parameters: Consensus,
+    count: int,
+    asked: Set[int] = frozenset(),
+) -> Integer[np.ndarray, " some"]:
+    """The images to ask about next, those first whose answer moves most; `count` at most. `asked`: answered ones."""
+    votes = among.with_log_odds(log_odds)
+    found = agreed(parameters, among.anchor_count, [votes], among.of_consensus(parameters))
+    worth = Worth.of(found, found.sums_of_scores(votes))
+    order = worth.order({int(votes.anchors[image, 0]) for image in asked})
+    places = np.stack([np.zeros(len(votes), np.int64), np.arange(len(votes))], axis=1)
+    candidates = Candidates.of(votes, places, order, count + len(asked))
+    taken = chosen(candidates, order, {(0, image) for image in asked}, count)
+    return np.array([image for _, (_, image) in taken], np.int64)
+
+
+def _summed_up(votes: Votes, anchor_count: int, terms: Terms) -> Base:
+    base = Base(anchor_count, terms)
     while not base.finished:
         base = base.after(base.sums(votes))
-    return base.values(votes), base.reference_term(votes)
+    return base

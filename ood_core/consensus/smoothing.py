@@ -9,8 +9,8 @@ from jaxtyping import Float64, Int64
 from ood_core.consensus.exact import fixed, floating, sums_by
 from ood_core.consensus.votes import Votes
 
-LEAST_VOTE = 1e-3
-"""An anchor on which others vote with no more weight than this says nothing."""
+LEAST_VOTE, LEAST_SPREAD = 1e-3, 1e-6
+"""An anchor on which others vote with no more weight than this says nothing; images spread no less than that."""
 
 
 @dataclass(frozen=True)
@@ -32,6 +32,25 @@ class Neighbours:
         theirs = floating(sums[self.votes.anchors] - self._own(values, bits), bits)
         means = np.where(alone, values[:, None], theirs / others)
         return np.ascontiguousarray(self.votes.weights * means).sum(axis=1)  # whose order goes by the layout
+
+    def within_reach(
+        self,
+        usual: Float64[np.ndarray, " images"],
+        spreads: Int64[np.ndarray, " anchors"],
+        bits: int,
+        reach: float | None,
+    ) -> Float64[np.ndarray, " images"]:
+        """How much of what raises an image counts: from 1 down to 0 where it lies `reach` standard deviations farther
+        from its anchor than its neighbours; None: always 1.
+
+        `usual`: the neighbours' mean cosine; `spreads`: the anchors' sums of squared differences from it.
+        """
+        if reach is None:
+            return np.ones(len(self.votes))
+        near = self.votes.cosines.astype(np.float64)
+        spread = self.mean((near - usual) ** 2, spreads, bits)
+        far = np.maximum(usual - near, 0) / np.sqrt(np.maximum(spread, LEAST_SPREAD))
+        return np.clip(1 - far / reach, 0, 1)
 
     @cached_property
     def others(self) -> Float64[np.ndarray, "images nearest"]:

@@ -19,9 +19,10 @@ from ood_core.methods.method import (
 )
 from ood_core.methods.neglabel import NegLabel
 from ood_core.methods.negrefine import NegRefine
-from ood_core.methods.reference import Reference, reference_of, settled, uses_reference
+from ood_core.methods.reference import Reference, bases_of, reference_of, settled, uses_reference
 from ood_core.methods.table import METHODS
 from ood_core.methods.tanl import TANL, choosers_of
+from ood_core.methods.verdicts import Verdicts, verdicts_of
 
 __all__ = [
     "GLMCM",
@@ -41,6 +42,8 @@ __all__ = [
     "NegRefine",
     "Order",
     "Reference",
+    "Verdicts",
+    "bases_of",
     "choosers_of",
     "consensus_of",
     "deciding_method",
@@ -50,4 +53,5 @@ __all__ = [
     "score_column",
     "settled",
     "uses_reference",
+    "verdicts_of",
 ]

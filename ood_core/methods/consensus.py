@@ -20,7 +20,8 @@ class Consensus(Method):
 
     `reference`: whether a set of images that are known to belong lowers the base of those that are unlike it (§10b);
     None: if one is given. `crowding`: λ of §10c, how much the base of images on crowded labels is lowered; not safe
-    where the labels' shares are uneven.
+    where the labels' shares are uneven. `verdicts`: whether what was said of some images moves the base of those like
+    them (§10d), once something was.
     """
 
     needs_negatives = False
@@ -35,6 +36,7 @@ class Consensus(Method):
     rounds: int = 4
     reference: bool | None = None
     crowding: float = 0.0
+    verdicts: bool = True
 
     def __post_init__(self) -> None:
         check_base(self.base)

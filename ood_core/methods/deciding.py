@@ -2,12 +2,13 @@
 
 from collections.abc import Iterable
 
-FIRST = ("consensus", "reference")
+FIRST = ("consensus", "verdicts", "reference")
 """These decide where they are asked for, in this order: they know more than the methods that they go by."""
 
 
 def deciding_method(methods: Iterable[str]) -> str:
-    """The method by whose flags images are kept or dropped: consensus, else the reference, else the first.
+    """The method by whose flags images are kept or dropped: consensus, else verdicts, else the reference, else the
+    first.
 
     Raises ValueError if there are no methods.
     """

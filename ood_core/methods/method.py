@@ -65,7 +65,7 @@ class Method(ABC):
 
 
 class ImageMethod(Method):
-    """A method that scores one image at a time; every method but consensus and the reference."""
+    """A method that scores one image at a time; every method but consensus, the reference and verdicts."""
 
     needs_corpus: ClassVar[bool] = False
     """Whether the label bank's negatives must be the whole corpus, with nothing selected."""
@@ -138,7 +138,7 @@ def score_column(method: str) -> str:
 
 
 def of_images(methods: Mapping[str, Method]) -> dict[str, ImageMethod]:
-    """The methods that score images; left out are consensus and the reference, which go by the scores of another."""
+    """The methods that score images; left out are those that go by the scores of another, see `bases_of`."""
     return {name: chosen for name, chosen in methods.items() if isinstance(chosen, ImageMethod)}
 
 

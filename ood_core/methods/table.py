@@ -16,6 +16,7 @@ LINES = {
     "interneg": "ood_core.methods.interneg:InterNeg",
     "tanl": "ood_core.methods.tanl:TANL",
     "reference": "ood_core.methods.reference:Reference",
+    "verdicts": "ood_core.methods.verdicts:Verdicts",
     "consensus": "ood_core.methods.consensus:Consensus",
 }
 

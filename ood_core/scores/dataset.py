@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float, Float64
 from torch import Tensor
 
-from ood_core.consensus.dataset import Neighbourhood, consensus_of_neighbours, with_reference
+from ood_core.consensus.dataset import Neighbourhood, consensus_of_neighbours, with_reference, with_verdicts
 from ood_core.consensus.log_odds import log_odds
 from ood_core.labels import LabelBank
 from ood_core.memory import Candidates
@@ -18,11 +18,11 @@ from ood_core.methods import (
     Consensus,
     LearningMethod,
     Method,
+    bases_of,
     choosers_of,
     consensus_of,
     learners_of,
     of_images,
-    reference_of,
     settled,
 )
 from ood_core.scores.batch import EncodeWords, ImageBatch, Labels, image_batches
@@ -43,6 +43,7 @@ def score_dataset(
     invert: Invert | None = None,
     local: Float[Tensor, "images places dim"] | None = None,
     reference: Float[Tensor, "others dim"] | None = None,
+    verdicts: Mapping[int, float] | None = None,
     noise: Mapping[str, Float[Tensor, "noise dim"]] | None = None,
     device: str = "cpu",
 ) -> ImageScores:
@@ -50,8 +51,9 @@ def score_dataset(
 
     In transductive order the result does not depend on the order of the images. `keys` may repeat: a memory takes two
     images for one only if their embeddings are the same too. `encode` and `invert` come from a text encoder, `local`
-    from an image encoder; `reference`: unit embeddings of images that are known to belong; `noise`: by method, what
-    the image encoder makes of images of noise (`noise_features`). Raises ValueError if a method lacks what it needs.
+    from an image encoder; `reference`: unit embeddings of images that are known to belong; `verdicts`: of some
+    images, by their numbers, how probably each belongs; `noise`: by method, what the image encoder makes of images of
+    noise (`noise_features`). Raises ValueError if a method lacks what it needs.
     """
     methods = settled(methods, reference is not None)
     images = of_images(methods)
@@ -81,7 +83,7 @@ def score_dataset(
             scorer = SequentialTANL(chosen, labels, (noise or {})[name])
             in_order[name] = _in_order(scorer, chosen.batch_size, embeddings, keys)
     every = {**found.scores, **in_order}
-    every |= _by_neighbours(bank, methods, every, embeddings, keys, reference)
+    every |= _by_neighbours(bank, methods, every, embeddings, keys, reference, verdicts or {})
     return replace(found, scores={name: every[name] for name in methods})
 
 
@@ -92,11 +94,9 @@ def _check_noise(methods: Mapping[str, Method], noise: Mapping[str, Tensor]) -> 
 
 
 def _check_bases(methods: Mapping[str, Method]) -> None:
-    smoothing, referring = consensus_of(methods), reference_of(methods)
-    if smoothing and smoothing.base not in methods:
-        raise ValueError(f"consensus smooths the scores of {smoothing.base}, which is not among the methods")
-    if referring and referring.base not in methods:
-        raise ValueError(f"reference lowers the scores of {referring.base}, which is not among the methods")
+    for name, base in bases_of(methods).items():
+        if base not in methods:
+            raise ValueError(f"{name} goes by the scores of {base}, which is not among the methods")
 
 
 def _by_neighbours(
@@ -106,21 +106,26 @@ def _by_neighbours(
     embeddings: Float[Tensor, "images dim"],
     keys: Sequence[str],
     reference: Float[Tensor, "others dim"] | None,
+    verdicts: Mapping[int, float],
 ) -> dict[str, Float64[np.ndarray, " images"]]:
-    """The scores of consensus and of the reference, if they are asked for."""
-    images, smoothing, referring = of_images(methods), consensus_of(methods), reference_of(methods)
-    if not smoothing and not referring:
+    """The scores of the methods that go by those of another, if they are asked for."""
+    images, smoothing, bases = of_images(methods), consensus_of(methods), bases_of(methods)
+    if not bases:
         return {}
     labels = bank.embeddings[: bank.id_count]
     others = None if reference is None else reference.to(embeddings)
     device = str(embeddings.device)
     among = Neighbourhood.of(embeddings, keys, smoothing or Consensus(), device, labels=labels, reference=others)
+    if verdicts:
+        among = among.told(np.array(list(verdicts), np.int64), np.array(list(verdicts.values()), np.float64))
+    given = {name: log_odds(scores[base], images[base]) for name, base in bases.items()}
     found = {}
-    if referring and referring.base:
-        found["reference"], _ = with_reference(among, log_odds(scores[referring.base], images[referring.base]))
+    if "reference" in given:
+        found["reference"], _ = with_reference(among, given["reference"])
+    if "verdicts" in given:
+        found["verdicts"] = with_verdicts(among, given["verdicts"])
     if smoothing:
-        base = log_odds(scores[smoothing.base], images[smoothing.base])
-        found["consensus"] = consensus_of_neighbours(among, base, smoothing).score
+        found["consensus"] = consensus_of_neighbours(among, given["consensus"], smoothing).score
     return found
 
 

@@ -26,6 +26,7 @@ def score_embeddings(
     keys: Sequence[str] | None = None,
     encoder: ClipEncoder | None = None,
     reference: np.ndarray | Tensor | None = None,
+    verdicts: Mapping[int, float] | None = None,
     device: str = "cpu",
 ) -> dict[str, Float64[np.ndarray, " images"]]:
     """Scores of unit image embeddings [images, dim] by each method's name; higher = more in-distribution.
@@ -33,16 +34,22 @@ def score_embeddings(
     `methods`: names, with the default parameters, or a mapping of names to parameters. `keys`: the images' names, each
     once, where a method that learns breaks ties by them; by default their numbers. `encoder`: the bank's model, which
     negrefine, interneg and tanl need; `reference`: unit embeddings of images that are known to belong, which reference
-    needs and consensus takes in. `gl-mcm` needs features of places too, see `score_dataset`.
+    needs and consensus takes in; `verdicts`: of some images, by their numbers, how probably each belongs (0 to 1),
+    which verdicts and consensus take in. `gl-mcm` needs features of places too, see `score_dataset`.
 
     Raises TypeError for embeddings that are no array of floats and methods that are none; ValueError for another shape
-    or dimension than the bank's, an embedding whose length is not 1, keys that do not fit, an unknown method, or a
-    method that lacks what it needs.
+    or dimension than the bank's, an embedding whose length is not 1, keys that do not fit, verdicts on images that
+    there are not or not from 0 to 1, an unknown method, or a method that lacks what it needs.
     """
     chosen, images = _methods(methods), _checked(embeddings, bank.dim)
     names = [f"{number:09d}" for number in range(len(images))] if keys is None else list(keys)
     if len(names) != len(images) or len(set(names)) != len(names):
         raise ValueError(f"keys must be {len(images)} names, one for each image and no two the same")
+    for image, belongs in (verdicts or {}).items():
+        if not (0 <= image < len(images) and 0 <= belongs <= 1):
+            raise ValueError(
+                f"the verdict {belongs} on image {image}: images are 0 to {len(images) - 1}, verdicts 0 to 1"
+            )
     encode = invert = noise = None
     known = None if reference is None else _checked(reference, bank.dim, "reference image")
     if encoder is not None:
@@ -54,8 +61,9 @@ def score_embeddings(
         noise = {name: noise_features(encoder, parameters.seed) for name, parameters in of_noise.items()}
     with torch.inference_mode():
         found = score_dataset(
-            bank, chosen, images, names, encode=encode, invert=invert, noise=noise, reference=known, device=device
-        )
+            bank, chosen, images, names,
+            encode=encode, invert=invert, noise=noise, reference=known, verdicts=verdicts, device=device,
+        )  # fmt: skip
     return dict(found.scores)
 
 

@@ -13,6 +13,7 @@ from ood_core.methods import (
     Method,
     NegLabel,
     Reference,
+    Verdicts,
     learners_of,
     score_column,
     settled,
@@ -32,19 +33,19 @@ def test_there_is_at_least_one_group(groups):
         NegLabel(groups=groups)
 
 
-OTHERS = ["consensus", "reference"]
+OTHERS = ["consensus", "reference", "verdicts"]
 """The methods that change the scores of others."""
 
 
 @pytest.mark.parametrize("base", [*OTHERS, "NegLabel", ""])
-@pytest.mark.parametrize("method", [Consensus, Reference])
+@pytest.mark.parametrize("method", [Consensus, Reference, Verdicts])
 def test_the_scores_of_another_method_are_changed(method, base):
     with pytest.raises(ValueError, match=f"base must be a method that scores images by themselves, not '{base}'"):
         method(base=base)
 
 
 @pytest.mark.parametrize("base", sorted(set(METHODS) - set(OTHERS)))
-@pytest.mark.parametrize("method", [Consensus, Reference])
+@pytest.mark.parametrize("method", [Consensus, Reference, Verdicts])
 def test_any_other_method_may_be_the_base(method, base):
     assert method(base=base).base == base
 

@@ -122,7 +122,7 @@ def test_as_a_method_it_gives_the_same_to_the_last_bit_in_any_order(bank, images
 
 @pytest.mark.parametrize("methods", [{"consensus": Consensus()}, {"consensus": Consensus(), "mcm": MCM()}])
 def test_without_its_base_it_says_so(bank, images, methods):
-    with pytest.raises(ValueError, match="consensus smooths the scores of neglabel, which is not among the methods"):
+    with pytest.raises(ValueError, match="consensus goes by the scores of neglabel, which is not among the methods"):
         score_dataset(bank, methods, images, KEYS)
 
 
@@ -181,5 +181,5 @@ def test_the_order_of_scan_and_reference_changes_no_bit(bank, images):
 def test_a_method_that_needs_a_reference_and_a_reference_whose_base_is_not_asked_for_are_named(bank, images):
     with pytest.raises(ValueError, match="the method reference needs images that are known to belong"):
         score_dataset(bank, {"mcm": MCM(), "reference": Reference()}, images, KEYS)
-    with pytest.raises(ValueError, match="reference lowers the scores of neglabel, which is not among the methods"):
+    with pytest.raises(ValueError, match="reference goes by the scores of neglabel, which is not among the methods"):
         score_dataset(bank, {"mcm": MCM(), "reference": Reference("neglabel")}, images, KEYS, reference=images)
