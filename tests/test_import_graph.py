@@ -18,7 +18,7 @@ FLOORS = (
     ("pipelines/runtime",),
     ("pipelines/inputs",),
     ("pipelines/scan_directory",),
-    ("pipelines/memory", "pipelines/consensus", "pipelines/evaluation", "pipelines/flags"),
+    ("pipelines/memory", "pipelines/consensus", "pipelines/evaluation", "pipelines/flags", "pipelines/verdicts"),
     ("pipelines/scans",),
     ("pipelines/label_banks",),
     ("pipelines/reports", "pipelines/verify", "pipelines/exports"),

@@ -19,7 +19,7 @@ from ood_core.methods.method import (
 )
 from ood_core.methods.neglabel import NegLabel
 from ood_core.methods.negrefine import NegRefine
-from ood_core.methods.reference import Reference, bases_of, reference_of, settled, uses_reference
+from ood_core.methods.reference import Reference, bases_of, reference_of, settled, takes_verdicts, uses_reference
 from ood_core.methods.table import METHODS
 from ood_core.methods.tanl import TANL, choosers_of
 from ood_core.methods.verdicts import Verdicts, verdicts_of
@@ -52,6 +52,7 @@ __all__ = [
     "reference_of",
     "score_column",
     "settled",
+    "takes_verdicts",
     "uses_reference",
     "verdicts_of",
 ]

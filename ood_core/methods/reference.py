@@ -51,6 +51,12 @@ def uses_reference(methods: Mapping[str, Method]) -> bool:
     return reference_of(methods) is not None or bool(smoothing and smoothing.reference)
 
 
+def takes_verdicts(methods: Mapping[str, Method]) -> bool:
+    """Whether one of these methods takes verdicts in."""
+    smoothing = consensus_of(methods)
+    return verdicts_of(methods) is not None or bool(smoothing and smoothing.verdicts)
+
+
 def bases_of(methods: Mapping[str, Method]) -> dict[str, str]:
     """The method whose scores each of those goes by that look at an image's neighbours: `consensus`, `reference` and
     `verdicts`, as far as they were asked for; the methods are `settled`."""

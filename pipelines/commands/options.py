@@ -79,6 +79,12 @@ Since = Annotated[
     str | None,
     typer.Option(metavar="SCAN", help="Last night's scan: what has not changed is taken over, and its thresholds."),
 ]
+Verdicts = Annotated[
+    list[str],
+    typer.Option(
+        metavar="URI", help="What was said of images: scans that keep verdicts, or tables of them with embeddings."
+    ),
+]
 KeepEncoded = Annotated[
     bool | None,
     typer.Option("--keep-encoded", help="Keep encoded rows for --since, where methods look at the whole input."),

@@ -32,6 +32,7 @@ from pipelines.commands.options import (
     StorageOptions,
     TakeOver,
     Threshold,
+    Verdicts,
     WaitS,
     Workers,
     given_of,
@@ -98,6 +99,7 @@ def scan(
         int | None, typer.Option(help="Exit 3 when more archives are damaged or cannot be read; default 0.")
     ] = None,
     since: Since = None,
+    verdicts: Verdicts = [],  # noqa: B006
     keep_encoded: KeepEncoded = None,
     threshold: Threshold = [],  # noqa: B006
     calibrate: Calibrate = None,
@@ -117,7 +119,8 @@ def scan(
         input=input or None, labels=labels, output=output, method=method or None,
         param=parse_values("--param", param) or None, embeddings=embeddings, max_bad_fraction=max_bad_fraction,
         max_bad_shards=max_bad_shards, threshold=parse_values("--threshold", threshold) or None,
-        since=since, keep_encoded=keep_encoded, calibrate=calibrate, keep=keep, decide_by=decide_by, group_by=group_by,
+        since=since, verdicts=verdicts or None,
+        keep_encoded=keep_encoded, calibrate=calibrate, keep=keep, decide_by=decide_by, group_by=group_by,
         max_flagged=max_flagged, order=order,
         reference=reference or None,
         memory=given_of(uri=memory, freeze=freeze_memory, shards=memory_shards, max_staleness=max_staleness),

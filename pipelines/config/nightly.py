@@ -15,6 +15,8 @@ class Nightly(Configuration):
     """Where scores are cut, what is counted, and what is taken over; the scores themselves do not depend on it.
 
     `since`: last night's scan, of which unchanged shards are taken over, and thresholds that were not estimated.
+    `verdicts`: what was said of images, in scan directories that keep some or in tables of them, which scores that go
+    by neighbours take in.
     `keep_encoded`: leaves the encoded rows in the scan directory, for the next night's `since`, where methods look at
     the whole input.
     `threshold`: by method. `calibrate`: a scan of images that belong; the share `keep` of it lies at or above a
@@ -24,6 +26,7 @@ class Nightly(Configuration):
     """
 
     since: str | None = None
+    verdicts: tuple[str, ...] = ()
     keep_encoded: bool = False
     threshold: dict[str, Annotated[float, Field(strict=True)]] = Field(default_factory=dict)
     calibrate: str | None = None

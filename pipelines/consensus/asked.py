@@ -10,51 +10,75 @@ from ood_core.consensus.agreement import Agreement
 from ood_core.consensus.base import NO_TERMS, Base, Terms
 from ood_core.consensus.reference import ReferenceSums
 from ood_core.consensus.votes import LabelVotes, Votes
-from ood_core.methods import Consensus, Method, Reference, consensus_of, reference_of, uses_reference
+from ood_core.methods import Consensus, Method, Reference, Verdicts, takes_verdicts, uses_reference
 from pipelines.consensus.tables import LOG_ODDS, OTHER_LOG_ODDS
+from pipelines.consensus.told import Told
 
-ChainName = Literal["consensus", "reference"]
+ChainName = Literal["consensus", "reference", "verdicts"]
+"""The methods that go by neighbours; each one's sums over all images, one after the other, are a chain."""
 Chain = Agreement | Base
-"""Sums over all images, one after the other."""
+NAMES: tuple[ChainName, ...] = ("consensus", "reference", "verdicts")
+COLUMNS = (LOG_ODDS, *OTHER_LOG_ODDS)
 
 
 @dataclass(frozen=True)
 class Known:
-    """What has been summed up over all images of a scan. `consensus`: None if it was not asked for; `referring`: the
-    base that the method `reference` lowers, None if not asked for."""
+    """What has been summed up over all images of a scan.
+
+    `consensus`: None if it was not asked for; `bases`: those that the methods `reference` and `verdicts` have changed,
+    as far as they were asked for; `told`: what verdicts say, None if there are none.
+    """
 
     consensus: Agreement | None
-    referring: Base | None
+    bases: Mapping[ChainName, Base]
+    told: Told | None = None
 
     @property
     def with_reference(self) -> Base | None:
         """A base that has taken the reference in, whichever; None if none has."""
-        bases = [self.referring, self.consensus.base if self.consensus else None]
-        return next((base for base in bases if base and base.terms.reference), None)
+        return next((base for base in self._all if base.terms.reference), None)
+
+    @property
+    def with_verdicts(self) -> Base | None:
+        """A base that has taken verdicts in, whichever; None if none has."""
+        return next((base for base in self._all if base.terms.verdicts), None)
+
+    @property
+    def _all(self) -> list[Base]:
+        return [*self.bases.values(), *([self.consensus.base] if self.consensus else [])]
 
     def by(self, reference: ReferenceSums) -> "Known":
         """The same, but that other images stand for what belongs."""
-        consensus, referring = self.consensus, self.referring
-        if consensus and consensus.terms.reference:
-            consensus = replace(consensus, terms=replace(consensus.terms, reference=reference))
-        if referring:
-            referring = replace(referring, terms=replace(referring.terms, reference=reference))
-        return Known(consensus, referring)
+
+        def told(terms: Terms) -> Terms:
+            return replace(terms, reference=reference) if terms.reference else terms
+
+        consensus = self.consensus and replace(self.consensus, terms=told(self.consensus.terms))
+        return Known(consensus, {name: replace(base, terms=told(base.terms)) for name, base in self.bases.items()})
 
 
 @dataclass(frozen=True)
 class Asked:
-    """What is asked for. `smoothing`: consensus; `referring`: the method `reference`; one of them at least."""
+    """What is asked for. `methods`: those that go by neighbours, one at least; `has_verdicts`: if they take any."""
 
-    smoothing: Consensus | None
-    referring: Reference | None
+    methods: Mapping[ChainName, Consensus | Reference | Verdicts]
     takes_reference: bool
+    has_verdicts: bool
 
     @classmethod
-    def of(cls, methods: Mapping[str, Method]) -> "Asked | None":
+    def of(cls, methods: Mapping[str, Method], has_verdicts: bool) -> "Asked | None":
         """What these methods ask for; None if it is nothing."""
-        smoothing, referring = consensus_of(methods), reference_of(methods)
-        return cls(smoothing, referring, uses_reference(methods)) if smoothing or referring else None
+        found: dict[ChainName, Consensus | Reference | Verdicts] = {}
+        for name in NAMES:
+            if isinstance(chosen := methods.get(name), Consensus | Reference | Verdicts):
+                found[name] = chosen
+        return cls(found, uses_reference(methods), has_verdicts and takes_verdicts(methods)) if found else None
+
+    @property
+    def smoothing(self) -> Consensus | None:
+        """The parameters of consensus, if it is asked for."""
+        chosen = self.methods.get("consensus")
+        return chosen if isinstance(chosen, Consensus) else None
 
     @property
     def parameters(self) -> Consensus:
@@ -64,13 +88,12 @@ class Asked:
     @property
     def bases(self) -> tuple[str, ...]:
         """The methods whose scores are looked at, by the columns of log-odds in `columns`."""
-        chosen = [one.base for one in (self.smoothing, self.referring) if one and one.base]
-        return tuple(dict.fromkeys(chosen))
+        return tuple(dict.fromkeys(chosen.base for chosen in self.methods.values() if chosen.base))
 
     @property
     def columns(self) -> dict[str, str]:
         """The method whose log-odds each column of a table of votes holds."""
-        return dict(zip((LOG_ODDS, OTHER_LOG_ODDS), self.bases, strict=False))
+        return dict(zip(COLUMNS, self.bases, strict=False))
 
     @property
     def on_labels(self) -> bool:
@@ -79,42 +102,59 @@ class Asked:
 
     @property
     def chains(self) -> tuple[ChainName, ...]:
-        """The chains of sums: of the reference only if its base is not that of consensus, and nothing added but it."""
-        shared = (
-            self.smoothing
-            and self.referring
-            and self.smoothing.reference
-            and not self.smoothing.crowding
-            and self.smoothing.base == self.referring.base
-        )
-        smoothing: tuple[ChainName, ...] = ("consensus",) if self.smoothing else ()
-        return (*smoothing, "reference") if self.referring and not shared else smoothing
+        """The chains of sums: of the others only if consensus has not the same base with the same added to it."""
+        shared = self._added("consensus") if self.smoothing else None
+        return tuple(name for name in self.methods if name == "consensus" or self._added(name) != shared)
 
     def column(self, chain: ChainName) -> str:
         """The column of the log-odds that a chain sums up."""
-        chosen = self.smoothing if chain == "consensus" else self.referring
-        return next(column for column, base in self.columns.items() if chosen and base == chosen.base)
+        return next(column for column, base in self.columns.items() if base == self.methods[chain].base)
 
-    def start(self, chain: ChainName, anchor_count: int, label_count: int, reference: ReferenceSums | None) -> Chain:
-        """A chain before its first sums."""
-        if chain == "reference" or self.smoothing is None:
-            return Base(anchor_count, Terms(reference, 0.0, label_count))
-        terms = Terms(reference if self.smoothing.reference else None, self.smoothing.crowding, label_count)
-        return Agreement(self.smoothing, anchor_count, terms=terms if terms else NO_TERMS)
+    def start(
+        self,
+        chain: ChainName,
+        anchor_count: int,
+        label_count: int,
+        reference: ReferenceSums | None,
+        told: Told | None,
+    ) -> Chain:
+        """A chain before its first sums. `told`: what verdicts say; there must be some if there are any."""
+        _, with_reference, crowding, with_verdicts = self._added(chain)
+        terms = Terms(
+            reference if with_reference else None,
+            crowding,
+            label_count,
+            told.sums if told and with_verdicts else None,
+            self.parameters.reach,
+        )
+        terms = terms if terms else NO_TERMS
+        if chain == "consensus" and self.smoothing:
+            return Agreement(self.smoothing, anchor_count, terms=terms)
+        return Base(anchor_count, terms)
 
     def steps(self, chain: ChainName) -> int:
         """How many sums a chain has."""
         nothing = np.zeros(0, np.int64)
-        return self.start(chain, 0, 0, ReferenceSums(0, nothing, nothing, nothing)).steps
+        reference, told = ReferenceSums(0, nothing, nothing, nothing), Told.nothing(0) if self.has_verdicts else None
+        return self.start(chain, 0, 0, reference, told).steps
 
-    def known(self, chains: Mapping[ChainName, Chain]) -> Known:
+    def known(self, chains: Mapping[ChainName, Chain], told: Told | None) -> Known:
         """What the chains have come to."""
-        agreement, base = chains.get("consensus"), chains.get("reference")
+        agreement = chains.get("consensus")
         consensus = agreement if isinstance(agreement, Agreement) else None
-        referring = base if isinstance(base, Base) else None
-        if self.referring and consensus and referring is None:
-            referring = consensus.base
-        return Known(consensus, referring)
+        bases: dict[ChainName, Base] = {}
+        for name in self.methods:
+            chain = chains.get(name)
+            if name != "consensus" and (base := chain or (consensus.base if consensus else None)):
+                bases[name] = base if isinstance(base, Base) else base.base
+        return Known(consensus, bases, told if self.has_verdicts else None)
+
+    def _added(self, name: ChainName) -> tuple[str | None, bool, float, bool]:
+        """A method's base, and what it adds to it: a reference, crowding, verdicts."""
+        chosen = self.methods[name]
+        if isinstance(chosen, Consensus):
+            return chosen.base, bool(chosen.reference), chosen.crowding, self.has_verdicts and chosen.verdicts
+        return chosen.base, name == "reference", 0.0, name == "verdicts" and self.has_verdicts
 
 
 def no_votes(asked: Asked) -> Votes:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 
-from ood_core.methods import MIN_ANCHORS, Method, consensus_of, reference_of
+from ood_core.methods import MIN_ANCHORS, Method, bases_of
 from pipelines.errors import CallerError
 
 ENOUGH = 300
@@ -11,17 +11,16 @@ ENOUGH = 300
 
 def check_base(methods: Mapping[str, Method]) -> None:
     """Raises CallerError if the scores of a method that was not asked for are to be changed."""
-    for name, chosen in (("consensus", consensus_of(methods)), ("reference", reference_of(methods))):
-        if chosen and chosen.base not in methods:
+    for name, base in bases_of(methods).items():
+        if base not in methods:
             raise CallerError(
-                f"--param {name}.base={chosen.base}: no --method {chosen.base!r} was asked for; give it, or another "
-                "base"
+                f"--param {name}.base={base}: no --method {base!r} was asked for; give it, or another base"
             )
 
 
 def check_images(methods: Iterable[str], images: int) -> None:
     """Raises CallerError if one of the methods goes by neighbours, and there are fewer images than anchors at least."""
-    name = next((name for name in ("consensus", "reference") if name in methods), None)
+    name = next((name for name in ("consensus", "reference", "verdicts") if name in methods), None)
     if name and images < MIN_ANCHORS:
         raise CallerError(
             f"--method {name} needs {MIN_ANCHORS} images at least, as many as it has anchors, and of the input's "

@@ -12,8 +12,9 @@ from ood_core.consensus.sums import Sums
 from ood_core.vectors import vector_column, vectors_of
 from pipelines.config.rescore import Rescore
 from pipelines.config.scan import Scan
-from pipelines.consensus.asked import Asked, Chain, ChainName
+from pipelines.consensus.asked import Asked, Chain, ChainName, Known
 from pipelines.consensus.tables import reference_of_table, reference_table, sums_of, sums_table
+from pipelines.consensus.told import Told, told_of_table
 from pipelines.inputs.plan import Shard
 from pipelines.scan_directory.layout import (
     ANCHORS,
@@ -23,7 +24,10 @@ from pipelines.scan_directory.layout import (
     REFERENCE_SUMS,
     REFERENCE_VOTES,
     SUMS,
+    VERDICT_SUMS,
+    VERDICT_VOTES,
     VOTES,
+    WITH_VERDICTS,
     committed,
     read_table,
     shard_file,
@@ -33,7 +37,11 @@ from pipelines.storage import Directory
 
 LABELS_KEY = b"oodscan.labels"
 """Metadata of the table of anchors: how many ID labels images vote on besides."""
-PREFIXES: Mapping[ChainName, str] = {"consensus": SUMS, "reference": OF_REFERENCE}
+PREFIXES: Mapping[ChainName, str] = {
+    "consensus": SUMS,
+    "reference": OF_REFERENCE,
+    "verdicts": WITH_VERDICTS,
+}
 """How the names of the sums of each chain begin."""
 
 
@@ -77,18 +85,40 @@ class ConsensusFiles:
         except FileNotFoundError:
             return None
 
+    def put_told(self, told: Told, votes: pa.Table) -> None:
+        """Writes what verdicts say, and the votes that it comes from. Sums with other verdicts must be gone."""
+        self._put(VERDICT_VOTES, votes)
+        self._put(VERDICT_SUMS, told.table())
+
+    def told(self) -> Told | None:
+        """What the verdicts say that the sums take in; None if they take in none."""
+        try:
+            return told_of_table(read_table(self.output, VERDICT_SUMS))
+        except FileNotFoundError:
+            return None
+
+    def has_verdicts(self) -> bool:
+        """Whether the sums take verdicts in."""
+        return self.output.exists(VERDICT_SUMS)
+
     def chains(self, asked: Asked) -> dict[ChainName, Chain]:
-        """What the sums have come to so far; none if there are no anchors, or no sums of a reference that it takes."""
+        """What the sums have come to so far; none if there are no anchors, or none of the sums of a reference or of
+        verdicts that it takes."""
         anchors, reference = self._anchor_table(["anchor"]), self.reference()
-        if anchors is None or (asked.takes_reference and reference is None):
+        told = self.told() if asked.has_verdicts else None
+        if anchors is None or (asked.takes_reference and reference is None) or (asked.has_verdicts and told is None):
             return {}
         found = {}
         for name in asked.chains:
-            chain = asked.start(name, len(anchors), voted_label_count(anchors), reference and reference[0])
+            chain = asked.start(name, len(anchors), voted_label_count(anchors), reference and reference[0], told)
             for sums in itertools.islice(self._sums(name), chain.steps):
                 chain = chain.after(sums)
             found[name] = chain
         return found
+
+    def known(self, asked: Asked) -> Known:
+        """What has been summed up, as far as the sums are there."""
+        return asked.known(self.chains(asked), self.told())
 
     def clear(self) -> None:
         """Removes all of it."""
@@ -100,6 +130,12 @@ class ConsensusFiles:
         for name in self.output.names(CONSENSUS):
             if name.startswith(tuple(prefixes)):
                 self.output.remove(f"{CONSENSUS}/{name}")
+
+    def forget_told(self) -> None:
+        """Removes what verdicts say, and all that was made from it."""
+        self.remove_sums()
+        for name in (VERDICT_SUMS, VERDICT_VOTES):
+            self.output.remove(name)
 
     def forget_reference(self) -> None:
         """Removes the sums of the reference, and all that were made from them."""
@@ -136,12 +172,15 @@ def sums_file(number: int, chain: ChainName = "consensus") -> str:
     return f"{PREFIXES[chain]}{number}.parquet"
 
 
-def consensus_files(config: Scan | Rescore, shards: Sequence[Shard], reference: Sequence[Shard] = ()) -> list[str]:
+def consensus_files(
+    config: Scan | Rescore, shards: Sequence[Shard], reference: Sequence[Shard] = (), has_verdicts: bool = False
+) -> list[str]:
     """The files of a finished scan's consensus; none if it was not asked for. `reference`: its shards."""
-    asked = Asked.of(config.methods())
+    asked = Asked.of(config.methods(), has_verdicts)
     if asked is None:
         return []
     sums = [sums_file(step, chain) for chain in asked.chains for step in range(asked.steps(chain))]
     of_reference = [shard_file(REFERENCE_VOTES, shard.id) for shard in reference]
     of_reference += [REFERENCE_SUMS] * asked.takes_reference
-    return [ANCHORS, *sums, *of_reference, *(shard_file(VOTES, shard.id) for shard in shards)]
+    of_verdicts = [VERDICT_SUMS, VERDICT_VOTES] if asked.has_verdicts else []
+    return [ANCHORS, *sums, *of_reference, *of_verdicts, *(shard_file(VOTES, shard.id) for shard in shards)]

@@ -11,16 +11,15 @@ from operator import add
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 import ray
 
 from ood_core.consensus.anchors import Sample, anchor_count
 from ood_core.consensus.reference import ReferenceSums
 from pipelines.config.pools import ScorePool
-from pipelines.consensus.asked import Chain, ChainName, Known
 from pipelines.consensus.checks import check_images, check_reference
 from pipelines.consensus.files import ConsensusFiles
-from pipelines.consensus.tables import reference_of_table, sums_of
+from pipelines.consensus.rounds import Rounds, grouped
+from pipelines.consensus.tables import reference_of_table
 from pipelines.consensus.workers import (
     ConsensusSpec,
     ScoreByNeighbours,
@@ -30,7 +29,6 @@ from pipelines.consensus.workers import (
     sample_of,
     searchable_anchors,
     sum_reference,
-    sum_up,
 )
 from pipelines.inputs.plan import Shard, blocks_of
 from pipelines.inputs.stored_embeddings import EmbeddingSource
@@ -39,9 +37,6 @@ from pipelines.runtime.spread import over_tasks, ranges
 from pipelines.scan_directory.commit_over import commit_over
 from pipelines.scan_directory.layout import ANCHORS, ENCODED, REFERENCE_VOTES, SCORES, VOTES
 from pipelines.scan_directory.run import Run
-
-GROUPS_A_WORKER = 4
-"""Groups of shards for each worker that the sums of a step are cut into."""
 
 
 @dataclass(frozen=True)
@@ -95,6 +90,8 @@ class ConsensusStep:
             self.files.clear()
         say("consensus: anchors")
         anchors = timed("anchors_s", lambda: self._anchors(unvoted))
+        rounds = Rounds(self.files, self.spec.asked, [shard.id for shard in self.this_run.shards], self._without_gpus)
+        timed("verdicts_s", lambda: rounds.tell(self.spec.verdicts))
         referred = self.reference is None or self.files.reference() is not None
         found = self._searchable(anchors) if unvoted or not referred else None
         if not referred:
@@ -102,7 +99,7 @@ class ConsensusStep:
             timed("reference_s", lambda: self._reference(len(anchors), found))
         say(f"consensus: votes on {len(anchors)} anchors")
         timed("votes_s", lambda: self._vote(found, unvoted))
-        known = timed("rounds_s", self._known)
+        known = timed("rounds_s", rounds.known)
         if known.consensus:
             say(f"consensus: images agree with their neighbours by {known.consensus.agreement:.2f}")
         timed("scores_s", lambda: self._score(ray.put(known), shards))
@@ -142,7 +139,7 @@ class ConsensusStep:
         voted = self.files.voted(REFERENCE_VOTES)
         missing = [shard for shard in self.reference.shards if shard.id not in voted]
         self._commit(REFERENCE_VOTES, self.pool, missing, VoteOfReference, self.spec, found, self.reference.embeddings)
-        groups = self._groups([shard.id for shard in self.reference.shards])
+        groups = grouped([shard.id for shard in self.reference.shards], self._without_gpus)
         cells = over_tasks(self._without_gpus, groups, sum_reference, self.files, anchors, self.spec.label_count)
         parts = [reference_of_table(table) for cell in cells for table in from_cells(cell)]
         sums: ReferenceSums = reduce(add, (part for part, _ in parts))
@@ -154,28 +151,6 @@ class ConsensusStep:
         if shards:
             reference = [shard.id for shard in self.reference.shards] if self.reference else []
             self._commit(VOTES, self.pool, shards, Vote, self.spec, found, reference)
-
-    def _known(self) -> Known:
-        """What all sums come to; those that an earlier run has made are read."""
-        chains = self.files.chains(self.spec.asked)
-        for name, chain in chains.items():
-            chains[name] = self._finished(name, chain)
-        return self.spec.asked.known(chains)
-
-    def _finished(self, name: ChainName, chain: Chain) -> Chain:
-        """A chain with all its sums."""
-        groups, column = self._groups([shard.id for shard in self.this_run.shards]), self.spec.asked.column(name)
-        while not chain.finished:
-            tables = over_tasks(self._without_gpus, groups, sum_up, self.files, ray.put(chain), column)
-            sums = reduce(add, (sums_of(table) for cells in tables for table in from_cells(cells)))
-            self.files.put_sums(len(chain.known), sums, name)
-            chain = chain.after(sums)
-        return chain
-
-    def _groups(self, ids: Sequence[str]) -> list[pa.Table]:
-        """The ids of shards in groups, some for each worker."""
-        size = -(-len(ids) // (GROUPS_A_WORKER * (self.pool.least_workers or self.pool.workers or 1)))
-        return [pa.table({"id": ids[start : start + size]}) for start in range(0, len(ids), size)]
 
     def _score(self, known: Any, shards: Sequence[Shard]) -> None:
         self._commit(SCORES, self._without_gpus, shards, ScoreByNeighbours, self.spec, known)

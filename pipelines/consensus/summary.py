@@ -21,19 +21,20 @@ LARGE, RARER = 0.1, 4
 
 def consensus_summary(output: Directory, methods: Mapping[str, Method], labels: Sequence[str]) -> dict[str, Any]:
     """What was found, by method; empty if there is nothing yet. `labels`: the bank's, ID labels first."""
-    asked, files = Asked.of(methods), ConsensusFiles(output, "")
+    files = ConsensusFiles(output, "")
+    asked = Asked.of(methods, files.has_verdicts())
     chains = files.chains(asked) if asked else {}
     if not asked or not chains or not all(chain.finished for chain in chains.values()):
         return {}
-    known = asked.known(chains)
+    known = asked.known(chains, files.told())
     found = {}
     if known.consensus and asked.smoothing:
         found["consensus"] = _of_consensus(known.consensus, asked.smoothing, labels)
     of_reference = files.reference()
     if known.with_reference and of_reference:
         found["reference"] = _of_reference(known.with_reference, *of_reference, labels)
-        if asked.referring:
-            found["reference"] |= {"base": asked.referring.base}
+        if referring := asked.methods.get("reference"):
+            found["reference"] |= {"base": referring.base}
     return found
 
 

@@ -13,8 +13,8 @@ from ood_core.vectors import vector_column, vectors_of
 TOTALS_KEY = b"oodscan.totals"
 """Metadata of a table of sums: what is summed over all images."""
 
-LOG_ODDS, OTHER_LOG_ODDS = "log_odds", "reference_log_odds"
-"""The columns of a table of votes that hold the log-odds of the base; and of that of the reference, if another."""
+LOG_ODDS, OTHER_LOG_ODDS = "log_odds", ("reference_log_odds", "verdicts_log_odds")
+"""The columns of a table of votes that hold the log-odds of the first base; and of others, if methods have others."""
 VOTE_COLUMNS = ("anchors", "weights", "cosine")
 LABEL_COLUMNS = ("labels", "label_weights")
 IN_REFERENCE = "in_reference"

@@ -19,23 +19,28 @@ from pipelines.consensus.asked import Asked, Chain, Known
 from pipelines.consensus.files import ConsensusFiles
 from pipelines.consensus.overlap import hashes_of, is_among
 from pipelines.consensus.tables import LOG_ODDS, reference_table, sums_table, votes_of, votes_table
+from pipelines.consensus.told import Told, verdict_votes
 from pipelines.inputs.plan import Shard, shards_of
 from pipelines.inputs.readers.embeddings import EmbeddingRows
 from pipelines.inputs.stored_embeddings import EmbeddingSource, rows_or_why
 from pipelines.runtime.cells import as_cell
 from pipelines.scan_directory.columns import (
     ANCHOR,
+    BY_NEIGHBOURS,
     COVERAGE,
     EMBEDDING,
     EVIDENCE,
     SHIFT,
+    VERDICT,
+    VERDICT_BY,
     WEIGHT,
     half_precision,
     scattered,
     with_scores,
 )
-from pipelines.scan_directory.layout import REFERENCE_VOTES, read_table, shard_file
+from pipelines.scan_directory.layout import REFERENCE_VOTES, VERDICTS_KEY, read_table, shard_file
 from pipelines.scan_directory.shard_worker import ShardRows
+from pipelines.verdicts.kept import Verdicts
 
 HASH = "hash"
 """The column of the votes of a reference by which its images are known again."""
@@ -46,14 +51,15 @@ class ConsensusSpec:
     """What the tasks need.
 
     `asked`: what is asked for; `bases`: the parameters of the methods whose scores are looked at; `labels`: the ID
-    labels' embeddings, if images vote on them; `scores`: the folder of the rows that hold the scores; `methods`: all
-    that were asked for, in their order; `keep_embeddings`: those that the rows hold.
+    labels' embeddings, if images vote on them; `verdicts`: those that count; `scores`: the folder of the rows that hold
+    the scores; `methods`: all that were asked for, in their order; `keep_embeddings`: those that the rows hold.
     """
 
     files: ConsensusFiles
     asked: Asked
     bases: Mapping[str, ImageMethod]
     labels: np.ndarray | None
+    verdicts: Verdicts
     embeddings: EmbeddingSource
     scores: str
     methods: Sequence[str]
@@ -193,6 +199,18 @@ def sum_reference(files: ConsensusFiles, anchors: int, labels: int, shards: pa.T
     yield as_cell(reference_table(sums, unusable))
 
 
+def tell(verdicts: Verdicts, anchors: np.ndarray, parameters: Consensus) -> tuple[Told, pa.Table]:
+    """What verdicts say of the anchors, and the votes that it comes from."""
+    import torch
+
+    from ood_core.consensus.voting import Voting
+
+    torch.set_num_threads(1)
+    found = Voting(anchors, parameters)(torch.from_numpy(verdicts.embeddings), np.zeros(len(verdicts)))
+    votes = verdict_votes(verdicts.table, found)
+    return Told.of(votes, anchors, verdicts.digest), votes
+
+
 def sum_up(files: ConsensusFiles, chain: Any, column: str, shards: pa.Table) -> Iterator[pa.Table]:
     """The sums of a chain's next step over a group of shards, as one cell. `chain`: in Ray's object store; `column`:
     of the log-odds that it sums up."""
@@ -219,26 +237,41 @@ class ScoreByNeighbours:
 
 
 def with_neighbours(rows: pa.Table, voted: pa.Table, known: Known, asked: Asked, methods: Sequence[str]) -> pa.Table:
-    """The rows with the scores that go by neighbours, and their columns. `voted`: their votes, one row a record."""
+    """The rows with the scores that go by neighbours, and their columns, in place of any that they have already.
+
+    `voted`: their votes, one row a record.
+    """
     ok = np.flatnonzero(voted[LOG_ODDS].is_valid().to_numpy())
     scores: dict[str, np.ndarray] = {}
-    beside: dict[str, np.ndarray] = {}
+    beside: dict[str, Any] = {}
     if known.consensus:
         votes = votes_of(voted, asked.column("consensus"))
         smoothed = known.consensus.scores(votes)
         scores["consensus"] = smoothed.score
         beside |= {ANCHOR: votes.anchors[:, 0], WEIGHT: smoothed.weight, SHIFT: smoothed.shift}
-    if known.referring:
-        scores["reference"] = known.referring.values(votes_of(voted, asked.column("reference")))
+    for name, base in known.bases.items():
+        scores[name] = base.values(votes_of(voted, asked.column(name)))
     if known.with_reference:
         said = known.with_reference.reference_term(votes_of(voted))
         beside |= {EVIDENCE: said.evidence, COVERAGE: said.coverage}
+    if known.with_verdicts and known.told:
+        votes = votes_of(voted)
+        beside |= {VERDICT: known.with_verdicts.verdict(votes)}
+        beside |= {VERDICT_BY: known.told.by.take(pa.array(votes.anchors[:, 0]))}
+    rows = rows.drop_columns([name for name in BY_NEIGHBOURS if name in rows.column_names])
+    metadata = {key: value for key, value in (rows.schema.metadata or {}).items() if key != VERDICTS_KEY}
+    if known.told:
+        metadata[VERDICTS_KEY] = known.told.digest.encode()
     return with_scores(
-        rows,
+        rows.replace_schema_metadata(metadata or None),
         methods,
         {name: scattered(pa.array(values), ok, len(rows)) for name, values in scores.items()},
-        {name: scattered(pa.array(values), ok, len(rows)) for name, values in beside.items()},
+        {name: scattered(_array(values), ok, len(rows)) for name, values in beside.items()},
     )
+
+
+def _array(values: Any) -> pa.Array:
+    return values if isinstance(values, pa.Array) else pa.array(values)
 
 
 def _with_kept_embeddings(table: pa.Table, keep: bool) -> pa.Table:

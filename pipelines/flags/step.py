@@ -12,13 +12,14 @@ from pipelines.config.pools import ScorePool
 from pipelines.flags.asked import LEAST_IMAGES, AskedFlags
 from pipelines.flags.calibrating import calibrated, calibrated_by_reference
 from pipelines.flags.thresholds import MethodThreshold, Thresholds
-from pipelines.flags.workers import CARRIED, FlagShards, FlagSpec
+from pipelines.flags.workers import FlagShards, FlagSpec
 from pipelines.runtime.spread import over_workers, ranges
 from pipelines.scan_directory.layout import GALLERY_FILE, REPORT_FILE, SCORES, SUCCESS_FILE
+from pipelines.scan_directory.receipts import CARRIED
 from pipelines.scan_directory.run import Run
 from pipelines.scan_directory.sketch import Sketch, middles
 
-BY_NEIGHBOURS = ("consensus", "reference")
+BY_NEIGHBOURS = ("consensus", "verdicts", "reference")
 FEW_RECORDS = 100_000
 """So many records are flagged here, in less time than tasks take to start."""
 

@@ -13,12 +13,9 @@ from pipelines.scan_directory.breakdown import breakdown
 from pipelines.scan_directory.columns import SCORE_PREFIX, flag_column, flag_names
 from pipelines.scan_directory.kinds import flagged_choices
 from pipelines.scan_directory.layout import SCORES, THRESHOLDS_KEY, shard_file, table_bytes
-from pipelines.scan_directory.receipts import TIMES, Receipt, receipt_of, receipts_table
+from pipelines.scan_directory.receipts import CARRIED, Receipt, receipt_of, receipts_table
 from pipelines.scan_directory.whole import NotWholeError, whole_table
 from pipelines.storage import Directory
-
-CARRIED = ("embeddings_size", "embeddings_digest", "ready", "committed", *TIMES)
-"""What a receipt with flags has from the receipt of the same shard without: flags do not change it."""
 
 
 @dataclass(frozen=True)

@@ -6,11 +6,22 @@ from typing import Any
 from pipelines.config.scan import Read
 from pipelines.errors import ReadError, first_line
 from pipelines.inputs.listing import kind_of
+from pipelines.inputs.plan import Shard
 from pipelines.inputs.readers.images import ImageFile, read_images
 from pipelines.inputs.readers.parquet import ImageColumns, read_parquet
 from pipelines.inputs.readers.range_file import RangeFile, fetch
 from pipelines.inputs.readers.row_groups import RowRange
+from pipelines.inputs.readers.versions import check_unchanged
 from pipelines.storage import file_system
+
+
+def read_planned(shard: Shard, place: Mapping[str, Any], read: Read, options: Mapping[str, Any]) -> bytes:
+    """The bytes of an image at its locator. Raises ReadError if they cannot be read, or its file is not the planned
+    one, in whose place another picture may lie."""
+    for url, size, version in shard.files:
+        if url == place["url"]:
+            check_unchanged(*file_system(url, options), size, version, read.retry_s)
+    return read_again(**place, read=read, options=options)
 
 
 def read_again(

@@ -21,13 +21,18 @@ ANCHOR, WEIGHT, SHIFT = "anchor", "consensus_weight", "consensus_shift"
 EVIDENCE, COVERAGE = "evidence", "coverage"
 """Beside scores that take a reference in: what it says of an image, and whether it knows the image's labels."""
 
+VERDICT, VERDICT_BY = "verdict", "verdict_by"
+"""Beside scores that take verdicts in: what they say of an image, and who has said most of it."""
+
 LOCATOR = {"url": pa.string(), "offset": pa.int64(), "length": pa.int64(), "row": pa.int64()}
 """Where an image's bytes are: in which file; from which byte on and how many in a tar; in which row of a table."""
 
 SCORE_PREFIX, FLAG_PREFIX = "score_", "is_ood_"
 """What the names of columns of scores begin with (see `score_column`), and those of flags: see `flag_column`."""
 
-RESERVED = (OFFERS, EMBEDDING, VERSION, ANCHOR, WEIGHT, SHIFT, EVIDENCE, COVERAGE)
+BY_NEIGHBOURS = (ANCHOR, WEIGHT, SHIFT, EVIDENCE, COVERAGE, VERDICT, VERDICT_BY)
+"""The columns beside scores that go by images' neighbours."""
+RESERVED = (OFFERS, EMBEDDING, VERSION, *BY_NEIGHBOURS)
 RESERVED_PREFIXES = (SCORE_PREFIX, FLAG_PREFIX)
 """Names and beginnings of names that no column of the input may have in a score table."""
 

@@ -15,6 +15,7 @@ from pipelines.scan_directory.layout import (
     PASSED_OVER_KEY,
     RECORDS_KEY,
     SCORES,
+    VERDICTS_KEY,
     shard_file,
     table_bytes,
 )
@@ -47,8 +48,8 @@ class Committer:
         """Commits all rows of a shard, given in order. `times`: what the receipt tells of the work."""
         rows = rows.combine_chunks()
         metadata: dict[bytes, Any] = {FINGERPRINT_KEY: self.fingerprint, RECORDS_KEY: str(len(rows))}
-        if told := (rows.schema.metadata or {}).get(PASSED_OVER_KEY):
-            metadata[PASSED_OVER_KEY] = told
+        told = rows.schema.metadata or {}
+        metadata |= {key: told[key] for key in (PASSED_OVER_KEY, VERDICTS_KEY) if key in told}
         if OFFERS in rows.column_names:
             offered = _candidates(rows)
             self._put(CANDIDATES, shard, offered, {FINGERPRINT_KEY: self.whole or self.fingerprint})

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Any
 
-from ood_core.methods import LearningMethod, Method, consensus_of, of_images, reference_of
+from ood_core.methods import LearningMethod, Method, bases_of, of_images
 from pipelines.config.nightly import Nightly
 from pipelines.config.rescore import Rescore
 from pipelines.config.scan import Scan
@@ -113,7 +113,7 @@ def of_other_images(freeze_memory: bool) -> tuple[str, ...]:
 
 def scored_alone(methods: Mapping[str, Method], freeze_memory: bool) -> bool:
     """Whether every image is scored without a look at others of the input."""
-    return not (learning_orders(methods, freeze_memory) or consensus_of(methods) or reference_of(methods))
+    return not (learning_orders(methods, freeze_memory) or bases_of(methods))
 
 
 def learning_orders(methods: Mapping[str, Method], freeze_memory: bool) -> set[str]:

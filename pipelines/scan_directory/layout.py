@@ -29,11 +29,19 @@ REFERENCE_VOTES, REFERENCE_SUMS, OF_REFERENCE = (
     f"{CONSENSUS}/with-reference-",
 )
 REFERENCE_SCORES = f"{CONSENSUS}/reference-scores"
+KEPT_VERDICTS = "verdicts"  # what somebody has said of images: kept when a scan starts over
+VERDICT_SUMS, VERDICT_VOTES, WITH_VERDICTS = (
+    f"{CONSENSUS}/verdicts.parquet",
+    f"{CONSENSUS}/verdict-votes.parquet",
+    f"{CONSENSUS}/with-verdicts-",
+)
+QUESTIONS_FILE, QUESTIONS_PAGE = "questions.parquet", "questions.html"
 
 FINGERPRINT_KEY, RECORDS_KEY, PASSED_OVER_KEY = b"oodscan.fingerprint", b"oodscan.records", b"oodscan.passed-over"
-THRESHOLDS_KEY = b"oodscan.thresholds"
+THRESHOLDS_KEY, VERDICTS_KEY = b"oodscan.thresholds", b"oodscan.verdicts"
 """Metadata of a committed table: of which scan it is, how many records its shard has, and, as JSON, how many members of
-its archive were passed over, by kind, and by which thresholds its flags were made, by method."""
+its archive were passed over, by kind, and by which thresholds its flags were made, by method; and the digest of the
+verdicts that its scores take in, if there are any."""
 
 OF_SHARDS = (
     SCORES, EMBEDDINGS, ENCODED, SCORED, CANDIDATES, VERDICTS, VOTES, REFERENCE, REFERENCE_VOTES, REFERENCE_SCORES,
@@ -44,6 +52,8 @@ FILES = (
     SUCCESS_FILE,
     SUMMARY_FILE,
     REPORT_FILE,
+    QUESTIONS_PAGE,
+    QUESTIONS_FILE,
     GALLERY_FILE,
     THRESHOLDS_FILE,
     f"{MANIFEST}/part-*.parquet",
@@ -56,10 +66,14 @@ FILES = (
     f"{SUMS}*.parquet",
     REFERENCE_SUMS,
     f"{OF_REFERENCE}*.parquet",
+    VERDICT_SUMS,
+    VERDICT_VOTES,
+    f"{WITH_VERDICTS}*.parquet",
     PLAN_FILE,
     SCAN_FILE,
 )
-"""Every file that a scan may write, as patterns; the one that says that a scan lies here comes last."""
+"""Every file that a scan may write, as patterns; the one that says that a scan lies here comes last. Verdicts are none:
+people have given them."""
 
 
 def shard_name(shard_id: str) -> str:

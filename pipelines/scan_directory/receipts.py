@@ -13,7 +13,7 @@ import pyarrow as pa
 from pipelines.scan_directory.breakdown import COUNT, NO_COUNTS, added_up
 from pipelines.scan_directory.columns import SCORE_PREFIX, WEIGHT
 from pipelines.scan_directory.gallery import CHOICE, NO_CHOICES, choices, merged
-from pipelines.scan_directory.layout import PASSED_OVER_KEY
+from pipelines.scan_directory.layout import PASSED_OVER_KEY, VERDICTS_KEY
 from pipelines.scan_directory.sketch import buckets_of
 
 TIMES = ("read_s", "decode_s", "encode_s", "score_s", "write_s")
@@ -35,6 +35,7 @@ SCHEMA = pa.schema(
         "choices": pa.list_(CHOICE),
         "flagged": pa.map_(pa.string(), pa.int64()),
         "breakdown": pa.list_(COUNT),
+        "verdicts": pa.string(),
         "ready": pa.float64(),
         "committed": pa.float64(),
         **dict.fromkeys(TIMES, pa.float64()),
@@ -42,13 +43,17 @@ SCHEMA = pa.schema(
 )
 """`size`, `digest`: of the shard's file, and of that of its embeddings, null if there is none; `passed_over`: members
 of its archive, by kind; `sketches`: of each column of scores (see `Sketch`); `choices`: of images for the gallery;
-`flagged`: how many images, by column of flags, null until flags are made; `breakdown`: counts of images.
+`flagged`: how many images, by column of flags, null until flags are made; `breakdown`: counts of images;
+`verdicts`: the digest of those that its scores take in, null if there are none.
 
 `ready`, `committed`: when its worker was ready and when it was committed, in seconds since the epoch; null for a shard
 of an earlier run."""
 
 ALWAYS = ("shard", "records", "size", "digest", "statuses", "passed_over")
 """The columns of `SCHEMA` that are null of no shard."""
+
+CARRIED = ("embeddings_size", "embeddings_digest", "ready", "committed", *TIMES)
+"""What a receipt has from that of the same shard before its score table was replaced by one with other columns."""
 
 Receipt = dict[str, Any]
 """One row of `SCHEMA`, its `choices` and `breakdown` as Arrow arrays."""
@@ -67,6 +72,7 @@ def receipt_of(
     `final`: whether it is the score table, so that images are chosen from it for the gallery; `embeddings`: the file of
     its embeddings, if they are kept.
     """
+    metadata = rows.schema.metadata or {}
     statuses = rows["status"].value_counts().to_pylist() if "status" in rows.column_names else []
     return {
         "shard": shard,
@@ -76,11 +82,12 @@ def receipt_of(
         "embeddings_size": None if embeddings is None else len(embeddings),
         "embeddings_digest": None if embeddings is None else digest_of(embeddings),
         "statuses": sorted((found["values"], found["counts"]) for found in statuses),
-        "passed_over": sorted(json.loads((rows.schema.metadata or {}).get(PASSED_OVER_KEY, b"{}")).items()),
+        "passed_over": sorted(json.loads(metadata.get(PASSED_OVER_KEY, b"{}")).items()),
         "sketches": [sketch_of(name, rows[name]) for name in rows.column_names if is_counted(name)],
         "choices": _choices(shard, rows) if final else NO_CHOICES,
         "flagged": None,
         "breakdown": NO_COUNTS,
+        "verdicts": metadata[VERDICTS_KEY].decode() if VERDICTS_KEY in metadata else None,
         "committed": time.time() if times else None,
         **times,
     }

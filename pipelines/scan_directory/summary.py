@@ -81,6 +81,11 @@ class Tally:
         """Whether flags have been made in every shard that is counted."""
         return not any(table["flagged"].null_count for table in self.receipts)
 
+    @property
+    def verdicts(self) -> set[str | None]:
+        """The digests of the verdicts that scores take in; one at the most, but while they are put right."""
+        return {digest for table in self.receipts for digest in table["verdicts"].unique().to_pylist()}
+
     def shards(self) -> set[str]:
         """The ids of the shards that are counted."""
         return {shard for table in self.receipts for shard in table["shard"].to_pylist()}

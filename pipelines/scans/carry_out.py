@@ -2,13 +2,15 @@
 
 import itertools
 import time
-from collections.abc import Callable, Container, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from ood_core.methods import learners_of, of_images
+from ood_core.methods import bases_of, learners_of, of_images
 from pipelines.config.pools import ScorePool
+from pipelines.consensus.asked import Asked
+from pipelines.consensus.files import ConsensusFiles
 from pipelines.consensus.summary import consensus_summary, reference_remarks
 from pipelines.errors import CallerError, WriteError, cause_of, first_line
 from pipelines.flags.summary import flags_summary, is_flagged
@@ -45,6 +47,7 @@ from pipelines.scan_directory.summary import Clock, Tally
 from pipelines.scans.leftovers import Leftovers
 from pipelines.scans.request import Request
 from pipelines.scans.step import run_steps
+from pipelines.verdicts.kept import keep
 
 if TYPE_CHECKING:
     from pipelines.runtime.cluster import Cluster
@@ -76,16 +79,19 @@ def carry_out(request: Request, place: Place, start: Start, say: Say) -> dict[st
     if start.new_scan:
         check_not_read(request.output, request.reads())
     with leased(request.output, start.take_over, say) as lease:
+        if request.verdicts:
+            keep(request.output, request.verdicts)
         left = None if start.new_scan else _leftovers(request, say)
         known = _known(request, left) if left else Known(None, Tally(), {}, frozenset())
         done = known.tally.shards()
         remaining = [shard for shard in request.plan.shards if shard.id not in done]
-        lost = _lost(request, left, done) if left else []
+        lost = _lost(request, left, known.tally) if left else []
         _say_what_is_known(request, known, lost, say)
         work = _Work(request, known, remaining, known.manifest, lease, say, started)
         performance: dict[str, Any] = {"images": 0}
         flagged = is_flagged(request.output, request.flags, known.tally)
-        if remaining or lost or not flagged or not request.output.exists(GALLERY_FILE):
+        revised = _takes_all_verdicts(request, known.tally)
+        if remaining or lost or not (flagged and revised) or not request.output.exists(GALLERY_FILE):
             performance = work.done(place, start, left, bool(remaining or lost))
         return _ended(request, known.tally, work.manifest, performance, say)
 
@@ -122,6 +128,7 @@ class _Work:
                 placement = place(self.request, found, self.say)
                 known = _begin(self.request, placement, start.new_scan)
                 performance = self._steps(placement, known)
+            self._revise(known, found)
             self._flags(known, found)
             make_gallery(self.request, self.known.tally, known.whole, self.say)
         return performance
@@ -135,6 +142,24 @@ class _Work:
             opened.callback(run.manifest.flush)
             told = run_steps(steps_of(self.request, placement, run, opened), self.remaining)
         return run.clock.described(time.time()) | {"images": tally.records - before} | told
+
+    def _revise(self, known: Fingerprints, found: "Cluster") -> None:
+        """Has the scores by neighbours made anew where they take other verdicts in than they are to."""
+        from pipelines.consensus.revise import Revision
+        from pipelines.runtime.pools import fit_scorers
+        from pipelines.scans.score_reference import revise_reference
+
+        request = self.request
+        asked = Asked.of(request.methods, bool(request.verdicts))
+        if asked and not _takes_all_verdicts(request, self.known.tally):
+            self.scored = len(self.known.tally.shards())
+            run, pool = self._run(known, {}), fit_scorers(ScorePool(), "cpu", found)
+            revision = Revision(run, asked, tuple(request.methods), request.verdicts, pool)
+            sums = revision.sum_up()
+            if request.reference:
+                revise_reference(run, request.reference.plan.shards, asked, of_images(request.methods), pool)
+            revision.score(sums)
+            run.manifest.flush()
 
     def _flags(self, known: Fingerprints, found: "Cluster") -> None:
         """Has every score table flagged, unless they are."""
@@ -201,10 +226,19 @@ def _known(request: Request, left: Leftovers) -> Known:
     return known_shards(request.output, left.fingerprints, ids, embeddings, not request.learns, lost)
 
 
-def _lost(request: Request, left: Leftovers, done: Container[str]) -> list[str]:
+def _takes_all_verdicts(request: Request, tally: Tally) -> bool:
+    """Whether the scores by neighbours take in the verdicts that there are."""
+    now = request.verdicts.digest if request.verdicts else None
+    return not bases_of(request.methods) or tally.verdicts <= {now}
+
+
+def _lost(request: Request, left: Leftovers, tally: Tally) -> list[str]:
     reference = request.reference.plan.shards if request.reference else ()
     tells_thresholds = bool(request.flags.by_reference(request.methods))
-    return left.lost(request.config, request.plan.shards, done, reference, tells_thresholds)
+    has_verdicts = bool(request.verdicts)
+    if not _takes_all_verdicts(request, tally):  # which is mended later
+        has_verdicts = ConsensusFiles(request.output, "").has_verdicts()
+    return left.lost(request.config, request.plan.shards, tally.shards(), reference, tells_thresholds, has_verdicts)
 
 
 def _say_what_is_known(request: Request, known: Known, lost: Sequence[str], say: Say) -> None:

@@ -27,8 +27,11 @@ from pipelines.scan_directory.layout import (
     REFERENCE_VOTES,
     SCORED,
     SUMS,
+    VERDICT_SUMS,
+    VERDICT_VOTES,
     VERDICTS,
     VOTES,
+    WITH_VERDICTS,
     committed,
     missing_files,
     names_a_file,
@@ -81,16 +84,21 @@ class Leftovers:
         done: Container[str],
         reference: Sequence[Shard] = (),
         tells_thresholds: bool = False,
+        has_verdicts: bool = False,
     ) -> list[str]:
         """The files that this scan should have, and has not; what was learned from them goes too.
 
         `reference`: its shards; `done`: the shards that have their scores: what they were made by must be there. In
         streaming order the memory as a whole is written when all are done. A reference that `tells_thresholds` is
-        scored after them.
+        scored after them. `has_verdicts`: whether the sums take verdicts in.
         """
         left = sum(shard.id not in done for shard in shards)
         whole = not left or (left < len(shards) and not learners_of(of_images(config.methods()), "streaming"))
-        names = [*memory_files(config, shards), *rounds_files(config), *consensus_files(config, shards, reference)]
+        names = [
+            *memory_files(config, shards),
+            *rounds_files(config),
+            *consensus_files(config, shards, reference, has_verdicts),
+        ]
         due = [name for name in names if (shard_of(name) in done if _is_of_scan(name) else whole)]
         if tells_thresholds and not left:
             due += [shard_file(REFERENCE_SCORES, shard.id) for shard in reference]
@@ -103,8 +111,10 @@ class Leftovers:
         self.output.remove(name)
         if name == ANCHORS:
             ConsensusFiles(self.output, self.fingerprints.whole).clear()
-        elif name.startswith((SUMS, OF_REFERENCE, REFERENCE_SUMS)):
+        elif name.startswith((SUMS, OF_REFERENCE, REFERENCE_SUMS, WITH_VERDICTS)):
             ConsensusFiles(self.output, self.fingerprints.whole).remove_sums()
+        elif name in (VERDICT_SUMS, VERDICT_VOTES):
+            ConsensusFiles(self.output, self.fingerprints.whole).forget_told()
         self._forget([name])
 
     def _forget(self, names: Sequence[str]) -> None:

@@ -15,16 +15,15 @@ from ood_core.decoding.thumbnail import thumbnail
 from ood_core.methods import score_column
 from pipelines.config.scan import Read, Scan
 from pipelines.errors import ReadError
-from pipelines.inputs.locate import read_again
+from pipelines.inputs.locate import read_planned
 from pipelines.inputs.plan import Shard
-from pipelines.inputs.readers.versions import check_unchanged
 from pipelines.runtime.progress import Say
 from pipelines.scan_directory.columns import LOCATOR
 from pipelines.scan_directory.kinds import gallery_choices
 from pipelines.scan_directory.layout import FINGERPRINT_KEY, GALLERY_FILE, SCORES, read_table, shard_file, table_bytes
 from pipelines.scan_directory.summary import Tally
 from pipelines.scans.request import Request
-from pipelines.storage import Directory, file_system
+from pipelines.storage import Directory
 
 IMAGES_A_TASK = 64
 
@@ -86,17 +85,10 @@ class GalleryRows:
 
     def _thumbnail(self, place: Mapping[str, Any], shard: Shard, read: Read) -> bytes | None:
         try:
-            self._check_unchanged(place["url"], shard, read)
-            content = read_again(**place, read=read, options=self.options)
+            content = read_planned(shard, place, read, self.options)
             return thumbnail(content, read.max_image_pixels, read.max_jpeg_scans)
         except (ReadError, DecodeError):
             return None
-
-    def _check_unchanged(self, url: str, shard: Shard, read: Read) -> None:
-        """Raises ReadError if an image's file is not the planned one, in whose place another picture may lie."""
-        for planned, size, version in shard.files:
-            if planned == url:
-                check_unchanged(*file_system(url, self.options), size, version, read.retry_s)
 
 
 def _places(choices: pd.DataFrame) -> list[Places]:

@@ -129,7 +129,7 @@ def place_images(request: Request, found: Cluster, say: Say = quiet) -> ImagePla
     check_bank_fits(request.bank, config.labels, model, facts)
     check_local_features(request.methods, model, facts)
     check_inversion(learners_of(request.methods), model, facts)
-    for made in (request.initial, request.reference, request.flags):
+    for made in (request.initial, request.reference, request.flags, request.verdicts):
         if made:
             made.check_weights(facts.weights)
     return ImagePlacement(request, config, model.settled(facts), facts, encode, score)

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ood_core.labels import LabelBank
-from ood_core.methods import Method, consensus_of, reference_of
+from ood_core.methods import Method, bases_of
 from pipelines.config.rescore import Rescore
 from pipelines.config.scan import Scan
 from pipelines.consensus.checks import check_base
@@ -20,6 +20,8 @@ from pipelines.scan_directory.layout import ENCODED, SCORES
 from pipelines.scans.checks import TextSource
 from pipelines.scans.since import Since, held_against, read_since
 from pipelines.storage import Directory
+from pipelines.verdicts.given import given_verdicts
+from pipelines.verdicts.kept import Verdicts
 
 
 @dataclass(frozen=True)
@@ -40,7 +42,8 @@ PlanInput = Callable[[Any, Mapping[str, Method], LabelBank, Mapping[str, Any]], 
 @dataclass(frozen=True)
 class Request:
     """A scan or rescoring as asked for. `options`: of remote file systems; `initial`: the memory it begins with;
-    `reference`: images that are known to belong; `flags`: where scores are to be cut; `since`: last night's scan."""
+    `reference`: images that are known to belong; `flags`: where scores are to be cut; `since`: last night's scan;
+    `verdicts`: what was said of some images, tonight or before."""
 
     planned: Planned
     options: Mapping[str, Any] = field(repr=False)
@@ -51,6 +54,7 @@ class Request:
     reference: Reference | None
     flags: AskedFlags
     since: Since | None
+    verdicts: Verdicts
 
     @classmethod
     def prepare(
@@ -73,14 +77,16 @@ class Request:
         )
         flags.check_weights(bank.info.weights)
         flags.check_enough()
+        output = Directory(config.output, options)
+        verdicts = given_verdicts(config.verdicts, output, earlier.directory if earlier else None, methods, bank.dim)
+        verdicts.check_weights(bank.info.weights)
         planned = plan_input(config, methods, bank, options)
         flags.check_group(config, planned.plan.shards, options)
-        output = Directory(config.output, options)
         output.check_writable("--output")
         since = held_against(earlier, planned.plan.shards) if earlier else None
         if not new_scan and (before := plan_with_gone(output, planned.plan)):
             planned = replace(planned, plan=before, gone=len(before.shards) - len(planned.plan.shards))
-        request = cls(planned, options, methods, bank, output, initial, reference, flags, since)
+        request = cls(planned, options, methods, bank, output, initial, reference, flags, since, verdicts)
         if since:
             since.check_identity(request.identity())
         if not new_scan:
@@ -103,9 +109,8 @@ class Request:
     @property
     def first_folder(self) -> str:
         """Where the first step commits: to the score tables, unless later steps go on from its rows."""
-        by_neighbours = consensus_of(self.methods) or reference_of(self.methods)
         learning = learning_orders(self.methods, self.config.memory.freeze)
-        return ENCODED if by_neighbours or "transductive" in learning else SCORES
+        return ENCODED if bases_of(self.methods) or "transductive" in learning else SCORES
 
     def identity(self) -> dict[str, Any]:
         """What the rows depend on, as far as it is known before a worker is asked."""

@@ -39,7 +39,7 @@ def steps_of(request: Request, placement: Placement, run: Run, opened: ExitStack
     """
     made = _Steps(request, placement, run)
     keeper = opened.enter_context(made.keeper()) if made.learners or made.streaming else None
-    asked, folder = Asked.of(request.methods), request.first_folder
+    asked, folder = Asked.of(request.methods, bool(request.verdicts)), request.first_folder
     twice = bool(made.learners or made.choosers)
     steps: list[Step] = [made.encode(folder, keeper)]
     if keeper and made.learners:
@@ -185,6 +185,7 @@ class _Steps:
             asked=asked,
             bases={base: self.methods[base] for base in asked.bases},
             labels=bank.embeddings[: bank.id_count] if asked.on_labels else None,
+            verdicts=request.verdicts,
             embeddings=placement.embeddings,
             scores=scores,
             methods=tuple(request.methods),

@@ -11,9 +11,11 @@ import pyarrow as pa
 from ood_core.consensus.log_odds import log_odds
 from ood_core.consensus.sums import Sums
 from ood_core.methods import of_images, score_column
+from ood_core.vectors import vectors_of
 from pipelines.consensus.asked import Asked, Chain, ChainName, Known, no_votes
 from pipelines.consensus.files import sums_file, voted_label_count
 from pipelines.consensus.tables import IN_REFERENCE, LABEL_COLUMNS, LOG_ODDS, VOTE_COLUMNS, sums_of, votes_of
+from pipelines.consensus.told import Told
 from pipelines.consensus.workers import with_neighbours
 from pipelines.inputs.plan import Shard
 from pipelines.scan_directory.columns import LAST_BEFORE_SCORES
@@ -22,6 +24,7 @@ from pipelines.verify.recorded import Recorded
 from pipelines.verify.reference import recorded_reference
 from pipelines.verify.shards import ScoreTable, beside_scores, check_unit
 from pipelines.verify.tables import Inspection, UnfitError, required, vectors
+from pipelines.verify.verdicts import recorded_told
 
 ANCHOR_COLUMNS = pa.schema(required(anchor=pa.int64(), embedding=vectors(pa.float32())))
 UNIT_TOLERANCE, WEIGHT_TOLERANCE = 1e-3, 1e-4
@@ -45,10 +48,11 @@ class ConsensusCheck:
     sums: dict[ChainName, list[Sums]] = field(default_factory=dict)
     unlike: list[str] = field(default_factory=list)
     voted: int = 0
+    told: Told | None = None
     whole: bool = True
 
     def __post_init__(self) -> None:
-        self.asked = Asked.of(self.scan.methods)
+        self.asked = Asked.of(self.scan.methods, self.scan.has_verdicts)
         if self.asked:
             self.chains = self._recorded(self.asked)
 
@@ -64,7 +68,7 @@ class ConsensusCheck:
             with self.found.checking(name):
                 self._check_votes(table, shard)
                 if scores is not None and self.chains:
-                    self._compare(table, scores, self.asked, self.asked.known(self.chains))
+                    self._compare(table, scores, self.asked, self.asked.known(self.chains, self.told))
         sound = table is not None and scores is not None and len(self.found.problems) == before
         self.whole = self.whole and sound
 
@@ -98,8 +102,14 @@ class ConsensusCheck:
         labels, reference = voted_label_count(anchors) if anchors is not None else 0, None
         if asked.takes_reference and count is not None:
             reference = recorded_reference(self.found, count, labels)
-        startable = count is not None and (reference is not None or not asked.takes_reference)
-        start = partial(asked.start, anchor_count=count or 0, label_count=labels, reference=reference)
+        if asked.has_verdicts and anchors is not None and count is not None:
+            self.told = recorded_told(self.found, vectors_of(anchors["embedding"]).astype(np.float32))
+        startable = (
+            count is not None
+            and (reference is not None or not asked.takes_reference)
+            and (self.told is not None or not asked.has_verdicts)
+        )
+        start = partial(asked.start, anchor_count=count or 0, label_count=labels, reference=reference, told=self.told)
         chains: dict[ChainName, Chain | None] = dict.fromkeys(asked.chains)
         if startable:
             chains |= {name: start(name) for name in asked.chains}
@@ -181,7 +191,7 @@ class ConsensusCheck:
         """The first column of the scores by neighbours, or beside them, that the votes do not give; None if all do."""
         columns = [LAST_BEFORE_SCORES, *map(score_column, self.scan.methods)]
         made = with_neighbours(rows.select(columns), voted, known, asked, tuple(self.scan.methods))
-        names = [*columns, *beside_scores(self.scan.methods)]
+        names = [*columns, *beside_scores(self.scan)]
         return next((name for name in names if not made[name].equals(rows[name])), None)
 
 

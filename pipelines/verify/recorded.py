@@ -14,7 +14,7 @@ from pipelines.errors import CallerError, first_line
 from pipelines.inputs.listing import Kind
 from pipelines.inputs.plan import NOT_PLAIN, SCHEMA, Plan, Shard, read_plan
 from pipelines.scan_directory.identity import Fingerprints, asked_for, fingerprint
-from pipelines.scan_directory.layout import PLAN_FILE, SCAN_FILE
+from pipelines.scan_directory.layout import PLAN_FILE, SCAN_FILE, VERDICT_SUMS
 from pipelines.verify.tables import Inspection, UnfitError
 
 PLAN_COLUMNS = pa.schema([field.with_nullable(field.name == "rows") for field in SCHEMA])
@@ -22,13 +22,14 @@ PLAN_COLUMNS = pa.schema([field.with_nullable(field.name == "rows") for field in
 
 @dataclass(frozen=True)
 class Recorded:
-    """A scan or rescoring as its directory records it."""
+    """A scan or rescoring as its directory records it. `has_verdicts`: whether its scores take verdicts in."""
 
     config: Scan | Rescore
     methods: Mapping[str, Method]
     shards: Sequence[Shard]
     identity: Mapping[str, Any]
     fingerprints: Fingerprints
+    has_verdicts: bool
 
 
 def recorded_scan(found: Inspection, url: str) -> Recorded | None:
@@ -68,7 +69,7 @@ def _scan(found: Inspection, record: bytes, shards: list[Shard]) -> Recorded | N
             if name != "input" and name in identity and identity[name] != value:
                 raise UnfitError(f"{name} is {value!r} in its configuration, and {identity[name]!r} in its identity")
         fingerprints = Fingerprints.of_identity(identity, methods, config.memory.freeze)
-        return Recorded(config, methods, shards, identity, fingerprints)
+        return Recorded(config, methods, shards, identity, fingerprints, found.output.exists(VERDICT_SUMS))
     return None
 
 

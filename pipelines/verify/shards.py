@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 
 from ood_core.consensus.log_odds import log_odds
-from ood_core.methods import ImageMethod, Method, consensus_of, score_column, uses_reference
+from ood_core.methods import ImageMethod, Method, consensus_of, score_column, takes_verdicts, uses_reference
 from ood_core.vectors import vectors_of
 from pipelines.config.rescore import Rescore
 from pipelines.config.scan import Scan
@@ -17,7 +17,17 @@ from pipelines.inputs.embedding_plan import read_rows
 from pipelines.inputs.plan import Shard
 from pipelines.inputs.readers.record import STATUSES, UNREAD
 from pipelines.inputs.records import records
-from pipelines.scan_directory.columns import ANCHOR, COVERAGE, EMBEDDING, EVIDENCE, LAST_BEFORE_SCORES, SHIFT, WEIGHT
+from pipelines.scan_directory.columns import (
+    ANCHOR,
+    COVERAGE,
+    EMBEDDING,
+    EVIDENCE,
+    LAST_BEFORE_SCORES,
+    SHIFT,
+    VERDICT,
+    VERDICT_BY,
+    WEIGHT,
+)
 from pipelines.scan_directory.layout import EMBEDDINGS, MANIFEST, SCORES, shard_file
 from pipelines.verify.manifest import Told
 from pipelines.verify.recorded import Recorded
@@ -59,7 +69,7 @@ class ScoreTable:
 def score_table(found: Inspection, scan: Recorded, shard: Shard, told: Told) -> ScoreTable | None:
     """A shard's score table; None, which is a problem, if it is not what it should be."""
     name, receipt, before = shard_file(SCORES, shard.id), told.receipts.get(shard.id), len(found.problems)
-    rows = found.table(name, score_columns(scan.methods), None if receipt is None else receipt["digest"])
+    rows = found.table(name, score_columns(scan), None if receipt is None else receipt["digest"])
     if rows is None:
         return None
     scores = ScoreTable(shard, rows, receipt is not None and len(found.problems) == before)
@@ -74,20 +84,22 @@ def score_table(found: Inspection, scan: Recorded, shard: Shard, told: Told) -> 
     return None
 
 
-def score_columns(methods: Mapping[str, Method]) -> pa.Schema:
-    """The columns that the score table of a scan by these methods must have."""
+def score_columns(scan: Recorded) -> pa.Schema:
+    """The columns that the score tables of a scan must have."""
     columns = [*PLACE, *required(status=pa.string())]
-    columns += [pa.field(score_column(name), pa.float64()) for name in methods]
-    if beside := beside_scores(methods):
+    columns += [pa.field(score_column(name), pa.float64()) for name in scan.methods]
+    if beside := beside_scores(scan):
         columns += [pa.field(name, kind) for name, kind in {LAST_BEFORE_SCORES: pa.string(), **beside}.items()]
     return pa.schema(columns)
 
 
-def beside_scores(methods: Mapping[str, Method]) -> dict[str, pa.DataType]:
+def beside_scores(scan: Recorded) -> dict[str, pa.DataType]:
     """The columns that stand beside scores that go by neighbours."""
+    methods = scan.methods
     of_consensus = {ANCHOR: pa.int32(), WEIGHT: pa.float64(), SHIFT: pa.float64()} if consensus_of(methods) else {}
     of_reference = dict.fromkeys((EVIDENCE, COVERAGE), pa.float64()) if uses_reference(methods) else {}
-    return {**of_consensus, **of_reference}
+    of_verdicts = {VERDICT: pa.float64(), VERDICT_BY: pa.string()}
+    return {**of_consensus, **of_reference, **(of_verdicts if scan.has_verdicts and takes_verdicts(methods) else {})}
 
 
 def check_embeddings(found: Inspection, scores: ScoreTable | None, shard: Shard, told: Told) -> None:

@@ -55,7 +55,7 @@ class GalleryCheck:
     """Compares the gallery with the choices of the manifest, and shard by shard with the score tables."""
 
     def __init__(self, found: Inspection, scan: Recorded, tally: Tally | None, deciding: str) -> None:
-        self.found, self.columns, self.rows = found, score_columns(scan.methods).names, None
+        self.found, self.columns, self.rows = found, score_columns(scan).names, None
         choices = None if tally is None else gallery_choices(tally, deciding)
         nothing = choices is not None and not len(choices)
         table = found.table(GALLERY_FILE, pa.schema(CHOSEN if nothing else [*CHOSEN, *PLACED]))

@@ -17,6 +17,7 @@ from ood_core.vectors import parquet_table, vectors_of
 from pipelines.consensus.asked import Asked, Chain, no_votes
 from pipelines.consensus.files import sums_file, voted_label_count
 from pipelines.consensus.tables import reference_of_table, sums_of
+from pipelines.consensus.told import told_of_table
 from pipelines.errors import CallerError
 from pipelines.reports.anchors.scan import ConsensusScan
 from pipelines.reports.scan_inputs import open_file
@@ -27,6 +28,7 @@ from pipelines.scan_directory.layout import (
     FINGERPRINT_KEY,
     REFERENCE_SUMS,
     SCORES,
+    VERDICT_SUMS,
     VOTES,
     shard_file,
 )
@@ -84,7 +86,7 @@ class StoredConsensus:
 
     @property
     def _asked(self) -> Asked:
-        found = Asked.of(self.scan.record.methods)
+        found = Asked.of(self.scan.record.methods, self.scan.record.directory.exists(VERDICT_SUMS))
         if found is None:
             raise TypeError("a scan by consensus asks for something")
         return found
@@ -98,7 +100,11 @@ class StoredConsensus:
         if self._asked.takes_reference:
             with self._checked(REFERENCE_SUMS):
                 reference, _ = reference_of_table(self._table(REFERENCE_SUMS))
-        return self._asked.start("consensus", len(self.anchors), labels, reference)
+        told = None
+        if self._asked.has_verdicts:
+            with self._checked(VERDICT_SUMS):
+                told = told_of_table(self._table(VERDICT_SUMS))
+        return self._asked.start("consensus", len(self.anchors), labels, reference, told)
 
     def check_votes(self) -> None:
         """Raises CallerError unless every shard has as many rows of votes as of scores; reads only the footers."""

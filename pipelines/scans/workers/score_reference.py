@@ -1,6 +1,6 @@
 """Scores the images of a reference as if they were new to the scan, to see which scores images have that belong."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -18,7 +18,7 @@ from pipelines.consensus.workers import HASH
 from pipelines.inputs.plan import Shard
 from pipelines.runtime.cells import as_cell
 from pipelines.scan_directory.columns import SCORE_PREFIX, scattered
-from pipelines.scan_directory.layout import REFERENCE_VOTES
+from pipelines.scan_directory.layout import REFERENCE_SCORES, REFERENCE_VOTES, read_table, shard_file
 from pipelines.scan_directory.shard_worker import ShardRows
 from pipelines.scans.workers.score_embeddings import ScoreEmbeddings, ScoreEmbeddingsSpec
 
@@ -52,51 +52,57 @@ class ScoreReference:
     """
 
     def __init__(self, spec: ScoreReferenceSpec) -> None:
-        self.spec, self.score, self.known = spec, ScoreEmbeddings(spec.scores), list[Known]()
-        if spec.neighbours:
-            import ray
-
-            self.known = ray.get(spec.neighbours.known)
+        self.spec, self.score = spec, ScoreEmbeddings(spec.scores)
+        self.known = _halves(spec.neighbours) if spec.neighbours else []
 
     def __call__(self, shard: Shard) -> ShardRows:
         rows = self.score(shard).rows
         names = [name for name in rows.column_names if name.startswith(SCORE_PREFIX)]
         table = rows.select(["shard", "index", "status", *names])
-        if self.spec.neighbours:
-            for name, values in self._by_neighbours(shard, rows, self.spec.neighbours).items():
-                table = table.append_column(name, values)
-        return ShardRows(table)
-
-    def _by_neighbours(self, shard: Shard, rows: pa.Table, spec: ByNeighbours) -> dict[str, pa.Array]:
-        """The columns of scores that go by neighbours."""
-        voted = spec.files.votes(shard.id, REFERENCE_VOTES)
-        ok = np.flatnonzero(voted[HASH].is_valid().to_numpy())
-        halves = voted[HASH].drop_null().to_numpy() % HALVES
-        found: dict[str, pa.Array] = {}
-        for chain in _chains(spec.asked):
-            base = spec.asked.columns[spec.asked.column(chain)]
-            given = log_odds(np.asarray(rows[score_column(base)].to_numpy(), np.float64)[ok], spec.bases[base])
-            votes = replace(votes_of(voted), log_odds=given, among=False, in_reference=None)
-            values = np.empty(len(ok))
-            for half in range(HALVES):
-                scored = _scores(self.known[half], chain, votes)
-                values[halves == half] = scored[halves == half]
-            found[score_column(chain)] = scattered(pa.array(values), ok, len(rows))
-        return found
+        return ShardRows(_with_neighbours(table, shard, self.spec.neighbours, self.known))
 
 
-def _chains(asked: Asked) -> list[ChainName]:
-    """The methods that go by neighbours, which are called as their chains of sums."""
-    names: dict[ChainName, object] = {"consensus": asked.smoothing, "reference": asked.referring}
-    return [name for name, chosen in names.items() if chosen]
+class ReviseReference:
+    """Makes the scores by neighbours of a shard of the reference anew, in the table of its scores."""
+
+    def __init__(self, neighbours: ByNeighbours) -> None:
+        self.neighbours, self.known = neighbours, _halves(neighbours)
+
+    def __call__(self, shard: Shard) -> ShardRows:
+        table = read_table(self.neighbours.files.output, shard_file(REFERENCE_SCORES, shard.id))
+        table = table.drop_columns([score_column(name) for name in self.neighbours.asked.methods])
+        return ShardRows(_with_neighbours(table, shard, self.neighbours, self.known))
+
+
+def _halves(neighbours: ByNeighbours) -> list[Known]:
+    import ray
+
+    return ray.get(neighbours.known)
+
+
+def _with_neighbours(table: pa.Table, shard: Shard, spec: ByNeighbours | None, known: Sequence[Known]) -> pa.Table:
+    """The scores of a shard with those that go by neighbours. `known`: for each half."""
+    if spec is None:
+        return table
+    voted = spec.files.votes(shard.id, REFERENCE_VOTES)
+    ok = np.flatnonzero(voted[HASH].is_valid().to_numpy())
+    halves = voted[HASH].drop_null().to_numpy() % HALVES
+    for chain in spec.asked.methods:
+        base = spec.asked.columns[spec.asked.column(chain)]
+        given = log_odds(np.asarray(table[score_column(base)].to_numpy(), np.float64)[ok], spec.bases[base])
+        votes = replace(votes_of(voted), log_odds=given, among=False, in_reference=None)
+        values = np.empty(len(ok))
+        for half in range(HALVES):
+            scored = _scores(known[half], chain, votes)
+            values[halves == half] = scored[halves == half]
+        table = table.append_column(score_column(chain), scattered(pa.array(values), ok, len(table)))
+    return table
 
 
 def _scores(known: Known, chain: ChainName, votes: Votes) -> np.ndarray:
     if chain == "consensus" and known.consensus:
         return known.consensus.scores(votes).score
-    if known.referring is None:
-        raise TypeError(f"nothing is known by which {chain} could be scored")
-    return known.referring.values(votes)
+    return known.bases[chain].values(votes)
 
 
 def sum_half(files: ConsensusFiles, half: int, anchors: int, labels: int, shards: pa.Table) -> Iterator[pa.Table]:

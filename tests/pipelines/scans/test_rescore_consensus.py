@@ -18,7 +18,7 @@ from ood_core.methods import AdaNeg, Consensus, NegLabel
 from ood_core.scores import score_dataset
 from pipelines.config.pools import ScorePool
 from pipelines.config.rescore import ReadEmbeddings
-from pipelines.consensus.step import ConsensusStep
+from pipelines.consensus.rounds import Rounds
 from pipelines.errors import CallerError
 from pipelines.evaluation.evaluate import evaluate
 from pipelines.scan_directory.layout import table_from
@@ -160,9 +160,9 @@ def test_what_is_lost_is_made_again_with_the_same_bytes(place: Path, tmp_path: P
 
 
 def test_a_run_cut_short_after_a_round_goes_on_from_there(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    done = ConsensusStep._known
+    done = Rounds.known
 
-    def cut_short(step: ConsensusStep) -> Any:
+    def cut_short(step: Rounds) -> Any:
         monkeypatch.setattr(pipelines.consensus.step.ConsensusFiles, "put_sums", third)
         return done(step)
 
@@ -173,7 +173,7 @@ def test_a_run_cut_short_after_a_round_goes_on_from_there(place: Path, monkeypat
             raise KeyboardInterrupt
         put(files, step, sums, chain)
 
-    monkeypatch.setattr(ConsensusStep, "_known", cut_short)
+    monkeypatch.setattr(Rounds, "known", cut_short)
     with pytest.raises(KeyboardInterrupt):
         run(place, "cut")
     monkeypatch.undo()

@@ -25,6 +25,7 @@ from pipelines.scans.request import Planned, Request
 from pipelines.scans.step import Step, run_steps
 from pipelines.scans.steps import steps_of
 from pipelines.storage import Directory
+from pipelines.verdicts.kept import Verdicts
 
 FLAGS = AskedFlags("mcm", "folder", {}, None, 0.95, {})
 ADANEG = {"consensus.base": "adaneg"}
@@ -33,8 +34,18 @@ ADANEG = {"consensus.base": "adaneg"}
 def steps(root: Path, opened: ExitStack, *methods: str, **changes: Any) -> list[Step]:
     config = Scan(input=("data",), labels="bank", output=str(root), method=methods, **changes)
     bank = LabelBank(["a", "b"], ["noun"] * 2, 1, np.eye(2, dtype=np.float32), np.full(2, np.nan), [None] * 2)
+    nothing = Verdicts.of([], bank.dim, "nothing")
     request = Request(
-        Planned(config, Plan([], {})), {}, config.methods(), bank, Directory(str(root)), None, None, FLAGS, None
+        Planned(config, Plan([], {})),
+        {},
+        config.methods(),
+        bank,
+        Directory(str(root)),
+        None,
+        None,
+        FLAGS,
+        None,
+        nothing,
     )
     facts = ModelFacts("weights", 2, 0.01, Preprocessing((8, 8)))
     placement = ImagePlacement(request, config, ModelSpec("m"), facts, EncodePool(workers=1), ScorePool(workers=1))

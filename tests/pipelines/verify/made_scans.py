@@ -157,7 +157,7 @@ def _with_consensus(
     known = agreed(chosen, ANCHORS, map(votes_of, voted.values()))
     for step, sums in enumerate(known.known):
         files.put_sums(step, sums)
-    asked, found = Asked.of(config.methods()), Known(known, None)
+    asked, found = Asked.of(config.methods(), False), Known(known, {})
     assert asked is not None
     return {shard: with_neighbours(rows, voted[shard], found, asked, config.method) for shard, rows in made.items()}
 
