@@ -61,6 +61,12 @@ def test_without_scripts_all_questions_are_shown_and_why_none_can_be_answered(br
         assert (seen.outside, seen.errors) == ([], [])
 
 
+def test_in_print_all_questions_are_shown(view: View) -> None:
+    view.page.emulate_media(media="print")
+    assert view.page.locator(".question:visible").count() == 20
+    assert view.page.locator("button:visible, .unscripted:visible").count() == 0
+
+
 def test_the_page_is_used_by_mouse_as_well(view: View) -> None:
     for name in ("Belongs", "Does not", "Unsure", "Previous", "Undo"):
         view.page.get_by_role("button", name=name).click()
