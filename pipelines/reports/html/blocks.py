@@ -14,6 +14,12 @@ def check_tone(tone: str) -> None:
         raise ValueError(f"tone {tone!r} is none of {', '.join(get_args(Tone))}")
 
 
+def check_image(image: bytes | None, title: str) -> None:
+    """Raises ValueError if there is a picture, and it is no WebP file."""
+    if image is not None and (image[:4], image[8:12]) != (b"RIFF", b"WEBP"):
+        raise ValueError(f"picture {title!r} is no WebP file: it begins with {image[:12]!r}")
+
+
 @dataclass(frozen=True)
 class Prose:
     """Paragraphs of text."""
@@ -116,8 +122,7 @@ class Picture:
 
     def __post_init__(self) -> None:
         check_tone(self.tone)
-        if self.image is not None and (self.image[:4], self.image[8:12]) != (b"RIFF", b"WEBP"):
-            raise ValueError(f"picture {self.title!r} is no WebP file: it begins with {self.image[:12]!r}")
+        check_image(self.image, self.title)
 
 
 @dataclass(frozen=True)

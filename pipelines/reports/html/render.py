@@ -1,7 +1,7 @@
 """A page as one HTML file that asks nobody for anything."""
 
 from base64 import b64encode
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cache
 from hashlib import sha256
 from importlib.resources import files
@@ -14,7 +14,7 @@ from markupsafe import Markup
 from pipelines.reports.html.cells import shown_rows
 from pipelines.reports.html.page import Page
 from pipelines.reports.html.pictures import Pictures
-from pipelines.reports.html.wording import breakable, count, readable
+from pipelines.reports.html.wording import breakable, count, decimal, readable, share
 from pipelines.reports.tables import visible
 
 PACKAGE, TEMPLATES = "pipelines.reports.html", "templates"
@@ -27,16 +27,28 @@ def render(page: Page) -> str:
 
     Every text is escaped, and characters that do not print are shown as escapes.
     """
+    return document(page.title, "body.html.j2", ("page.css",), ("theme.js", "page.js"), page=page, new_id=_ids())
+
+
+def document(title: str, body: str, styles: Sequence[str], scripts: Sequence[str], **given: Any) -> str:
+    """One HTML document of a template that makes its body of what is `given`, and of style sheets and scripts.
+
+    The template has `picture`, which takes the bytes of a WebP file and returns the class whose elements show it.
+    """
     pictures = Pictures()
-    body = _environment().get_template("body.html.j2").render(page=page, picture=pictures.name, new_id=_ids())
-    style, script = f"\n{_text('page.css')}{pictures.style()}", f"\n{_text('page.js')}"
-    document = _environment().get_template("page.html.j2")
-    return document.render(
-        title=page.title,
-        policy=_policy(style, script),
-        style=Markup(style),  # noqa: S704  the kit's own, as are the others
-        script=Markup(script),  # noqa: S704
-        body=Markup(body),  # noqa: S704
+    filled = _environment().get_template(body).render(picture=pictures.name, **given)
+    style, script = ("\n" + "".join(map(_text, names)) for names in (styles, scripts))
+    style += pictures.style()
+    return (
+        _environment()
+        .get_template("page.html.j2")
+        .render(
+            title=title,
+            policy=_policy(style, script),
+            style=Markup(style),  # noqa: S704  the kit's own, as are the others
+            script=Markup(script),  # noqa: S704
+            body=Markup(filled),  # noqa: S704
+        )
     )
 
 
@@ -58,7 +70,8 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"visible": visible, "count": count, "drawn": Markup, "breakable": breakable}
+    environment.filters |= {"visible": visible, "drawn": Markup, "breakable": breakable}
+    environment.filters |= {"count": count, "share": share, "decimal": decimal}
     environment.globals |= {"shown_rows": shown_rows, "tones": TONES}
     return environment
 

@@ -1,23 +1,9 @@
 (() => {
   "use strict";
-  const root = document.documentElement;
   const all = (selector, within = document) => [...within.querySelectorAll(selector)];
   const words = new Intl.Collator("en", { numeric: true, sensitivity: "base" });
   const plain = (text) => text.toLowerCase().replace(/\u202f/g, "").replace(/\u2212/g, "-");
   const spaced = (number) => String(number).replace(/\B(?=(\d{3})+$)/g, "\u202f");
-  root.classList.add("js");
-
-  function theme(button) {
-    const system = matchMedia("(prefers-color-scheme: dark)");
-    const dark = () => (root.dataset.theme ? root.dataset.theme === "dark" : system.matches);
-    const say = () => button.setAttribute("aria-pressed", dark());
-    button.addEventListener("click", () => {
-      root.dataset.theme = dark() ? "light" : "dark";
-      say();
-    });
-    system.addEventListener("change", say);
-    say();
-  }
 
   function sections(strip) {
     const links = new Map(all("a", strip).map((link) => [link.hash.slice(1), link]));
@@ -141,7 +127,6 @@
   }
 
   addEventListener("DOMContentLoaded", () => {
-    theme(document.querySelector(".theme"));
     sections(document.querySelector(".bar-links"));
     all("table").forEach(sorting);
     all(".grid").forEach(filtering);

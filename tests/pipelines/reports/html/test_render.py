@@ -2,7 +2,6 @@ import subprocess
 import sys
 from base64 import b64encode
 from hashlib import sha256
-from html.parser import HTMLParser
 
 import pytest
 
@@ -10,6 +9,7 @@ from pipelines.reports.html.blocks import Column, Gallery, Grid, Picture, Prose
 from pipelines.reports.html.page import Fact, Page, Section, Verdict
 from pipelines.reports.html.render import render
 from tests.pipelines.reports.html.made_page import HOSTILE, full_page, hostile_page, page, webp
+from tests.pipelines.reports.html.seen import Seen
 
 OWN_TAGS = {
     "html", "head", "meta", "title", "link", "style", "script", "body", "nav", "main", "header", "section", "footer",
@@ -17,23 +17,6 @@ OWN_TAGS = {
     "figure", "figcaption", "button", "label", "input", "details", "summary", "dialog", "table", "thead", "tbody", "tr",
     "th", "td", "svg", "circle", "path", "g", "line", "text",
 }  # fmt: skip
-
-
-class Seen(HTMLParser):
-    """The tags of a page with their attributes, and its text outside style and script."""
-
-    def __init__(self, html: str) -> None:
-        super().__init__()
-        self.tags: list[tuple[str, dict[str, str | None]]] = []
-        self.text, self._open = "", ""
-        self.feed(html)
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append((tag, dict(attrs)))
-        self._open = tag
-
-    def handle_data(self, data: str) -> None:
-        self.text += data if self._open not in ("style", "script") else ""
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,1 @@
+"""The page on which a person answers which images belong. Free of torch and Ray."""
