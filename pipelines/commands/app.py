@@ -16,6 +16,7 @@ from pipelines.commands.rescore import rescore
 from pipelines.commands.retry import retry
 from pipelines.commands.scan import scan
 from pipelines.commands.show import anchors_app, memory_app
+from pipelines.commands.verdicts import questions, verdicts
 from pipelines.commands.verify import verify
 from pipelines.errors import (
     CALLER_MISTAKE,
@@ -36,7 +37,21 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
     help="Audit image datasets: score how much every image belongs. Higher = more in-distribution.",
 )
-for command in (scan, rescore, report, compare, history, export, retry, plan, evaluate, verify, demo):
+for command in (
+    scan,
+    rescore,
+    report,
+    questions,
+    verdicts,
+    compare,
+    history,
+    export,
+    retry,
+    plan,
+    evaluate,
+    verify,
+    demo,
+):
     app.command()(command)
 app.add_typer(labels_app, name="labels")
 app.add_typer(memory_app, name="memory")

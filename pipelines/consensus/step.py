@@ -91,7 +91,7 @@ class ConsensusStep:
         say("consensus: anchors")
         anchors = timed("anchors_s", lambda: self._anchors(unvoted))
         rounds = Rounds(self.files, self.spec.asked, [shard.id for shard in self.this_run.shards], self._without_gpus)
-        timed("verdicts_s", lambda: rounds.tell(self.spec.verdicts))
+        rounds.tell(self.spec.verdicts)
         referred = self.reference is None or self.files.reference() is not None
         found = self._searchable(anchors) if unvoted or not referred else None
         if not referred:

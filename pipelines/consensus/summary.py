@@ -12,6 +12,7 @@ from ood_core.methods import Consensus, Method
 from pipelines.consensus.asked import Asked
 from pipelines.consensus.checks import ENOUGH
 from pipelines.consensus.files import ConsensusFiles
+from pipelines.consensus.verdict_summary import verdict_summary
 from pipelines.storage import Directory
 
 LABELS_NAMED = 5
@@ -35,6 +36,8 @@ def consensus_summary(output: Directory, methods: Mapping[str, Method], labels: 
         found["reference"] = _of_reference(known.with_reference, *of_reference, labels)
         if referring := asked.methods.get("reference"):
             found["reference"] |= {"base": referring.base}
+    if known.with_verdicts and known.told:
+        found["verdicts"] = verdict_summary(files, known.with_verdicts, known.told)
     return found
 
 

@@ -38,6 +38,7 @@ class ScanRecord:
                 recorded = json.loads(directory.read(SCAN_FILE))
                 identity, fingerprint = recorded["identity"], str(recorded["fingerprint"])
                 config = (Rescore if identity.get("command") == "rescore" else Scan)(**recorded["config"])
+                config = config.model_copy(update={"output": url})  # it may have been moved, or copied
                 methods, _ = _methods(url, config), identity["labels"]
             with reading(url, PLAN_FILE, called):
                 shards = tuple(read_table(directory, PLAN_FILE, ["id"])["id"].to_pylist())

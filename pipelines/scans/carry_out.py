@@ -12,6 +12,7 @@ from pipelines.config.pools import ScorePool
 from pipelines.consensus.asked import Asked
 from pipelines.consensus.files import ConsensusFiles
 from pipelines.consensus.summary import consensus_summary, reference_remarks
+from pipelines.consensus.verdict_summary import verdict_remarks
 from pipelines.errors import CallerError, WriteError, cause_of, first_line
 from pipelines.flags.summary import flags_summary, is_flagged
 from pipelines.inputs.plan import Shard
@@ -285,7 +286,7 @@ def _ended(
         manifest.replace(tally)
     remove_unfinished(output)
     learned |= rounds_summary(output, request.config, request.bank)
-    for remark in itertools.chain(reference_remarks(learned), rounds_remarks(learned)):
+    for remark in itertools.chain(reference_remarks(learned), verdict_remarks(learned), rounds_remarks(learned)):
         say(remark)
     flags = flags_summary(output, tally, request.config.max_flagged)
     summary = finish(output, request.plan, request.config, tally, performance, {"learned": learned, **flags})

@@ -55,8 +55,8 @@ def _of_url(url: str, options: Mapping[str, Any], dim: int) -> Verdicts:
             f"{said} is neither a scan directory nor a Parquet table of verdicts with embeddings; what a page of "
             "questions has saved is added to the scan that it asked about: oodscan verdicts SCAN --add FILE"
         )
-    folder, _, name = url.rpartition("/")
+    folder, slash, name = url.rpartition("/")
     with storage_errors(said):
-        content = Directory(folder or ".", options).read(name)
+        content = Directory(folder or ("/" if slash else "."), options).read(name)
         table = parquet_table(pa.BufferReader(content))
     return Verdicts.of([table], dim, said)

@@ -148,7 +148,7 @@ def _checked(table: pa.Table, dim: int, called: str) -> pa.Table:
         belongs = columns["belongs"].to_numpy(zero_copy_only=False).astype(np.float64)
     except (pa.ArrowException, ValueError, TypeError) as error:
         raise CallerError(f"{called} is no table of verdicts: {error}") from error
-    if len(vectors) != len(table):
+    if vectors.shape != (len(table), dim):
         raise CallerError(f"{called}: not every verdict has an embedding of {dim} numbers, as the label bank's")
     check_belongs(belongs, called)
     if len(vectors) and not (np.abs(np.linalg.norm(vectors, axis=1) - 1) < UNIT_TOLERANCE).all():

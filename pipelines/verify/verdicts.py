@@ -4,7 +4,9 @@ import numpy as np
 import pyarrow as pa
 
 from pipelines.consensus.told import Told, told_of_table, votes_of_verdicts
-from pipelines.scan_directory.layout import VERDICT_SUMS, VERDICT_VOTES
+from pipelines.errors import CallerError, first_line
+from pipelines.scan_directory.layout import KEPT_VERDICTS, VERDICT_SUMS, VERDICT_VOTES
+from pipelines.verdicts.kept import kept_verdicts
 from pipelines.verify.tables import Inspection, UnfitError, required, vectors
 
 SUMS_COLUMNS = pa.schema(
@@ -35,8 +37,20 @@ def recorded_told(found: Inspection, anchors: np.ndarray) -> Told | None:
             raise UnfitError("the anchors are not 0, 1, 2, … in order")
         if votes is not None:
             _compare(found, told, votes, anchors)
+        check_kept(found, told, anchors.shape[1])
         return told
     return None
+
+
+def check_kept(found: Inspection, told: Told, dim: int) -> None:
+    """Notes it if the scan keeps other verdicts than its scores take in, or files that are none."""
+    try:
+        kept = kept_verdicts(found.output, dim)
+    except CallerError as error:
+        found.problems.append(f"{KEPT_VERDICTS}/ is damaged: {first_line(error)}")
+        return
+    if kept.digest != told.digest:
+        found.problems.append(f"{KEPT_VERDICTS}/ holds other verdicts than scores take in: oodscan verdicts SCAN")
 
 
 def _compare(found: Inspection, told: Told, votes: pa.Table, anchors: np.ndarray) -> None:

@@ -50,7 +50,7 @@ def verify(url: str, options: Mapping[str, Any], tables: bool = False, reread: b
     names = [
         *memory_files(scan.config, scan.shards),
         *rounds_files(scan.config),
-        *consensus_files(scan.config, scan.shards),
+        *consensus_files(scan.config, scan.shards, has_verdicts=scan.has_verdicts),
     ]
     counted = None
     if tables or reread:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from pipelines.reports.comparison.compare import DRIFT, Comparison, Drift
 from pipelines.reports.comparison.shards import Change, risen
-from pipelines.reports.comparison.show import HEADINGS, changes, sentence
+from pipelines.reports.comparison.show import HEADINGS, changes, sentence, verdict_counts
 from pipelines.reports.ended import names_of
 from pipelines.reports.html.blocks import Block, Cell, Column, Grid, Prose, Tone, Value
 from pipelines.reports.html.page import Fact, Page, Section, Verdict
@@ -45,6 +45,8 @@ def _facts(found: Comparison) -> list[Fact]:
     if more is not None and deciding.after is not None and deciding.before is not None:
         note = f"{share(deciding.after)} after {share(deciding.before)} by {deciding.method}"
         facts.append(Fact("flagged, in points", points(more), note))
+    if any((said := verdict_counts(found)).values()):
+        facts.append(Fact("verdicts", count(said["after"]), f"after {count(said['before'])}"))
     return [
         *facts,
         Fact("scores have moved by", f"{decimal(deciding.moved, 2)} sd", *_judged(deciding)),

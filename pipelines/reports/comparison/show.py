@@ -7,6 +7,7 @@ from typing import Any
 from pipelines.reports.comparison.compare import Comparison
 from pipelines.reports.comparison.shards import Change, risen
 from pipelines.reports.scan.pictures import name_of_kind
+from pipelines.reports.scan.verdicts import verdicts_of
 from pipelines.reports.tables import Cell, Report, Table
 
 SHOWN = 20
@@ -35,6 +36,8 @@ class ComparisonReport:
         found, listed = self.comparison, changes(self.comparison)
         title = f"{found.after.url} against {found.before.url}"
         notes = [sentence(found), *(f"fails: {line}" for line in self.failures)]
+        if any((said := verdict_counts(found)).values()):
+            notes.insert(1, f"verdicts taken in: {said['after']}, after {said['before']}")
         tables = [_table(f"{heading}: {len(listed[name])}", listed[name]) for name, heading in HEADINGS.items()]
         return Report(title, [self._scores(), self._kinds(), *(table for table in tables if table.rows)], notes)
 
@@ -47,6 +50,7 @@ class ComparisonReport:
             "history": [night.url for night in found.history],
             "deciding": found.after.deciding,
             "more_flagged": found.more_flagged,
+            "verdicts": verdict_counts(found),
             "methods": [{**asdict(drift), "alarm": drift.alarm} for drift in found.drifts],
             "new_kinds": [{**asdict(kind), "called": name_of_kind(found.after, kind)} for kind in found.kinds],
             **{name: [_change(one) for one in listed] for name, listed in changes(found).items()},
@@ -78,6 +82,12 @@ def sentence(found: Comparison, shown: Callable[[float], str] = "{:.2%}".format)
     counts = {"new kind": len(found.kinds), "newly broken shard": len(found.broken)}
     others = [f"{number} {name}{'' if number == 1 else 's'}" for name, number in counts.items() if number]
     return f"{'; '.join([said, *others])}."
+
+
+def verdict_counts(found: Comparison) -> dict[str, int]:
+    """How many verdicts each of the scans takes in."""
+    both = {"before": found.before, "after": found.after}
+    return {name: verdicts_of(scan).get("verdicts", 0) for name, scan in both.items()}
 
 
 def changes(found: Comparison) -> Mapping[str, Sequence[Change]]:

@@ -13,6 +13,7 @@ from pipelines.reports.scan.kinds import kinds, lead
 from pipelines.reports.scan.pictures import has_pictures, images, least_certain
 from pipelines.reports.scan.plots import spread
 from pipelines.reports.scan.verdict import facts, verdict
+from pipelines.reports.scan.verdicts import verdicts
 from pipelines.storage import Directory
 
 MOST_PICTURES = 24
@@ -26,6 +27,7 @@ def scan_page(scan: EndedScan, before: EndedScan | None = None, most: int = MOST
         Section("What belongs least", "kinds", kinds(scan, most), lead(scan)),
         Section("Scores", "scores", [*_distributions(scan, before), tables.thresholds(scan)]),
         Section("Images", "images", [_galleries(scan, most) if scan.tally.scored else UNSCORED]),
+        *([Section("Verdicts", "verdicts", said)] if (said := verdicts(scan)) else []),
         Section("Labels and groups", "labels", tables.by_label(scan)),
         Section("Shards", "shards", [tables.shards(scan)]),
         Section("Errors", "errors", tables.errors(scan)),

@@ -1,0 +1,69 @@
+"""`oodscan questions` and `oodscan verdicts`: which few images to look at, and what was said of them."""
+
+from typing import Annotated
+
+import typer
+
+from pipelines.commands.ending import end, reported
+from pipelines.commands.options import Address, AsJson, StorageOptions, TakeOver, say
+from pipelines.config.load import parse_storage_options
+from pipelines.errors import CallerError
+
+Scan = Annotated[str, typer.Argument(metavar="SCAN", help="The directory of a scan with consensus that has ended.")]
+
+
+def questions(
+    scan: Scan,
+    count: Annotated[int, typer.Option(help="How many images to ask about, at most.")] = 50,
+    output: Annotated[
+        str | None, typer.Option(metavar="URI", help="Where questions.html and questions.parquet go; default: SCAN.")
+    ] = None,
+    address: Address = None,
+    storage_options: StorageOptions = [],  # noqa: B006
+) -> None:
+    """Choose the images whose answer moves most, and make the page on which a person answers."""
+    if count < 1:
+        raise CallerError(f"--count {count} must be 1 at least")
+    from pipelines.reports.questions.write import write_questions
+    from pipelines.runtime.cluster import cluster
+    from pipelines.scan_directory.record import ScanRecord
+    from pipelines.storage import Directory
+    from pipelines.verdicts.questions import ask
+
+    options = parse_storage_options(storage_options)
+    directory = Directory(scan, options)
+    target = Directory(output, options) if output else directory
+    record = ScanRecord.read(directory)
+    target.check_writable("--output")
+    with cluster(address) as found:
+        asked = ask(record, count, found, say)
+    page = write_questions(record, scan, asked, target)
+    images = sum(asked["stands_for"].to_pylist())
+    say(f"{len(asked)} questions, whose answers speak for about {images:.0f} images")
+    typer.echo(page)
+
+
+def verdicts(
+    scan: Scan,
+    add: Annotated[
+        list[str],
+        typer.Option(
+            metavar="FILE",
+            help="What the page of questions has saved, or a CSV or Parquet file like it: shard, index, key and "
+            "verdict (yes, no, unsure) or belongs (0 to 1), by, at. May be given several times.",
+        ),
+    ] = [],  # noqa: B006
+    take_over: TakeOver = False,
+    address: Address = None,
+    storage_options: StorageOptions = [],  # noqa: B006
+    as_json: AsJson = False,
+) -> None:
+    """Keep what was said of images with the scan, and spread it over all of them: scores and flags are made anew."""
+    from pipelines.scan_directory.record import ScanRecord
+    from pipelines.scans.add_verdicts import add_verdicts
+    from pipelines.storage import Directory
+
+    options = parse_storage_options(storage_options)
+    found = add_verdicts(scan, add, options, address=address, take_over=take_over, say=say)
+    config = ScanRecord.read(Directory(scan, options)).config
+    end(dict(found.summary), config, reported(config, options), as_json)
