@@ -17,7 +17,7 @@ FLOORS = (
     ("pipelines/storage.py", "pipelines/config"),
     ("pipelines/runtime",),
     ("pipelines/inputs",),
-    ("pipelines/scan_directory",),
+    ("pipelines/scan_directory", "pipelines/judges"),
     ("pipelines/memory", "pipelines/consensus", "pipelines/evaluation", "pipelines/flags"),
     ("pipelines/scans",),
     ("pipelines/label_banks",),

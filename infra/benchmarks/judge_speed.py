@@ -30,7 +30,7 @@ from infra.tiny_llm.make import make_tiny_llm
 from ood_core.negfilter.questions import SYSTEM, prompt, questions
 from ood_core.vocabulary import NOUN_FILES, wordnet_corpus
 from pipelines.config.judges import Vllm
-from pipelines.label_banks.judges.vllm import VllmJudge
+from pipelines.judges.vllm import VllmJudge
 
 LABELS_EACH, NEW_TOKENS, WARM_UP = 10, 2, 4096
 Pair = tuple[str, str | None]

@@ -16,7 +16,7 @@ import pytest
 from ood_core.negfilter.questions import ANSWERS, SYSTEM, prompt, questions
 from pipelines.config.judges import Http
 from pipelines.errors import CallerError
-from pipelines.label_banks.judges.http import HttpJudge
+from pipelines.judges.http import HttpJudge
 from tests.conftest import free_port
 
 KEY, START_S = "sk-of-the-local-server", 240

@@ -11,7 +11,7 @@ import ray.data
 from ray.exceptions import RayActorError
 
 from pipelines.errors import CallerError
-from pipelines.label_banks.judges.vllm_engine import REPLIES, EngineSpec, not_loaded, replies, too_long
+from pipelines.judges.vllm_engine import REPLIES, EngineSpec, not_loaded, replies, too_long
 
 ERROR = "__inference_error__"
 """Ray Data's column of errors: rows that have one are not asked, and rows that fail get one."""

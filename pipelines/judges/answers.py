@@ -14,7 +14,7 @@ from ood_core.negfilter.questions import ANSWERS
 from ood_core.vectors import parquet_bytes, parquet_table
 from pipelines.errors import CallerError, first_line
 from pipelines.inputs.readers.parquet import DAMAGE
-from pipelines.label_banks.judges.judge import Judge
+from pipelines.judges.judge import Judge
 from pipelines.storage import Directory
 
 ANSWERS_OPTION = "--answers"

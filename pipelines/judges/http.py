@@ -20,8 +20,8 @@ from pydantic import ValidationError
 from ood_core.negfilter.questions import ANSWERS, PROMPT_VERSION, SYSTEM, prompt
 from pipelines.config.judges import Http
 from pipelines.errors import CallerError, first_line
-from pipelines.label_banks.judges.completion import Choice, Completion, NoAnswerError, probability_yes, yes_or_no
-from pipelines.label_banks.judges.in_flight import as_they_come, event_loop
+from pipelines.judges.completion import Choice, Completion, NoAnswerError, probability_yes, yes_or_no
+from pipelines.judges.in_flight import as_they_come, event_loop
 
 TABLE_ROWS, TABLE_SECONDS = 256, 5.0
 """A table of answers is passed on once it has so many rows, or after so long."""

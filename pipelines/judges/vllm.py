@@ -13,8 +13,8 @@ import pyarrow as pa
 from ood_core.negfilter.questions import ANSWERS, PROMPT_VERSION, QUESTIONS
 from pipelines.config.judges import Vllm
 from pipelines.errors import CallerError, first_line
-from pipelines.label_banks.judges.model_digest import digest
-from pipelines.label_banks.judges.vllm_engine import (
+from pipelines.judges.model_digest import digest
+from pipelines.judges.vllm_engine import (
     TOO_LONG,
     Engine,
     EngineSpec,
@@ -122,7 +122,7 @@ class VllmJudge:
         pool = fit_engines(self.config, found.get("CPU", 0), found.get("GPU", 0))
         spec = self._spec(pool)
         if pool.processor:
-            from pipelines.label_banks.judges.vllm_processor import ask
+            from pipelines.judges.vllm_processor import ask
 
             return ask(spec, pool.workers, pool.bundle, self.config.batch_size, blocks)
         self._engines = self._engines or _start(spec, pool)
