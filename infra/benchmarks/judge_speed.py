@@ -107,7 +107,7 @@ def our_rate(judge: VllmJudge, asking: Sequence[Sequence[Pair]]) -> dict[str, fl
     count, seconds, start_up = 0, 0.0, 0.0
     for pairs in asking:
         _, arrived, rows = timed(judge, pairs)
-        started = judge.config.engine == "processor"
+        started = isinstance(judge.config, Vllm) and judge.config.engine == "processor"
         count += sum(rows[started:])
         seconds += arrived[-1] - started * arrived[0]
         start_up += started * arrived[0]

@@ -3,14 +3,15 @@
 from collections.abc import Mapping
 from typing import Any
 
-from pipelines.config.judges import Http, JudgeConfig, Replay, Vllm, WordNet
+from pipelines.config.base import Configuration
+from pipelines.config.judges import Engines, Http, JudgeConfig, Replay, Vllm, WordNet
 from pipelines.judges.judge import Judge
 
 
-def check_fits(config: JudgeConfig, cpus: float, gpus: float) -> None:
-    """Raises CallerError if a judge asks for more than a cluster of so many CPUs and GPUs has."""
-    if isinstance(config, Vllm):
-        from pipelines.judges.vllm import fit_engines
+def check_fits(config: Configuration, cpus: float, gpus: float) -> None:
+    """Raises CallerError if a judge, of texts or images, asks for more than a cluster of so many CPUs and GPUs has."""
+    if isinstance(config, Engines):
+        from pipelines.judges.vllm_pool import fit_engines
 
         fit_engines(config, cpus, gpus)
 

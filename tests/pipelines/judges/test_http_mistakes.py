@@ -5,9 +5,11 @@ import sys
 import pytest
 
 from pipelines.errors import CallerError
-from pipelines.judges.http import GIVE_UP
+from pipelines.judges.forms import TEXTS
 from tests.pipelines.judges.asking import BAD, KEY, WORDS, answers, asked, judge, of_bad, truth
 from tests.pipelines.judges.openai_server import DROP, Reply, Request, fails, held, says, serving
+
+GIVE_UP = TEXTS.give_up
 
 
 @pytest.fixture(autouse=True)
