@@ -175,7 +175,8 @@ class _Endpoint:
             raise CallerError(f"{url}, {model}: {self.form.give_up} questions in a row without an answer; {told}")
 
     def _names_vision(self, told: str) -> bool:
-        return bool(NO_VISION.search(told.replace(self.config.model, "")))
+        unnamed = re.sub(rf"(?<!\w){re.escape(self.config.model)}(?!\w)", "", told)  # a name may say vision as well
+        return bool(NO_VISION.search(unnamed))
 
     def _told(self, error: Exception) -> str:
         """The client's error in one line, or its cause's if it has one, without the key."""

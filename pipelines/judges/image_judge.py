@@ -75,7 +75,8 @@ def judged(judge: ImageJudge, store: AnswerStore | None, questions: Iterable[pa.
         known |= _by_question(_counted(judge, len(new), store.kept(judge.judge, found) if store else found))
     if missing := set(new["question"].to_pylist()) - set(known):
         raise RuntimeError(f"{judge.judge.model} left {len(missing)} of {len(new)} questions without an answer")
-    rows = [_row(question, image, known) for question, image in zip(asked["question"], asked["image"], strict=True)]
+    describing = _describing(asked)["question"].to_pylist() if judge.describe else [None] * len(asked)
+    rows = [_row(*ids, known) for ids in zip(asked["question"].to_pylist(), describing, strict=True)]
     return pa.Table.from_pylist(rows, schema=IMAGE_ANSWERS)
 
 
@@ -133,17 +134,20 @@ def _cost(judge: ImageJudge, new: pa.Table, count: int) -> str:
     return f"{asked}: at most {tokens:,} tokens beside those of {len(new)} pictures" if len(new) else asked
 
 
-def _row(question: pa.Scalar, image: pa.Scalar, known: Mapping[int, Mapping[str, Any]]) -> dict[str, Any]:
-    """A row of `IMAGE_ANSWERS`; what was stored or recorded may be anybody's."""
-    found = known[question.as_py()]
+def _row(question: int, describing: int | None, known: Mapping[int, Mapping[str, Any]]) -> dict[str, Any]:
+    """A row of `IMAGE_ANSWERS` by the ids of the question and of that for a description, if that was asked.
+
+    What was stored or recorded may be anybody's.
+    """
+    found = known[question]
     answer, probability, error = found["answer"], found["probability_yes"], found["error"]
     if answer not in ("yes", "no", None):
         answer, probability, error = None, None, f"neither yes nor no, but {described(answer)!r}"
     if probability is not None and not 0 <= probability <= 1:
         probability = None
-    description = known.get(image_question_id(image.as_py(), None), {}).get("answer")
+    description = known[describing]["answer"] if describing is not None else None
     return {
-        "question": question.as_py(),
+        "question": question,
         "answer": answer,
         "probability_yes": probability,
         "description": described(description) or None if description else None,
