@@ -127,7 +127,7 @@ def _prompts(config: Engines, form: Form) -> TextPrompts | ImagePrompts:
         return TextPrompts.of(AutoTokenizer.from_pretrained(model))
     except PromptError as error:
         raise CallerError(f"{option} cannot judge: {error}") from error
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, ImportError) as error:  # some processors need a package of their own
         raise CallerError(f"{option} cannot be loaded: {first_line(error)}") from error
 
 
