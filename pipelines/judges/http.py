@@ -9,7 +9,6 @@ import importlib.util
 import json
 import os
 import re
-import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -18,15 +17,13 @@ from urllib.parse import urlsplit
 import pyarrow as pa
 from pydantic import ValidationError
 
-from ood_core.negfilter.questions import ANSWERS
 from pipelines.config.judges import Server
 from pipelines.errors import CallerError, first_line
 from pipelines.judges.completion import Choice, Completion, NoAnswerError, in_words, probability_yes, yes_or_no
 from pipelines.judges.forms import TEXTS, Chat, Form, ImageForm, Row
 from pipelines.judges.in_flight import as_they_come, event_loop
+from pipelines.judges.rows import in_tables, one_by_one
 
-TABLE_ROWS, TABLE_SECONDS = 256, 5.0
-"""A table of answers is passed on once it has so many rows, or after so long."""
 MAX_TOKENS, MAX_OPEN_TOKENS = 4, 32
 """The longest answer: yes or no, which a tokenizer may spell with two tokens, and a few words."""
 TOP_LOGPROBS = 5
@@ -82,8 +79,8 @@ class HttpJudge:
         """
         endpoint = _Endpoint(self.config, self.form, self._key())
         with event_loop(endpoint.client.close) as loop:
-            asking = (endpoint.ask(row) for row in _rows(questions, self.form.columns))
-            yield from _tables(as_they_come(asking, loop, self.config.concurrency))
+            asking = (endpoint.ask(row) for row in one_by_one(questions, self.form.columns))
+            yield from in_tables(as_they_come(asking, loop, self.config.concurrency))
 
     def _key(self) -> str | None:
         """The key from the environment, None if there is none. Raises CallerError if no header can hold it."""
@@ -183,28 +180,3 @@ class _Endpoint:
         text = f"{type(error).__name__}: " if not isinstance(error, NoAnswerError) else ""
         text += first_line(error.__cause__ or error)
         return (text.replace(self.key, "(key)") if self.key else text)[:QUOTED]
-
-
-def _rows(questions: Iterable[pa.Table], columns: pa.Schema) -> Iterator[Row]:
-    """The questions one by one."""
-    for table in questions:
-        for batch in table.select(columns.names).to_batches(max_chunksize=TABLE_ROWS):
-            yield from batch.to_pylist()
-
-
-def _tables(rows: Iterable[Row]) -> Iterator[pa.Table]:
-    """Answers gathered into tables; those that came before a CallerError are passed on as well."""
-    held: list[Row] = []
-    since = time.monotonic()
-    try:
-        for row in rows:
-            held.append(row)
-            if len(held) >= TABLE_ROWS or time.monotonic() - since >= TABLE_SECONDS:
-                yield pa.Table.from_pylist(held, schema=ANSWERS)
-                held, since = [], time.monotonic()
-    except CallerError:
-        if held:
-            yield pa.Table.from_pylist(held, schema=ANSWERS)
-        raise
-    if held:
-        yield pa.Table.from_pylist(held, schema=ANSWERS)
