@@ -17,8 +17,14 @@ FLOORS = (
     ("pipelines/storage.py", "pipelines/config"),
     ("pipelines/runtime",),
     ("pipelines/inputs",),
-    ("pipelines/scan_directory",),
-    ("pipelines/memory", "pipelines/consensus", "pipelines/evaluation", "pipelines/flags", "pipelines/verdicts"),
+    ("pipelines/scan_directory", "pipelines/judges"),
+    (
+        "pipelines/memory",
+        "pipelines/consensus",
+        "pipelines/evaluation",
+        "pipelines/flags",
+        "pipelines/verdicts",
+    ),  # fmt: skip
     ("pipelines/scans",),
     ("pipelines/label_banks",),
     ("pipelines/reports", "pipelines/verify", "pipelines/exports"),

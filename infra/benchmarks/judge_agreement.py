@@ -19,7 +19,7 @@ import numpy as np
 from infra.benchmarks.workloads import say
 from ood_core.negfilter.negrefine_log import Question, read_log
 from ood_core.negfilter.questions import questions
-from pipelines.label_banks.judges.wordnet import WordNetJudge
+from pipelines.judges.wordnet import WordNetJudge
 
 LISTS = {"noun": "nouns", "adj": "adjective phrases"}
 COLUMNS = ("labels: question", "asked", "LLM's yes", "WordNet's yes", "agreement", "precision", "recall")

@@ -30,7 +30,7 @@ from infra.tiny_llm.make import make_tiny_llm
 from ood_core.negfilter.questions import SYSTEM, prompt, questions
 from ood_core.vocabulary import NOUN_FILES, wordnet_corpus
 from pipelines.config.judges import Vllm
-from pipelines.label_banks.judges.vllm import VllmJudge
+from pipelines.judges.vllm import VllmJudge
 
 LABELS_EACH, NEW_TOKENS, WARM_UP = 10, 2, 4096
 Pair = tuple[str, str | None]
@@ -107,7 +107,7 @@ def our_rate(judge: VllmJudge, asking: Sequence[Sequence[Pair]]) -> dict[str, fl
     count, seconds, start_up = 0, 0.0, 0.0
     for pairs in asking:
         _, arrived, rows = timed(judge, pairs)
-        started = judge.config.engine == "processor"
+        started = isinstance(judge.config, Vllm) and judge.config.engine == "processor"
         count += sum(rows[started:])
         seconds += arrived[-1] - started * arrived[0]
         start_up += started * arrived[0]

@@ -26,8 +26,9 @@ from infra.tiny_llm.make import make_tiny_llm
 from ood_core.negfilter.questions import SYSTEM, questions
 from ood_core.vocabulary import NOUN_FILES, wordnet_corpus
 from pipelines.config.judges import Vllm
-from pipelines.label_banks.judges.vllm import VllmJudge, fit_engines
-from pipelines.label_banks.judges.vllm_engine import Engine
+from pipelines.judges.vllm import VllmJudge
+from pipelines.judges.vllm_engine import Engine
+from pipelines.judges.vllm_pool import fit_engines
 
 LABELS = ("dog", "guitar", "city", "tool")
 TOKENS = (0, 128, 384)

@@ -32,7 +32,7 @@ def make_tiny_llm(directory: Path, model_seed: int = MODEL_SEED) -> Path:
     import torch
     from transformers import Qwen2Config, Qwen2ForCausalLM  # pyright: ignore[reportMissingImports]
 
-    tokenizer = _tokenizer()
+    tokenizer = make_tokenizer()
     tokenizer.save_pretrained(directory)
     config = Qwen2Config(
         vocab_size=TOKENS,
@@ -56,7 +56,8 @@ def make_tiny_llm(directory: Path, model_seed: int = MODEL_SEED) -> Path:
     return directory
 
 
-def _tokenizer() -> Any:
+def make_tokenizer() -> Any:
+    """A byte-pair tokenizer of `TOKENS` tokens, trained on our own questions about WordNet's nouns."""
     from tokenizers import (  # pyright: ignore[reportMissingImports]
         Tokenizer,
         decoders,

@@ -1,9 +1,9 @@
 """The configuration of each judge; which judge it is, its `name` says."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 from urllib.parse import urlsplit
 
 from pydantic import Field, field_validator
@@ -12,6 +12,60 @@ from pipelines.config.base import Configuration, Positive
 
 DEFAULT_MODEL = "Qwen/Qwen2.5-14B-Instruct-1M"
 """The model that NegRefine used."""
+
+
+class Engines(Configuration):
+    """A pool of vLLM engines on the cluster. `option`: the command line's, which those of the fields begin with.
+
+    `model`: a path or hub id. `workers`: how many engines, each on `tensor_parallel` GPUs (None: as many as there are
+    GPUs for; on CPUs one). `batch_size`: questions handed over at once. `attempts`: how often a failing question is
+    asked.
+    """
+
+    option: ClassVar[str] = "--judge"
+    model: str
+    workers: Positive | None = None
+    tensor_parallel: Positive = 1
+    max_model_len: Positive = 512
+    prefix_caching: bool = True
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
+    batch_size: Positive = 1024
+    attempts: Positive = 3
+
+    @field_validator("model")
+    @classmethod
+    def _absolute_directory(cls, model: str) -> str:
+        """The absolute path of a model's directory, since workers may stand in another; a hub id as it is."""
+        return str(Path(model).absolute()) if Path(model).is_dir() else model
+
+
+class Server(Configuration):
+    """Any OpenAI-compatible endpoint, at the base URL `url`. `option`: as of `Engines`.
+
+    The key is read from the environment variable `key_env` and never recorded. `concurrency`: requests at once.
+    `attempts`: how often a request is tried. `timeout_s`: seconds to wait for an answer. `extra_body`: sent
+    along with every request, such as a server's own way to constrain answers.
+    """
+
+    option: ClassVar[str] = "--judge"
+    url: str
+    model: str
+    key_env: str = "OPENAI_API_KEY"
+    concurrency: Positive = 32
+    attempts: Positive = 5
+    timeout_s: float = Field(default=60.0, gt=0)
+    extra_body: dict[str, Any] = Field(default_factory=dict)
+
+    @field_validator("url")
+    @classmethod
+    def _no_secret(cls, url: str) -> str:
+        """The URL, if it is one of a server and holds nothing that must not be recorded."""
+        parts = urlsplit(url)
+        if parts.scheme not in ("http", "https") or not parts.netloc:
+            raise ValueError("must be an http:// or https:// URL, such as http://localhost:8000/v1")
+        if parts.username or parts.password or parts.query:
+            raise ValueError("must not hold credentials or a query: it is recorded; the key comes from the environment")
+        return url
 
 
 class NoJudge(Configuration):
@@ -59,7 +113,7 @@ class Replay(AnsweringJudge):
     recorded: str
 
 
-class Vllm(StoredAnswersJudge):
+class Vllm(Engines, StoredAnswersJudge):
     """A judge that is a pool of vLLM engines on the cluster. `model`: a path or hub id of any chat model.
 
     `workers`: how many engines, each on `tensor_parallel` GPUs (None: as many as there are GPUs for; on CPUs one).
@@ -70,23 +124,10 @@ class Vllm(StoredAnswersJudge):
 
     name: Literal["vllm"] = "vllm"
     model: str = DEFAULT_MODEL
-    workers: Positive | None = None
-    tensor_parallel: Positive = 1
-    max_model_len: Positive = 512
-    prefix_caching: bool = True
-    dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     engine: Literal["auto", "processor", "in-process"] = "auto"
-    batch_size: Positive = 1024
-    attempts: Positive = 3
-
-    @field_validator("model")
-    @classmethod
-    def _absolute_directory(cls, model: str) -> str:
-        """The absolute path of a model's directory, since workers may stand in another; a hub id as it is."""
-        return str(Path(model).absolute()) if Path(model).is_dir() else model
 
 
-class Http(StoredAnswersJudge):
+class Http(Server, StoredAnswersJudge):
     """A judge behind any OpenAI-compatible endpoint, at the base URL `url`.
 
     The key is read from the environment variable `key_env` and never recorded. `concurrency`: requests at once.
@@ -95,24 +136,6 @@ class Http(StoredAnswersJudge):
     """
 
     name: Literal["http"] = "http"
-    url: str
-    model: str
-    key_env: str = "OPENAI_API_KEY"
-    concurrency: Positive = 32
-    attempts: Positive = 5
-    timeout_s: float = Field(default=60.0, gt=0)
-    extra_body: dict[str, Any] = Field(default_factory=dict)
-
-    @field_validator("url")
-    @classmethod
-    def _no_secret(cls, url: str) -> str:
-        """The URL, if it is one of a server and holds nothing that must not be recorded."""
-        parts = urlsplit(url)
-        if parts.scheme not in ("http", "https") or not parts.netloc:
-            raise ValueError("must be an http:// or https:// URL, such as http://localhost:8000/v1")
-        if parts.username or parts.password or parts.query:
-            raise ValueError("must not hold credentials or a query: it is recorded; the key comes from the environment")
-        return url
 
 
 JudgeConfig = NoJudge | WordNet | Replay | Vllm | Http
@@ -129,16 +152,27 @@ def option_of(field: str) -> str:
 
 def judge_config(given: Any) -> Any:
     """A judge's fields, checked, from its name or its fields. Raises ValueError for a field that it does not have."""
+    return checked_fields(given, JUDGES, "wordnet", option_of)
+
+
+def checked_fields(
+    given: Any, judges: Mapping[str, type[Configuration]], default: str, option_of: Callable[[str], str]
+) -> Any:
+    """The fields of one of some judges, from its name or its fields; `default`: its name where they do not hold it.
+
+    Raises ValueError for a judge that is unknown, and a field that it does not have.
+    """
     if isinstance(given, Configuration):
         return given
     if not isinstance(given, str | Mapping):
         raise ValueError("a judge is a name, or its fields")
-    fields = {"name": given} if isinstance(given, str) else {"name": "wordnet", **given}
-    if not isinstance(fields["name"], str) or fields["name"] not in JUDGES:
-        raise ValueError(f"the judges are {', '.join(JUDGES)}")
-    judge = JUDGES[fields["name"]]
+    fields = {"name": given} if isinstance(given, str) else {"name": default, **given}
+    if not isinstance(fields["name"], str) or fields["name"] not in judges:
+        raise ValueError(f"the judges are {', '.join(judges)}")
+    judge = judges[fields["name"]]
     foreign = [field for field in fields if field not in judge.model_fields]
     if foreign:
         known = ", ".join(option_of(field) for field in judge.model_fields if field != "name") or "no options"
-        raise ValueError(f"{option_of(foreign[0])} is not an option of --judge {fields['name']}, which has {known}")
+        named = f"{option_of('name')} {fields['name']}"
+        raise ValueError(f"{option_of(foreign[0])} is not an option of {named}, which has {known}")
     return fields

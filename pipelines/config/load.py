@@ -1,6 +1,6 @@
 """Reads a configuration: a YAML file, with the values of the command line laid over it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -8,8 +8,12 @@ import yaml
 from pydantic import ValidationError
 
 from pipelines.config.base import Configuration
+from pipelines.config.image_judges import image_option_of
 from pipelines.config.judges import option_of
 from pipelines.errors import CallerError, first_line
+
+JUDGES: Mapping[str, Callable[[str], str]] = {"judge": option_of, "image_judge": image_option_of}
+"""Sections of which there are several kinds, told apart by a name, and the command line's options of their fields."""
 
 
 def load(kind: type[Configuration], file: Path | None, overrides: Mapping[str, Any]) -> Any:
@@ -24,9 +28,9 @@ def load(kind: type[Configuration], file: Path | None, overrides: Mapping[str, A
     except ValidationError as error:
         first = error.errors()[0]
         place = [*map(str, first["loc"])]
-        judges = len(place) > 2 and place[0] == "judge"  # and then the judge's name and its field
+        judges = len(place) > 2 and place[0] in JUDGES  # and then the judge's name and its field
         name = ".".join([place[0], *place[2:]] if judges else place)
-        option = option_of(place[2]) if judges else f"--{name.replace('_', '-')}"
+        option = JUDGES[place[0]](place[2]) if judges else f"--{name.replace('_', '-')}"
         if first["type"] == "missing":
             raise CallerError(
                 f"{option} is missing; give it on the command line or as `{name}:` in the YAML"

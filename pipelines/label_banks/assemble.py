@@ -9,7 +9,7 @@ import numpy as np
 
 from ood_core.labels import BankInfo, LabelBank
 from ood_core.vocabulary import Part
-from pipelines.label_banks.answers import WHOSE
+from pipelines.judges.answers import WHOSE
 from pipelines.label_banks.criteria import ClassImages
 from pipelines.label_banks.negfilter import CandidateLabels
 from pipelines.label_banks.request import LabelBankRequest

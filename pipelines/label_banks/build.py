@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 from ood_core.labels import LabelBank
 from ood_core.negfilter.decisions import DECISIONS
 from pipelines.config.judges import AnsweringJudge
+from pipelines.judges.open_judge import check_fits
 from pipelines.label_banks import judge_tables
 from pipelines.label_banks.corpus import WORDS_AT_ONCE
-from pipelines.label_banks.judges.open_judge import check_fits
 from pipelines.label_banks.negfilter import NegFilter
 from pipelines.label_banks.request import LabelBankRequest
 from pipelines.runtime.model import ModelSpec

@@ -11,8 +11,8 @@ import pyarrow.parquet as pq
 from ood_core.negfilter.decisions import DECISIONS, Decided
 from ood_core.negfilter.questions import QUESTIONS
 from ood_core.vectors import parquet_options
-from pipelines.label_banks.answers import KEPT, WHOSE
-from pipelines.label_banks.judges.judge import Judge
+from pipelines.judges.answers import KEPT, WHOSE
+from pipelines.judges.judge import Judge
 from pipelines.label_banks.negfilter import NegFilter, Wave
 from pipelines.storage import Directory
 

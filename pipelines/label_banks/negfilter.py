@@ -12,9 +12,9 @@ import pyarrow as pa
 from ood_core.negfilter.decisions import NO, NO_ANSWER, YES, Decided, decide
 from ood_core.negfilter.questions import PROPER_NOUN, SHORTEST, SUBCATEGORY, clean, question_id, questions
 from ood_core.vocabulary import Part
-from pipelines.label_banks.answers import Answers, AnswerStore
+from pipelines.judges.answers import Answers, AnswerStore
+from pipelines.judges.judge import Judge
 from pipelines.label_banks.corpus import first_of_each
-from pipelines.label_banks.judges.judge import Judge
 from pipelines.runtime.progress import Say, counting
 
 QUESTIONS_AT_ONCE = 4096

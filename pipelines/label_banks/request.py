@@ -12,11 +12,11 @@ from pipelines.config.labels import LabelsBuild
 from pipelines.errors import CallerError
 from pipelines.inputs.label_bank import read_words
 from pipelines.inputs.label_files import labels_of
-from pipelines.label_banks.answers import Answers, AnswerStore
+from pipelines.judges.answers import Answers, AnswerStore, answer_store
+from pipelines.judges.judge import Judge
+from pipelines.judges.open_judge import open_judge
 from pipelines.label_banks.corpus import Corpus, Sources, survey
 from pipelines.label_banks.id_images import IdImages, find_id_images
-from pipelines.label_banks.judges.judge import Judge
-from pipelines.label_banks.judges.open_judge import open_judge
 from pipelines.storage import Directory
 
 
@@ -72,11 +72,7 @@ def _answer_store(config: LabelsBuild, output: Directory) -> AnswerStore | None:
     """Where the judge's answers are kept; None for a judge that answers at no cost."""
     if not isinstance(config.judge, StoredAnswersJudge):
         return None
-    if not config.judge.answers:
-        return AnswerStore(output.folder("answers"))
-    directory = Directory(config.judge.answers, output.options)
-    directory.check_writable("--answers")
-    return AnswerStore(directory)
+    return answer_store(config.judge.answers, output.folder("answers"))
 
 
 def _id_images(

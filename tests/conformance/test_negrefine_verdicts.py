@@ -15,7 +15,7 @@ import pytest
 
 from ood_core.negfilter.decisions import KEPT, NO, NO_ANSWER, UNJUDGED, YES, Decided, decide
 from ood_core.negfilter.questions import SHORTEST, clean, questions
-from pipelines.label_banks.judges.replay import ReplayJudge
+from pipelines.judges.replay import ReplayJudge
 from tests.conformance.given import REPOSITORY
 
 SAMPLE = REPOSITORY / "tests" / "ood_core" / "negfilter" / "negrefine_verdicts"

@@ -9,7 +9,7 @@ import pyarrow as pa
 from ood_core.negfilter.questions import ANSWERS, SYSTEM, prompt, questions
 from ood_core.vocabulary import NOUN_FILES, wordnet_corpus
 from pipelines.config.judges import Vllm
-from pipelines.label_banks.judges.vllm import VllmJudge
+from pipelines.judges.vllm import VllmJudge
 
 LABELS = ("dog", "guitar", "city")
 

@@ -14,3 +14,11 @@ def tiny_llm(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from infra.tiny_llm.make import make_tiny_llm
 
     return make_tiny_llm(tmp_path_factory.mktemp("tiny_llm"))
+
+
+@pytest.fixture(scope="session")
+def tiny_vlm(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A vision-language model of random weights, which answers yes to some pictures and no to others."""
+    from infra.tiny_vlm.make import make_tiny_vlm
+
+    return make_tiny_vlm(tmp_path_factory.mktemp("tiny_vlm"))

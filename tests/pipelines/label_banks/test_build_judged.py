@@ -19,7 +19,7 @@ from pipelines.config.load import load
 from pipelines.errors import CallerError
 from pipelines.label_banks.build import build, unjudged_fraction
 from pipelines.label_banks.request import LabelBankRequest
-from tests.pipelines.label_banks.judges.openai_server import Request, fails, says, serving
+from tests.pipelines.judges.openai_server import Request, fails, says, serving
 
 WORDS = ["Paris", "collie", "hammer", "adam's peak", "Siamese cat", "DOG", "oak 7", "river"]
 KEY = "sk-not-to-be-seen"

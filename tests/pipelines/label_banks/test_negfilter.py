@@ -8,11 +8,11 @@ import pytest
 
 from ood_core.negfilter.decisions import DECISIONS
 from ood_core.vocabulary import Part
+from pipelines.judges.answers import AnswerStore
 from pipelines.label_banks import judge_tables as judged_files
-from pipelines.label_banks.answers import AnswerStore
 from pipelines.label_banks.negfilter import QUESTIONS_AT_ONCE, CandidateLabels, NegFilter
 from pipelines.storage import Directory
-from tests.pipelines.label_banks.judges.rule_judge import Question, RuleJudge, yes
+from tests.pipelines.judges.rule_judge import Question, RuleJudge, yes
 
 IDS = ["cat", "dog", "owl"]
 TEXTS = ["Paris", "house cat", "snow owl", "sea", "DOG", "Rome cat", "oak"]

@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 
 from ood_core.labels import BankInfo, LabelBank
 from ood_core.negfilter.questions import question_id, questions
-from pipelines.label_banks.answers import KEPT
+from pipelines.judges.answers import KEPT
 from pipelines.label_banks.judge_tables import DECISION_COLUMNS
 
 Row = tuple[str, str, float, str, str | None]

@@ -1,6 +1,6 @@
 import pytest
 
-from pipelines.label_banks.judges.completion import probability_yes
+from pipelines.judges.completion import probability_yes
 
 
 @pytest.mark.parametrize(

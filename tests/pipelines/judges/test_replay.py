@@ -8,8 +8,8 @@ import pytest
 
 from ood_core.negfilter.questions import ANSWERS, QUESTIONS, question_id, questions
 from pipelines.errors import CallerError
-from pipelines.label_banks.judges.judge import Judge
-from pipelines.label_banks.judges.replay import RECORDED, ReplayJudge
+from pipelines.judges.judge import Judge
+from pipelines.judges.replay import RECORDED, ReplayJudge
 from tests.conftest import Storage
 
 PARIS, POODLE, ADDAX = ("paris", None), ("poodle", "dog"), ("addax", "dog")

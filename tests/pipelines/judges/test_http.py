@@ -8,10 +8,11 @@ import pytest
 
 from ood_core.negfilter.questions import PROMPT_VERSION, SYSTEM, prompt, questions
 from pipelines.config.judges import Http
-from pipelines.label_banks.judges.http import TABLE_SECONDS, HttpJudge
-from pipelines.label_banks.judges.judge import Judge
-from tests.pipelines.label_banks.judges.asking import BAD, KEY, WORDS, answers, asked, judge, of_bad, truth
-from tests.pipelines.label_banks.judges.openai_server import DROP, Reply, Request, fails, says, serving
+from pipelines.judges.http import HttpJudge
+from pipelines.judges.judge import Judge
+from pipelines.judges.rows import TABLE_SECONDS
+from tests.pipelines.judges.asking import BAD, KEY, WORDS, answers, asked, judge, of_bad, truth
+from tests.pipelines.judges.openai_server import DROP, Reply, Request, fails, says, serving
 
 
 @pytest.fixture(autouse=True)

@@ -14,7 +14,7 @@ from ood_core.negfilter.questions import ANSWERS
 from ood_core.vectors import parquet_bytes, parquet_table
 from pipelines.errors import CallerError, first_line
 from pipelines.inputs.readers.parquet import DAMAGE
-from pipelines.label_banks.judges.judge import Judge
+from pipelines.judges.judge import Judge
 from pipelines.storage import Directory
 
 ANSWERS_OPTION = "--answers"
@@ -82,30 +82,42 @@ class Answers:
 class AnswerStore:
     """A folder of answers, in parts that are written whole and never changed; several builds may share it.
 
-    A part is written once `rows_a_part` answers wait, or `wait_s` seconds have passed since the last one.
+    A part is written once `rows_a_part` answers wait, or `wait_s` seconds have passed since the last one. `option`: the
+    command line's for the folder.
     """
 
     directory: Directory
     rows_a_part: int = 50_000
     wait_s: float = 30.0
+    option: str = ANSWERS_OPTION
 
     def read(self, judge: Judge) -> Answers:
-        """The answers that this judge gave before. Raises CallerError for a part that is not a table of answers."""
-        whose = (compute.field("model") == judge.model) & (compute.field("prompt_version") == judge.prompt_version)
+        """The answers of yes or no that this judge gave before. Raises CallerError as `tables` does."""
         answers = Answers()
+        for table in self.tables(judge):
+            answers.add(table)
+        return answers
+
+    def tables(self, judge: Judge, in_words: bool = False) -> Iterator[pa.Table]:
+        """The answers that this judge gave before, in the columns `KEPT`. `in_words`: not only yes and no.
+
+        Raises CallerError for a part that is not a table of answers.
+        """
+        whose = (compute.field("model") == judge.model) & (compute.field("prompt_version") == judge.prompt_version)
         for name in self.directory.names():
             if name.endswith(".parquet"):
                 try:
                     part = parquet_table(pa.BufferReader(self.directory.read(name)), KEPT.names).cast(KEPT)
-                    if other := set(part["answer"].unique().to_pylist()) - {"yes", "no"}:
+                    part = part.filter(whose)
+                    other = set(part["answer"].unique().to_pylist()) - {"yes", "no"}
+                    if None in other or (other and not in_words):
                         raise ValueError(f"it holds the answer {sorted(other, key=str)[0]!r}")
-                    answers.add(part.filter(whose))
                 except (*DAMAGE, ValueError, KeyError) as error:
                     place = f"{self.directory.url}/{name}"
                     raise CallerError(
-                        f"{ANSWERS_OPTION} {place!r} is not a table of answers: {first_line(error)}"
+                        f"{self.option} {place!r} is not a table of answers: {first_line(error)}"
                     ) from error
-        return answers
+                yield part
 
     def kept(self, judge: Judge, found: Iterable[pa.Table]) -> Iterator[pa.Table]:
         """Passes the answers on as they come, and stores them in parts; after an error, what came before it too.
@@ -133,3 +145,12 @@ class AnswerStore:
             table = table.append_column(name, pa.array([getattr(judge, name)] * rows, pa.string()))
         content = parquet_bytes(table.cast(KEPT))
         self.directory.put(f"part-{hashlib.sha256(content).hexdigest()[:16]}.parquet", content)
+
+
+def answer_store(folder: str | None, default: Directory, option: str = ANSWERS_OPTION) -> AnswerStore:
+    """The store in a folder, or else in `default`. Raises CallerError if the folder cannot be written to."""
+    if not folder:
+        return AnswerStore(default, option=option)
+    directory = Directory(folder, default.options)
+    directory.check_writable(option)
+    return AnswerStore(directory, option=option)

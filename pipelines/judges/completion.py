@@ -1,16 +1,18 @@
-"""Reads yes or no, and how sure, out of a chat completion, whatever else the server puts in it."""
+"""Reads yes or no, and how sure, or a few words out of a chat completion, whatever else the server puts in it."""
 
 import math
 from typing import Annotated, Any
 
 from pydantic import BaseModel, Field, ValidationError
 
+from ood_core.image_questions import described
+
 NEGLIGIBLE = 0.01
 """The most that an answer missing from the likeliest tokens may have, as a share of the listed one's probability."""
 
 
 class NoAnswerError(Exception):
-    """The server replied, but said neither yes nor no."""
+    """The server replied, but not with an answer."""
 
 
 def yes_or_no(text: str) -> str:
@@ -19,6 +21,13 @@ def yes_or_no(text: str) -> str:
         if text.strip().lower().startswith(answer):
             return answer
     raise NoAnswerError(f"neither yes nor no, but {text!r}")
+
+
+def in_words(text: str) -> str:
+    """An answer in a few words, as `described` cuts it. Raises NoAnswerError if there is none."""
+    if found := described(text):
+        return found
+    raise NoAnswerError(f"no words, but {text!r}")
 
 
 class _TopToken(BaseModel):

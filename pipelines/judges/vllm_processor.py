@@ -10,8 +10,10 @@ import pyarrow as pa
 import ray.data
 from ray.exceptions import RayActorError
 
+from ood_core.negfilter.questions import QUESTIONS
 from pipelines.errors import CallerError
-from pipelines.label_banks.judges.vllm_engine import REPLIES, EngineSpec, not_loaded, replies, too_long
+from pipelines.judges.vllm_engine import EngineSpec
+from pipelines.judges.vllm_prompts import replies, too_long
 
 ERROR = "__inference_error__"
 """Ray Data's column of errors: rows that have one are not asked, and rows that fail get one."""
@@ -41,18 +43,18 @@ class Tokenize:
 def ask(
     spec: EngineSpec, workers: int, bundle: dict[str, float], batch_size: int, blocks: Iterable[pa.Table]
 ) -> Iterator[pa.Table]:
-    """Tables of `REPLIES` to blocks of questions, as they come. Raises CallerError if the model cannot be loaded.
+    """Replies to blocks of questions about texts, as they come. Raises CallerError if the model cannot be loaded.
 
     `bundle`: the Ray resources of each worker process of an engine.
     """
-    yes, no, sampling = spec.prompts.yes, spec.prompts.no, spec.prompts.sampling()
+    yes, no, sampling = spec.prompts.answers.yes, spec.prompts.answers.no, spec.prompts.answers.sampling()
 
     def before(_: dict[str, Any]) -> dict[str, Any]:
         return {"sampling_params": sampling}
 
     def after(row: dict[str, Any]) -> dict[str, Any]:
         of = {int(token): shown["logprob"] for token, shown in row["logprobs"][0].items()}
-        return {name: row[name] for name in REPLIES.names[:5]} | {"difference": of[yes] - of[no]}
+        return {name: row[name] for name in QUESTIONS.names} | {"difference": of[yes] - of[no]}
 
     dataset = ray.data.from_blocks(list(blocks)).map_batches(
         Tokenize,
@@ -67,7 +69,7 @@ def ask(
         for table in answered.iter_batches(batch_size=None, batch_format="pyarrow"):
             yield _replies(table)  # pyright: ignore[reportArgumentType]
     except RayActorError as error:  # Ray replaces an actor whatever it dies of, unless it cannot be made
-        raise CallerError(not_loaded(spec.model, error)) from error
+        raise CallerError(spec.not_loaded(error)) from error
 
 
 def _processor(spec: EngineSpec, workers: int, bundle: dict[str, float], batch_size: int, **functions: Any) -> Any:
@@ -97,8 +99,8 @@ def _processor(spec: EngineSpec, workers: int, bundle: dict[str, float], batch_s
 
 
 def _replies(table: pa.Table) -> pa.Table:
-    """A table of `REPLIES` from the processor's rows; those that failed lack the columns that were never made."""
+    """Replies from the processor's rows; those that failed lack the columns that were never made."""
     rows = table.to_pylist()
     difference = np.array([row.get("difference") or 0.0 for row in rows])
-    questions = pa.Table.from_pylist(rows, schema=pa.schema(list(REPLIES)[:5]))
+    questions = pa.Table.from_pylist(rows, schema=QUESTIONS)
     return replies(questions, difference, [row.get(ERROR) or None for row in rows])

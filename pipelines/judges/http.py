@@ -1,14 +1,14 @@
 """A judge behind any OpenAI-compatible endpoint: one chat completion a question, by the `openai` client.
 
 The client retries what may pass (408, 409, 429, 5xx, connections, timeouts) with back-off. A question that fails even
-so becomes a row with an error. A refused key, URL or model concerns every question, and stops the build.
+so becomes a row with an error. A refused key, URL or model concerns every question, and stops the work.
 """
 
 import hashlib
 import importlib.util
 import json
 import os
-import time
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -17,27 +17,25 @@ from urllib.parse import urlsplit
 import pyarrow as pa
 from pydantic import ValidationError
 
-from ood_core.negfilter.questions import ANSWERS, PROMPT_VERSION, SYSTEM, prompt
-from pipelines.config.judges import Http
+from pipelines.config.judges import Server
 from pipelines.errors import CallerError, first_line
-from pipelines.label_banks.judges.completion import Choice, Completion, NoAnswerError, probability_yes, yes_or_no
-from pipelines.label_banks.judges.in_flight import as_they_come, event_loop
+from pipelines.judges.completion import Choice, Completion, NoAnswerError, in_words, probability_yes, yes_or_no
+from pipelines.judges.forms import TEXTS, Chat, Form, ImageForm, Row
+from pipelines.judges.in_flight import as_they_come, event_loop
+from pipelines.judges.rows import in_tables, one_by_one
 
-TABLE_ROWS, TABLE_SECONDS = 256, 5.0
-"""A table of answers is passed on once it has so many rows, or after so long."""
-MAX_TOKENS = 4
-"""The longest answer; a tokenizer may spell `no` with two tokens."""
+MAX_TOKENS, MAX_OPEN_TOKENS = 4, 32
+"""The longest answer: yes or no, which a tokenizer may spell with two tokens, and a few words."""
 TOP_LOGPROBS = 5
 """Likeliest tokens asked for; every server that gives log-probabilities gives as many."""
 QUOTED = 200
 """The most characters of a server's error that are kept."""
-GIVE_UP = 100
-"""After so many questions in a row without an answer it is the server that fails, not the questions."""
+NO_VISION = re.compile(r"image|picture|vision|multi-?modal|mmproj|content.*\bstr(ing)?\b", re.I)
+"""What servers say of a picture that their model cannot take, with one of the statuses `OF_THE_REQUEST`."""
+OF_THE_REQUEST = (400, 404, 415, 422, 500, 501)
 MAX_CONCURRENCY = 1000
 """The most connections that the client opens."""
 NO_KEY = "no-key"
-
-Row = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -47,13 +45,16 @@ class HttpJudge:
     Raises CallerError if the client is missing, opens fewer connections, or the key cannot be sent.
     """
 
-    config: Http
+    config: Server
+    form: Form = TEXTS
 
     def __post_init__(self) -> None:
         if importlib.util.find_spec("openai") is None:
-            raise CallerError("--judge http needs the openai client: pip install 'oodscan[http]'")
+            raise CallerError(f"{self.config.option} http needs the openai client: pip install 'oodscan[http]'")
         if self.config.concurrency > MAX_CONCURRENCY:
-            raise CallerError(f"--judge-concurrency {self.config.concurrency} is more than {MAX_CONCURRENCY}")
+            raise CallerError(
+                f"{self.config.option}-concurrency {self.config.concurrency} is more than {MAX_CONCURRENCY}"
+            )
         self._key()
 
     @property
@@ -68,18 +69,18 @@ class HttpJudge:
 
     @property
     def prompt_version(self) -> str:
-        """The version of NegRefine's prompts."""
-        return PROMPT_VERSION
+        """The version of the wording of its form of questions."""
+        return self.form.prompt_version
 
     def answers(self, questions: Iterable[pa.Table]) -> Iterator[pa.Table]:
         """See `Judge.answers`. `concurrency` questions are asked at a time, and no more than those are drawn ahead.
 
-        Raises CallerError if the server refuses key, URL or model, or fails on `GIVE_UP` questions in a row.
+        Raises CallerError if the server refuses key, URL, model or pictures, or fails on too many in a row.
         """
-        endpoint = _Endpoint(self.config, self._key())
+        endpoint = _Endpoint(self.config, self.form, self._key())
         with event_loop(endpoint.client.close) as loop:
-            asking = (endpoint.ask(**row) for row in _rows(questions))
-            yield from _tables(as_they_come(asking, loop, self.config.concurrency))
+            asking = (endpoint.ask(row) for row in one_by_one(questions, self.form.columns))
+            yield from in_tables(as_they_come(asking, loop, self.config.concurrency))
 
     def _key(self) -> str | None:
         """The key from the environment, None if there is none. Raises CallerError if no header can hold it."""
@@ -90,51 +91,56 @@ class HttpJudge:
 
 
 class _Endpoint:
-    """A server during one build, and what was learned of it: whether it answers, and gives log-probabilities."""
+    """A server that is asked, and what was learned of it: whether it answers, and gives log-probabilities."""
 
-    def __init__(self, config: Http, key: str | None) -> None:
+    def __init__(self, config: Server, form: Form, key: str | None) -> None:
         from openai import AsyncOpenAI
 
-        self.config, self.key = config, key
+        self.config, self.form, self.key = config, form, key
         self.client = AsyncOpenAI(
             base_url=config.url, api_key=key or NO_KEY, max_retries=config.attempts - 1, timeout=config.timeout_s
         )
         self.gives_logprobs, self.has_answered, self.failures_in_a_row = True, False, 0
 
-    async def ask(self, question: int, negative: str, id_label: str | None) -> Row:
+    async def ask(self, row: Row) -> dict[str, Any]:
         """A row of `ANSWERS` for one question. Raises CallerError if the next one would fare no better."""
         from openai import APIError
 
+        question, is_open = row["question"], self.form.is_open(row)
         try:
-            choice = await self._complete(prompt(negative, id_label))
-            answer = yes_or_no(choice.message.content or "")
+            choice = await self._complete(self.form.chat(row), is_open)
+            text = choice.message.content or ""
+            answer = in_words(text) if is_open else yes_or_no(text)
         except (APIError, NoAnswerError) as error:
             self._check_hope(error)
             return {"question": question, "error": self._told(error)}
         self.has_answered, self.failures_in_a_row = True, 0
-        return {"question": question, "answer": answer, "probability_yes": probability_yes(choice.logprobs)}
+        probability = None if is_open else probability_yes(choice.logprobs)
+        return {"question": question, "answer": answer, "probability_yes": probability}
 
-    async def _complete(self, text: str) -> Choice:
-        """The reply to a prompt, with log-probabilities unless the server refuses to give them."""
+    async def _complete(self, chat: Chat, is_open: bool) -> Choice:
+        """The reply to a chat; unless it is open, with log-probabilities where the server does not refuse them."""
         from openai import BadRequestError, UnprocessableEntityError
 
+        if is_open:
+            return await self._request(chat, MAX_OPEN_TOKENS, {})
         if not self.gives_logprobs:
-            return await self._request(text, {})
+            return await self._request(chat, MAX_TOKENS, {})
         try:
-            return await self._request(text, {"logprobs": True, "top_logprobs": TOP_LOGPROBS})
+            return await self._request(chat, MAX_TOKENS, {"logprobs": True, "top_logprobs": TOP_LOGPROBS})
         except (BadRequestError, UnprocessableEntityError):
             if self.gives_logprobs and self.has_answered:  # it has taken them before: it is the question
                 raise
-            choice = await self._request(text, {})
+            choice = await self._request(chat, MAX_TOKENS, {})
             self.gives_logprobs = False
             return choice
 
-    async def _request(self, text: str, along: dict[str, Any]) -> Choice:
+    async def _request(self, chat: Chat, max_tokens: int, along: dict[str, Any]) -> Choice:
         response = await self.client.chat.completions.with_raw_response.create(
             model=self.config.model,
-            messages=[{"role": "system", "content": SYSTEM}, {"role": "user", "content": text}],
+            messages=chat,  # pyright: ignore[reportArgumentType]
             temperature=0,
-            max_tokens=MAX_TOKENS,
+            max_tokens=max_tokens,
             extra_body={**along, **self.config.extra_body},
         )
         try:
@@ -147,50 +153,30 @@ class _Endpoint:
         from openai import APIConnectionError
 
         self.failures_in_a_row += 1
-        status, url = getattr(error, "status_code", None), self.config.url
+        status, told, option = getattr(error, "status_code", None), self._told(error), self.config.option
+        url, model = f"{option}-url {self.config.url!r}", f"{option}-model {self.config.model!r}"
         if status == 401 or (status == 403 and not self.has_answered):
             verb, variable = "refuses" if self.key else "wants", self.config.key_env
-            raise CallerError(f"--judge-url {url!r} {verb} the key in the environment variable {variable} ({status})")
-        if status in (404, 405) and not self.has_answered:
-            raise CallerError(
-                f"--judge-model {self.config.model!r} is not to be had at --judge-url {url!r}, which is what comes "
-                f"before /chat/completions, such as http://localhost:8000/v1; {self._told(error)}"
-            )
-        if isinstance(error, APIConnectionError) and not self.has_answered:
-            raise CallerError(f"--judge-url {url!r} cannot be reached; {self._told(error)}")
-        if self.failures_in_a_row >= GIVE_UP:
-            raise CallerError(
-                f"--judge-url {url!r}, --judge-model {self.config.model!r}: {GIVE_UP} questions in a row "
-                f"without an answer; {self._told(error)}"
-            )
+            raise CallerError(f"{url} {verb} the key in the environment variable {variable} ({status})")
+        if not self.has_answered:
+            if isinstance(self.form, ImageForm) and status in OF_THE_REQUEST and self._names_vision(told):
+                raise CallerError(f"{model} at {url} takes no pictures, a model with vision is needed; {told}")
+            if status in (404, 405):
+                raise CallerError(
+                    f"{model} is not to be had at {url}, which is what comes before /chat/completions, such as "
+                    f"http://localhost:8000/v1; {told}"
+                )
+            if isinstance(error, APIConnectionError):
+                raise CallerError(f"{url} cannot be reached; {told}")
+        if self.failures_in_a_row >= self.form.give_up:
+            raise CallerError(f"{url}, {model}: {self.form.give_up} questions in a row without an answer; {told}")
+
+    def _names_vision(self, told: str) -> bool:
+        unnamed = re.sub(rf"(?<!\w){re.escape(self.config.model)}(?!\w)", "", told)  # a name may say vision as well
+        return bool(NO_VISION.search(unnamed))
 
     def _told(self, error: Exception) -> str:
         """The client's error in one line, or its cause's if it has one, without the key."""
         text = f"{type(error).__name__}: " if not isinstance(error, NoAnswerError) else ""
         text += first_line(error.__cause__ or error)
         return (text.replace(self.key, "(key)") if self.key else text)[:QUOTED]
-
-
-def _rows(questions: Iterable[pa.Table]) -> Iterator[Row]:
-    """The questions one by one, as arguments of `_Endpoint.ask`."""
-    for table in questions:
-        for batch in table.select(["question", "negative", "id_label"]).to_batches(max_chunksize=TABLE_ROWS):
-            yield from batch.to_pylist()
-
-
-def _tables(rows: Iterable[Row]) -> Iterator[pa.Table]:
-    """Answers gathered into tables; those that came before a CallerError are passed on as well."""
-    held: list[Row] = []
-    since = time.monotonic()
-    try:
-        for row in rows:
-            held.append(row)
-            if len(held) >= TABLE_ROWS or time.monotonic() - since >= TABLE_SECONDS:
-                yield pa.Table.from_pylist(held, schema=ANSWERS)
-                held, since = [], time.monotonic()
-    except CallerError:
-        if held:
-            yield pa.Table.from_pylist(held, schema=ANSWERS)
-        raise
-    if held:
-        yield pa.Table.from_pylist(held, schema=ANSWERS)

@@ -1,8 +1,8 @@
 import pytest
 
 from ood_core.negfilter.questions import ANSWERS, question_id, questions
-from pipelines.label_banks.judges.judge import Judge
-from pipelines.label_banks.judges.wordnet import WordNetJudge
+from pipelines.judges.judge import Judge
+from pipelines.judges.wordnet import WordNetJudge
 
 
 @pytest.fixture(scope="module")

@@ -3,14 +3,15 @@
 from collections.abc import Mapping
 from typing import Any
 
-from pipelines.config.judges import Http, JudgeConfig, Replay, Vllm, WordNet
-from pipelines.label_banks.judges.judge import Judge
+from pipelines.config.base import Configuration
+from pipelines.config.judges import Engines, Http, JudgeConfig, Replay, Vllm, WordNet
+from pipelines.judges.judge import Judge
 
 
-def check_fits(config: JudgeConfig, cpus: float, gpus: float) -> None:
-    """Raises CallerError if a judge asks for more than a cluster of so many CPUs and GPUs has."""
-    if isinstance(config, Vllm):
-        from pipelines.label_banks.judges.vllm import fit_engines
+def check_fits(config: Configuration, cpus: float, gpus: float) -> None:
+    """Raises CallerError if a judge, of texts or images, asks for more than a cluster of so many CPUs and GPUs has."""
+    if isinstance(config, Engines):
+        from pipelines.judges.vllm_pool import fit_engines
 
         fit_engines(config, cpus, gpus)
 
@@ -22,19 +23,19 @@ def open_judge(config: JudgeConfig, options: Mapping[str, Any]) -> Judge | None:
     """
     match config:
         case WordNet():
-            from pipelines.label_banks.judges.wordnet import WordNetJudge
+            from pipelines.judges.wordnet import WordNetJudge
 
             return WordNetJudge.load()
         case Replay():
-            from pipelines.label_banks.judges.replay import ReplayJudge
+            from pipelines.judges.replay import ReplayJudge
 
             return ReplayJudge.load(config.recorded, options)
         case Vllm():
-            from pipelines.label_banks.judges.vllm import VllmJudge
+            from pipelines.judges.vllm import VllmJudge
 
             return VllmJudge(config)
         case Http():
-            from pipelines.label_banks.judges.http import HttpJudge
+            from pipelines.judges.http import HttpJudge
 
             return HttpJudge(config)
     return None

@@ -1,5 +1,6 @@
 """A small server that speaks the chat completions of OpenAI's API on loopback, and fails as it is told to."""
 
+import base64
 import contextlib
 import itertools
 import json
@@ -14,9 +15,10 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Request:
-    """`attempt`: from 1, of the requests with the same question."""
+    """`question`: its text; `pictures`: what the data URLs in it hold. `attempt`: from 1, of the same question."""
 
     question: str
+    pictures: list[bytes]
     attempt: int
     body: dict[str, Any]
     key: str
@@ -64,6 +66,16 @@ def held(reply: Reply, count: int) -> Callable[[Request], Reply]:
     return answer
 
 
+def asked_of(content: str | list[dict[str, Any]]) -> tuple[str, list[bytes]]:
+    """The text and the pictures of a message."""
+    if isinstance(content, str):
+        return content, []
+    urls = [part["image_url"]["url"].partition(",") for part in content if part["type"] == "image_url"]
+    assert all(start == "data:image/jpeg;base64" for start, _, _ in urls)
+    [text] = [part["text"] for part in content if part["type"] == "text"]
+    return text, [base64.b64decode(rest, validate=True) for _, _, rest in urls]
+
+
 @dataclass
 class OpenAIServer:
     """What was asked, and of how much at a time."""
@@ -77,10 +89,10 @@ class OpenAIServer:
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     def answer(self, body: dict[str, Any], key: str) -> Reply:
-        question = body["messages"][1]["content"]
+        question, pictures = asked_of(body["messages"][-1]["content"])
         with self.lock:
             self.attempts[question] += 1
-            request = Request(question, self.attempts[question], body, key)
+            request = Request(question, pictures, self.attempts[question], body, key)
             self.requests.append(request)
             self.at_once += 1
             self.most_at_once = max(self.most_at_once, self.at_once)

@@ -8,9 +8,9 @@ import pyarrow as pa
 
 @runtime_checkable
 class Judge(Protocol):
-    """Answers NegRefine's questions about candidates.
+    """Answers questions of one form, about labels or about images.
 
-    A judge retries what can be retried: an error in an answer is final for this build.
+    A judge retries what can be retried: an error in an answer is final for this time.
     """
 
     @property
@@ -24,7 +24,7 @@ class Judge(Protocol):
         ...
 
     def answers(self, questions: Iterable[pa.Table]) -> Iterator[pa.Table]:
-        """Tables of `ANSWERS` for tables of `QUESTIONS` (both in ood_core.negfilter.questions), as they come.
+        """Tables of `ANSWERS` for tables of questions (their columns: pipelines.judges.forms), as they come.
 
         Exactly one row a question, in any order. What cannot be answered has an error and no answer.
         """

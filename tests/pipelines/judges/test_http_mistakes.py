@@ -5,9 +5,11 @@ import sys
 import pytest
 
 from pipelines.errors import CallerError
-from pipelines.label_banks.judges.http import GIVE_UP
-from tests.pipelines.label_banks.judges.asking import BAD, KEY, WORDS, answers, asked, judge, of_bad, truth
-from tests.pipelines.label_banks.judges.openai_server import DROP, Reply, Request, fails, held, says, serving
+from pipelines.judges.forms import TEXTS
+from tests.pipelines.judges.asking import BAD, KEY, WORDS, answers, asked, judge, of_bad, truth
+from tests.pipelines.judges.openai_server import DROP, Reply, Request, fails, held, says, serving
+
+GIVE_UP = TEXTS.give_up
 
 
 @pytest.fixture(autouse=True)
@@ -97,7 +99,7 @@ def test_more_requests_at_once_than_the_client_has_connections_are_a_mistake() -
 def test_without_the_client_the_mistake_names_the_extra() -> None:
     code = (
         "import sys; sys.modules['openai'] = None\n"
-        "from pipelines.label_banks.judges.http import HttpJudge; from pipelines.config.judges import Http\n"
+        "from pipelines.judges.http import HttpJudge; from pipelines.config.judges import Http\n"
         "HttpJudge(Http(url='http://localhost/v1', model='m'))"
     )
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)

@@ -6,9 +6,9 @@ import pyarrow as pa
 
 from ood_core.negfilter.questions import ANSWERS, questions
 from pipelines.config.judges import Http
-from pipelines.label_banks.judges.http import HttpJudge
-from pipelines.label_banks.judges.judge import Judge
-from tests.pipelines.label_banks.judges.openai_server import OpenAIServer, Reply, Request, says
+from pipelines.judges.http import HttpJudge
+from pipelines.judges.judge import Judge
+from tests.pipelines.judges.openai_server import OpenAIServer, Reply, Request, says
 
 KEY = "sk-the-secret-of-the-tests"
 WORDS = [f"{first}{second}" for first in "abcdefghijklmnopqrstuvwxyz" for second in "abcdefghij"]

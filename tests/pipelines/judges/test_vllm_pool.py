@@ -7,8 +7,8 @@ import pytest
 
 from pipelines.config.judges import Vllm
 from pipelines.errors import CallerError
-from pipelines.label_banks.judges.model_digest import digest
-from pipelines.label_banks.judges.vllm import fit_engines
+from pipelines.judges.model_digest import digest
+from pipelines.judges.vllm_pool import fit_engines
 
 
 @pytest.mark.parametrize(

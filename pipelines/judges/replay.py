@@ -19,7 +19,8 @@ from pipelines.inputs.label_bank import read_words
 from pipelines.inputs.readers.parquet import DAMAGE
 from pipelines.storage import file_system, storage_errors
 
-RECORDED_OPTION = "--judge-recorded"
+OPTION = "--judge"
+"""The command line's for judges of texts; the one for a recording is `OPTION-recorded`."""
 NOT_RECORDED = "not recorded"
 RECORDED = pa.schema([*ANSWERS, pa.field("model", pa.string()), pa.field("prompt_version", pa.string())])
 """Columns of a recording: an answer and who gave it; only `question` and `answer` must be there."""
@@ -34,21 +35,24 @@ class ReplayJudge:
     prompt_version: str
 
     @classmethod
-    def load(cls, url: str, options: Mapping[str, Any]) -> "ReplayJudge":
+    def load(cls, url: str, options: Mapping[str, Any], option: str = OPTION, in_words: bool = False) -> "ReplayJudge":
         """Reads a Parquet table, a folder of them, or a log of NegRefine (`.txt`, `.txt.gz`).
+
+        `option`: the judge's on the command line. `in_words`: answers may be other than yes and no.
 
         `model` is `replay:` and the recorded model, or the recording's fingerprint where it names none. If a question
         was answered twice, the first answer counts, by order of the files' names, as in a store of answers; a log is
-        read as `read_log` says. Raises CallerError, naming --judge-recorded, if it cannot be read or holds answers of
+        read as `read_log` says. Raises CallerError, naming the option, if it cannot be read or holds answers of
         several models.
         """
         try:
-            rows = pa.concat_tables([_rows(file, options) for file in _files(url, options)])
+            files = _files(url, options, f"{option}-recorded")
+            rows = pa.concat_tables([_rows(file, options, f"{option}-recorded", in_words) for file in files])
             recorded = _once_each(rows)
             model, prompts = _the_one(rows, "model"), _the_one(rows, "prompt_version")
         except ValueError as error:
             raise CallerError(
-                f"{RECORDED_OPTION} {url!r} is not a recording of answers: {first_line(error)}"
+                f"{option}-recorded {url!r} is not a recording of answers: {first_line(error)}"
             ) from error
         return cls(recorded, f"replay:{model or _fingerprint(recorded)}", prompts or "unknown")
 
@@ -70,24 +74,24 @@ def _answered(question: pa.ChunkedArray, found: pa.Table) -> pa.Table:
     return pa.table([question, found["answer"], found["probability_yes"], error], schema=ANSWERS)
 
 
-def _files(url: str, options: Mapping[str, Any]) -> list[str]:
+def _files(url: str, options: Mapping[str, Any], option: str) -> list[str]:
     """The URL itself if it is a file's, or those of the Parquet files in the folder, sorted."""
     files, path = file_system(url, options)
-    with storage_errors(f"{RECORDED_OPTION} {url!r}"):
+    with storage_errors(f"{option} {url!r}"):
         if files.info(path)["type"] != "directory":
             return [url]
         found = sorted(entry.rsplit("/", 1)[-1] for entry in files.ls(path, detail=False))
     tables = [f"{url.rstrip('/')}/{name}" for name in found if name.endswith(".parquet")]
     if not tables:
-        raise CallerError(f"{RECORDED_OPTION} {url!r} holds no .parquet file")
+        raise CallerError(f"{option} {url!r} holds no .parquet file")
     return tables
 
 
-def _rows(url: str, options: Mapping[str, Any]) -> pa.Table:
+def _rows(url: str, options: Mapping[str, Any], option: str, in_words: bool) -> pa.Table:
     """One file's rows of `RECORDED`. Raises ValueError naming the file if it is no recording."""
-    content = read_words(RECORDED_OPTION, url, options)
+    content = read_words(option, url, options)
     try:
-        return _log(content) if url.endswith((".txt", ".txt.gz")) else _table(content)
+        return _log(content) if url.endswith((".txt", ".txt.gz")) else _table(content, in_words)
     except (*DAMAGE, ValueError, EOFError, zlib.error) as error:
         raise ValueError(f"{url.rsplit('/', 1)[-1]}: {first_line(error)}") from error
 
@@ -103,7 +107,7 @@ def _log(content: bytes) -> pa.Table:
     return pa.table(columns).cast(RECORDED)
 
 
-def _table(content: bytes) -> pa.Table:
+def _table(content: bytes, in_words: bool) -> pa.Table:
     """The rows of `RECORDED` in a Parquet table. Raises ValueError if it holds no answers."""
     held = pq.ParquetFile(io.BytesIO(content), page_checksum_verification=True)
     absent = [name for name in ("question", "answer") if name not in held.schema_arrow.names]
@@ -113,7 +117,7 @@ def _table(content: bytes) -> pa.Table:
     columns = [table[name] if name in table.column_names else pa.nulls(len(table)) for name in RECORDED.names]
     rows = pa.table(columns, names=RECORDED.names).cast(RECORDED)
     other = set(rows["answer"].unique().to_pylist()) - {"yes", "no", None}
-    if other:
+    if other and not in_words:
         raise ValueError(f"an answer must be yes, no or null, not {sorted(other)[0]!r}")
     if rows["question"].null_count:
         raise ValueError("a question must not be null")

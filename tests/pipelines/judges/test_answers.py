@@ -9,9 +9,9 @@ import pytest
 
 from ood_core.negfilter.questions import ANSWERS, questions
 from pipelines.errors import CallerError
-from pipelines.label_banks.answers import Answers, AnswerStore
+from pipelines.judges.answers import Answers, AnswerStore
 from pipelines.storage import Directory
-from tests.pipelines.label_banks.judges.rule_judge import RuleJudge
+from tests.pipelines.judges.rule_judge import RuleJudge
 
 WORDS = ["cat", "Paris", "oak", "Rome", "sea"]
 

@@ -1,1 +1,0 @@
-"""Judges: who answers NegRefine's questions, one file or family of files each; what is decided lives outside."""
