@@ -205,7 +205,7 @@ def test_embeddings_that_cannot_be_scored_are_refused(bank, images, change, erro
         (["clip"], ValueError, "method 'clip' is unknown; the methods are mcm, max-cos, gl-mcm, neglabel"),
         ("mcm", TypeError, "methods must be names or a mapping of names to parameters, not the text 'mcm'"),
         ({"mcm": NegLabel()}, TypeError, "the parameters of mcm must be MCM(…), not NegLabel(groups=100)"),
-        (["consensus"], ValueError, "consensus smooths the scores of neglabel, which is not among the methods"),
+        (["consensus"], ValueError, "consensus goes by the scores of neglabel, which is not among the methods"),
         (["gl-mcm"], ValueError, "gl-mcm needs local features"),
     ],
 )
