@@ -3,7 +3,8 @@
 Of each scan, 50 pictures are chosen to be asked about; the answers on the first 10, 20 and 50 are taken in, of which
 100, 90 or 80 % are right, at random. Shown is consensus' AUROC and FPR95 without verdicts, and by how much (x 1000,
 with two standard errors over the draws, which share pictures) they differ with them: on the pictures that were not
-asked about, where those that belong and foreign ones are left. Scans of fewer than 90 pictures are left out.
+asked about, where those that belong and foreign ones are left; "–": in fewer than four draws. Scans of fewer than 90
+pictures are left out.
 
 `animals`: the scans of `reference_kinds` with 20 pictures as the reference, by every base. `larger`: scans by NegLabel
 and max-cos of eleven subjects with the twelfth foreign ("a kind"), of six with pictures of the other six ("strays"),
@@ -32,7 +33,7 @@ from ood_core.labels import LabelBank
 from ood_core.methods import Consensus
 from ood_core.metrics import auroc, fpr_at_recall
 
-COUNTS, RIGHT, LEAST = (10, 20, 50), (1.0, 0.9, 0.8), 90
+COUNTS, RIGHT, LEAST, FEWEST = (10, 20, 50), (1.0, 0.9, 0.8), 90, 4
 SHOWN = ((10, 1.0), (20, 1.0), (50, 1.0), (50, 0.9), (50, 0.8))
 """How many verdicts, and how many of them are right, in the table."""
 LARGE = ("computer", ID_SUBJECT, "signs")
@@ -131,23 +132,16 @@ def measured(scan: Scan, seed: int) -> Iterator[tuple[Way, list[float]]]:
                 answers = (draw.belongs[asked] ^ (wrong[: len(asked)] >= right)).astype(np.float64)
                 told = among.told(asked[:count], answers[:count])
                 after = consensus_of_neighbours(told, scan.log_odds, parameters).score
-                found = [
-                    metric(score[some], draw.belongs[some])
-                    for some in (rest, np.arange(len(draw.scanned)))
-                    for score in (before, after)
-                    for metric in (area, false_positives)
-                ]
-                yield (reference, count, right), found
+                parts = rest, np.arange(len(draw.scanned))
+                found = [ranked(score[some], draw.belongs[some]) for some in parts for score in (before, after)]
+                yield (reference, count, right), [value for each in found for value in each]
 
 
-def area(scores: np.ndarray, belongs: np.ndarray) -> float:
-    """AUROC; NaN where nothing belongs, or all."""
-    return auroc(scores[belongs], scores[~belongs]) if 0 < belongs.sum() < len(belongs) else np.nan
-
-
-def false_positives(scores: np.ndarray, belongs: np.ndarray) -> float:
-    """FPR95; NaN where nothing belongs, or all."""
-    return fpr_at_recall(scores[belongs], scores[~belongs], 0.95) if 0 < belongs.sum() < len(belongs) else np.nan
+def ranked(scores: np.ndarray, belongs: np.ndarray) -> tuple[float, float]:
+    """AUROC and FPR95; NaN where nothing belongs, or all."""
+    if belongs.all() or not belongs.any():
+        return np.nan, np.nan
+    return auroc(scores[belongs], scores[~belongs]), fpr_at_recall(scores[belongs], scores[~belongs], 0.95)
 
 
 def gathered(scans: Iterator[tuple[Cell, Scan]]) -> dict[Cell, dict[Way, np.ndarray]]:
@@ -169,6 +163,11 @@ def differences(rows: np.ndarray, metric: int) -> tuple[int, float, float, float
     return len(there), float(there[:, metric].mean()), float(added.mean()), float(2 * added.std() / len(there) ** 0.5)
 
 
+def shown(found: tuple[int, float, float, float]) -> str:
+    draws_of, _, mean, error = found
+    return f"{1000 * mean:+.0f} ± {1000 * error:.0f}" if draws_of >= FEWEST else "–"
+
+
 def table(found: Mapping[Cell, Mapping[Way, np.ndarray]]) -> Iterator[str]:
     yield (
         "| base | foreign | of the scan | reference | draws | AUROC, FPR95 | "
@@ -178,9 +177,9 @@ def table(found: Mapping[Cell, Mapping[Way, np.ndarray]]) -> Iterator[str]:
     yield "|---" * (6 + len(SHOWN)) + "|"
     for cell, ways in sorted(found.items()):
         for reference in (False, True):
-            each = [[differences(ways[reference, *shown], metric) for metric in (0, 1)] for shown in SHOWN]
+            each = [[differences(ways[reference, *way], metric) for metric in (0, 1)] for way in SHOWN]
             (draws_of, areas, *_), (_, passed, *_) = each[0]
-            added = [", ".join(f"{1000 * mean:+.0f} ± {1000 * error:.0f}" for _, _, mean, error in one) for one in each]
+            added = [", ".join(map(shown, one)) for one in each]
             heading = f"{cell.base} | {cell.kind} | {cell.fraction:.1%} | {'yes' if reference else 'no'} | {draws_of}"
             yield f"| {heading} | {areas:.3f}, {passed:.3f} | {' | '.join(added)} |"
 
@@ -198,15 +197,15 @@ def lines(name: str, found: Mapping[Cell, Mapping[Way, np.ndarray]]) -> Iterator
 
 def main() -> None:
     options_of = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    options_of.add_argument("--draws", type=int, default=10, help="draws of each mix and fraction")
+    options_of.add_argument("--draws", type=int, default=10, help="draws of each mix; in `larger` half as many")
     options_of.add_argument("--only", choices=("animals", "larger"))
     options_of.add_argument("--json", type=Path, help="a file for all means, one a line")
     options = options_of.parse_args()
     drawings = Drawings.read()
     bases, kept = Bases(drawings), list[str]()
-    for name, scans in (("animals", animals), ("larger", larger)):
+    for name, scans, count in (("animals", animals, options.draws), ("larger", larger, max(1, options.draws // 2))):
         if options.only in (None, name):
-            found = gathered(scans(drawings, bases, options.draws))
+            found = gathered(scans(drawings, bases, count))
             print(f"{name}\n", *table(found), "", sep="\n", flush=True)
             kept += lines(name, found)
     if options.json:
