@@ -15,8 +15,9 @@ from ood_core.consensus.exact import floating, fraction
 from ood_core.consensus.sums import Sums
 from ood_core.consensus.votes import Votes
 
-QUARTER, WIDTH = 0.25, 0.35
-"""Anchors below this quantile of their means hold what does not belong, as a first guess; how soft that border is."""
+QUARTER, WIDTH, FURTHEST = 0.25, 0.35, 100.0
+"""Anchors below this quantile of their means hold what does not belong, as a first guess; how soft that border is, and
+beyond how many such widths below it nothing changes any more."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,8 @@ class Worth:
         means = np.full(len(votes), np.nan)
         means[there] = (on_anchors[there] / votes[there] - float(mean)) / deviation
         border = np.quantile(means[there], QUARTER) if there.any() else 0.0
-        belongs = np.where(there, 1 / (1 + np.exp(-(np.nan_to_num(means) - border) / WIDTH)), 0.5)
+        below = np.minimum((border - np.nan_to_num(means)) / WIDTH, FURTHEST)
+        belongs = np.where(there, 1 / (1 + np.exp(below)), 0.5)
         return cls(votes, means, belongs, votes * belongs * (1 - belongs))
 
     def order(self, asked: Set[int] = frozenset()) -> Int64[np.ndarray, " anchors"]:

@@ -24,7 +24,12 @@ from ood_core import (
     score_dataset,
     score_embeddings,
 )
+from ood_core.consensus import log_odds
+from ood_core.consensus.dataset import Neighbourhood, consensus_of_neighbours
+from ood_core.methods import Verdicts
 from tests.ood_core.conftest import REPOSITORY
+from tests.ood_core.consensus import naive
+from tests.ood_core.consensus.naive import part, standard
 
 IMAGES = 40
 
@@ -126,6 +131,43 @@ def test_a_reference_is_taken_in(bank, images):
         score_embeddings(bank, images, methods, reference=known)
 
 
+def test_verdicts_are_taken_in(bank, images):
+    methods = {"max-cos": MaxCos(), "verdicts": Verdicts(), "consensus": Consensus(base="max-cos")}
+    said = {3: 1.0, 17: 0.0, 20: 0.25}
+    found = score_embeddings(bank, images, methods, verdicts=said)
+    names = [f"{row:09d}" for row in range(IMAGES)]
+    base = log_odds(found["max-cos"], MaxCos())
+    among = Neighbourhood.of(torch.from_numpy(images), names, Consensus())
+    among = among.told(np.array(list(said)), np.array(list(said.values())))
+    votes = among.with_log_odds(base)
+    rows = part(votes, np.array(list(said)))
+    d = naive.verdicts(votes, rows, np.array(list(said.values())), among.anchors, Consensus().reach)
+    assert np.abs(d).max() > 0.1
+    np.testing.assert_allclose(found["verdicts"], standard(base) + 2 * d, rtol=0, atol=1e-9)
+    expected = consensus_of_neighbours(among, base, Consensus(base="max-cos")).score
+    np.testing.assert_array_equal(found["consensus"], expected)
+
+
+def test_verdicts_are_left_out_where_consensus_is_told_so_and_where_there_are_none(bank, images):
+    methods = {"mcm": MCM(), "verdicts": Verdicts("mcm"), "consensus": Consensus("mcm")}
+    without = score_embeddings(bank, images, methods)
+    np.testing.assert_allclose(without["verdicts"], standard(log_odds(without["mcm"], MCM())), rtol=0, atol=1e-9)
+    methods["consensus"] = Consensus("mcm", verdicts=False)
+    found = score_embeddings(bank, images, methods, verdicts={0: 0.0, 1: 1.0})
+    np.testing.assert_array_equal(found["consensus"], without["consensus"])
+    assert np.abs(found["verdicts"] - without["verdicts"]).max() > 0.1
+    for name, scores in score_embeddings(bank, images, methods, verdicts={}).items():
+        np.testing.assert_array_equal(scores, without[name])
+
+
+@pytest.mark.parametrize("said", [{IMAGES: 1.0}, {-1: 1.0}, {0: 1.5}, {0: 1.0, 2: -0.1}, {2: float("nan")}])
+def test_verdicts_that_cannot_be_are_named(bank, images, said):
+    image, belongs = list(said.items())[-1]
+    message = f"the verdict {belongs} on image {image}: images are 0 to 39, verdicts 0 to 1"
+    with pytest.raises(ValueError, match=re.escape(message)):
+        score_embeddings(bank, images, ["mcm", "verdicts"], verdicts=said)
+
+
 def test_arrays_and_tensors_have_the_same_scores(bank, images):
     from_array = score_embeddings(bank, images)["neglabel"]
     from_tensor = score_embeddings(bank, torch.from_numpy(images).requires_grad_())["neglabel"]
@@ -163,7 +205,7 @@ def test_embeddings_that_cannot_be_scored_are_refused(bank, images, change, erro
         (["clip"], ValueError, "method 'clip' is unknown; the methods are mcm, max-cos, gl-mcm, neglabel"),
         ("mcm", TypeError, "methods must be names or a mapping of names to parameters, not the text 'mcm'"),
         ({"mcm": NegLabel()}, TypeError, "the parameters of mcm must be MCM(…), not NegLabel(groups=100)"),
-        (["consensus"], ValueError, "consensus smooths the scores of neglabel, which is not among the methods"),
+        (["consensus"], ValueError, "consensus goes by the scores of neglabel, which is not among the methods"),
         (["gl-mcm"], ValueError, "gl-mcm needs local features"),
     ],
 )

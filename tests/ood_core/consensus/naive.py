@@ -1,4 +1,4 @@
-"""METHODS.md §10 to §10c with loops and matrices of all images by all anchors, in float64; and votes to try it on."""
+"""METHODS.md §10 to §10d with loops and matrices of all images by all anchors, in float64; and votes to try it on."""
 
 from dataclasses import replace
 
@@ -33,11 +33,15 @@ def trust(weights: np.ndarray, u: np.ndarray, near: np.ndarray, parameters: Cons
     c, q = correlation(u, m), np.maximum(smoothed(weights, (u - m) ** 2), 1e-3)
     found = np.minimum(0.97, c * np.clip(1 - q, 0, 1) ** parameters.caution)
     if parameters.reach is not None:
-        usual = smoothed(weights, near)
-        deviation = np.sqrt(np.maximum(smoothed(weights, (near - usual) ** 2), 1e-6))
-        within = np.clip(1 - np.maximum(usual - near, 0) / deviation / parameters.reach, 0, 1)
-        found = np.where(m > u, found * within, found)
+        found = np.where(m > u, found * within_reach(weights, near, parameters.reach), found)
     return c, found
+
+
+def within_reach(weights: np.ndarray, near: np.ndarray, reach: float) -> np.ndarray:
+    """How much of what raises an image counts."""
+    usual = smoothed(weights, near)
+    deviation = np.sqrt(np.maximum(smoothed(weights, (near - usual) ** 2), 1e-6))
+    return np.clip(1 - np.maximum(usual - near, 0) / deviation / reach, 0, 1)
 
 
 def consensus(votes: Votes, anchor_count: int, parameters: Consensus) -> tuple[float, np.ndarray, np.ndarray]:
@@ -87,6 +91,48 @@ def crowding(votes: Votes, label_count: int) -> np.ndarray:
         mean = z[others].sum() / (len(others) + 3)
         found[i] = crowd * np.clip((0.5 - mean) / 0.5, 0, 1)
     return found
+
+
+def verdicts(votes: Votes, asked: Votes, belongs: np.ndarray, anchors: np.ndarray, reach: float | None) -> np.ndarray:
+    """d of images. `asked`: the votes of those that something was said of; `belongs`: what."""
+    anchors, weights = anchors.astype(np.float64), on_all(votes.anchors, votes.weights, len(anchors))
+    said_on = on_all(asked.anchors, asked.weights, len(anchors))
+    total, weight = np.zeros(len(anchors)), np.zeros(len(anchors))
+    for row, b in zip(said_on, belongs, strict=True):
+        for place, anchor in enumerate(anchors):
+            s = sum(row[k] * np.exp(20 * (anchors[k] @ anchor - 1)) for k in np.flatnonzero(row))
+            weight[place] += s
+            total[place] += s * (2 * b - 1)
+    d = weights @ (total / (weight + 0.3))
+    if reach is None:
+        return d
+    return np.where(d > 0, d * within_reach(weights, votes.cosines.astype(np.float64), reach), d)
+
+
+def worth(votes: Votes, y: np.ndarray, anchor_count: int) -> tuple[np.ndarray, np.ndarray]:
+    """S and the worth of each anchor. `y`: the images' scores by consensus."""
+    weights, z = on_all(votes.anchors, votes.weights, anchor_count), standard(y)
+    total = weights.sum(axis=0)
+    means = {k: (weights[:, k] @ z) / total[k] for k in range(anchor_count) if total[k] > 0}
+    border, found = np.quantile(list(means.values()), 0.25) if means else 0.0, np.zeros(anchor_count)
+    for k, mean in means.items():
+        p = 1 / (1 + np.exp(-(mean - border) / 0.35))
+        found[k] = total[k] * p * (1 - p)
+    return total, found
+
+
+def asked_about(votes: Votes, order: list[int], asked: set[int], count: int) -> list[tuple[int, int]]:
+    """Anchors and images. `order`: of the anchors; `asked`: images that somebody was asked about before."""
+    taken, found, before = set(asked), [], -1
+    while before < len(found):
+        before = len(found)
+        for k in order:
+            voters = [i for i in range(len(votes)) if k in votes.anchors[i] and i not in taken]
+            if voters:
+                weight = [votes.weights[i][votes.anchors[i] == k][0] for i in voters]
+                found.append((k, voters[int(np.argmax(weight))]))
+                taken.add(found[-1][1])
+    return found[:count]
 
 
 def standard(values: np.ndarray) -> np.ndarray:
