@@ -24,7 +24,7 @@ FLOORS = (
         "pipelines/evaluation",
         "pipelines/flags",
         "pipelines/verdicts",
-    ),  # fmt: skip
+    ),
     ("pipelines/scans",),
     ("pipelines/label_banks",),
     ("pipelines/reports", "pipelines/verify", "pipelines/exports"),

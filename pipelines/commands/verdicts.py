@@ -5,8 +5,27 @@ from typing import Annotated
 import typer
 
 from pipelines.commands.ending import end, reported
-from pipelines.commands.options import Address, AsJson, StorageOptions, TakeOver, say
-from pipelines.config.load import parse_storage_options
+from pipelines.commands.image_judge import (
+    Judge,
+    JudgeAnswers,
+    JudgeAttempts,
+    JudgeConcurrency,
+    JudgeDescribe,
+    JudgeDtype,
+    JudgeKeyEnv,
+    JudgeMaxModelLen,
+    JudgeModel,
+    JudgeNearest,
+    JudgeRecorded,
+    JudgeTensorParallel,
+    JudgeTimeoutS,
+    JudgeUrl,
+    JudgeWorkers,
+    MaxQuestions,
+)
+from pipelines.commands.options import Address, AsJson, StorageOptions, TakeOver, given_of, say
+from pipelines.config.image_judges import WithImageJudge
+from pipelines.config.load import load, parse_storage_options
 from pipelines.errors import CallerError
 
 Scan = Annotated[str, typer.Argument(metavar="SCAN", help="The directory of a scan with consensus that has ended.")]
@@ -53,6 +72,22 @@ def verdicts(
             "verdict (yes, no, unsure) or belongs (0 to 1), by, at. May be given several times.",
         ),
     ] = [],  # noqa: B006
+    image_judge: Judge = None,
+    image_judge_model: JudgeModel = None,
+    image_judge_url: JudgeUrl = None,
+    image_judge_key_env: JudgeKeyEnv = None,
+    image_judge_concurrency: JudgeConcurrency = None,
+    image_judge_timeout_s: JudgeTimeoutS = None,
+    image_judge_recorded: JudgeRecorded = None,
+    image_judge_workers: JudgeWorkers = None,
+    image_judge_tensor_parallel: JudgeTensorParallel = None,
+    image_judge_max_model_len: JudgeMaxModelLen = None,
+    image_judge_dtype: JudgeDtype = None,
+    image_judge_attempts: JudgeAttempts = None,
+    image_judge_nearest: JudgeNearest = None,
+    image_judge_describe: JudgeDescribe = None,
+    image_judge_answers: JudgeAnswers = None,
+    max_questions: MaxQuestions = None,
     take_over: TakeOver = False,
     address: Address = None,
     storage_options: StorageOptions = [],  # noqa: B006
@@ -64,6 +99,25 @@ def verdicts(
     from pipelines.storage import Directory
 
     options = parse_storage_options(storage_options)
-    found = add_verdicts(scan, add, options, address=address, take_over=take_over, say=say)
+    given = given_of(
+        name=image_judge,
+        model=image_judge_model,
+        url=image_judge_url,
+        key_env=image_judge_key_env,
+        concurrency=image_judge_concurrency,
+        timeout_s=image_judge_timeout_s,
+        recorded=image_judge_recorded,
+        workers=image_judge_workers,
+        tensor_parallel=image_judge_tensor_parallel,
+        max_model_len=image_judge_max_model_len,
+        dtype=image_judge_dtype,
+        attempts=image_judge_attempts,
+        nearest=image_judge_nearest,
+        describe=image_judge_describe,
+        answers=image_judge_answers,
+        max_questions=max_questions,
+    )
+    judge = load(WithImageJudge, None, {"image_judge": given}).image_judge
+    found = add_verdicts(scan, add, options, judge=judge, address=address, take_over=take_over, say=say)
     config = ScanRecord.read(Directory(scan, options)).config
     end(dict(found.summary), config, reported(config, options), as_json)

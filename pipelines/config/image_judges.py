@@ -2,9 +2,9 @@
 
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from pipelines.config.base import Configuration, Positive
 from pipelines.config.judges import Engines, Server, checked_fields
@@ -80,9 +80,18 @@ IMAGE_JUDGES: Mapping[str, type[ImageJudgeConfig]] = MappingProxyType(
 )
 
 
+class WithImageJudge(Configuration):
+    """What has a judge of images: its fields, or its name alone."""
+
+    image_judge: Annotated[
+        ImageJudgeConfig, Field(discriminator="name"), BeforeValidator(lambda given: image_judge_config(given))
+    ] = NoImageJudge()
+
+
 def image_option_of(field: str) -> str:
     """The command line's option for a field of an image judge's configuration."""
-    return OPTION if field == "name" else f"{OPTION}-{field.replace('_', '-')}"
+    special = {"name": OPTION, "max_questions": "--max-questions"}
+    return special.get(field, f"{OPTION}-{field.replace('_', '-')}")
 
 
 def image_judge_config(given: Any) -> Any:

@@ -6,6 +6,7 @@ from pydantic import Field
 
 from ood_core.methods import Method, Order
 from pipelines.config.base import Configuration, Positive
+from pipelines.config.image_judges import WithImageJudge
 from pipelines.config.memory import Memory
 from pipelines.config.methods import default_methods, method_parameters
 from pipelines.config.model import Model
@@ -39,10 +40,11 @@ class Read(Configuration):
     retry_s: float = Field(default=120.0, ge=0)
 
 
-class Scan(Nightly):
+class Scan(Nightly, WithImageJudge):
     """Everything `oodscan scan` needs to know. The fields are the options of the command line, in YAML.
 
     `reference`: images that are known to belong, tables of their embeddings, or scan directories with some.
+    `image_judge`: a model that is asked about a few images once all are scored, and whose verdicts count then.
     """
 
     input: tuple[str, ...] = Field(min_length=1)

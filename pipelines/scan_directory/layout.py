@@ -35,6 +35,8 @@ VERDICT_SUMS, VERDICT_VOTES, WITH_VERDICTS = (
     f"{CONSENSUS}/verdict-votes.parquet",
     f"{CONSENSUS}/with-verdicts-",
 )
+IMAGE_ANSWERS = f"{KEPT_VERDICTS}/answers"  # of a model: each was paid for
+JUDGED = f"{CONSENSUS}/judged.parquet"
 QUESTIONS_FILE, QUESTIONS_PAGE = "questions.parquet", "questions.html"
 
 FINGERPRINT_KEY, RECORDS_KEY, PASSED_OVER_KEY = b"oodscan.fingerprint", b"oodscan.records", b"oodscan.passed-over"
@@ -66,6 +68,7 @@ FILES = (
     f"{SUMS}*.parquet",
     REFERENCE_SUMS,
     f"{OF_REFERENCE}*.parquet",
+    JUDGED,
     VERDICT_SUMS,
     VERDICT_VOTES,
     f"{WITH_VERDICTS}*.parquet",

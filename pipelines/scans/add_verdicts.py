@@ -4,13 +4,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from pipelines.config.image_judges import ImageJudgeConfig, NoImageJudge
 from pipelines.runtime.progress import Say, quiet
 from pipelines.scan_directory.record import ScanRecord
 from pipelines.scans.carry_out import Start, carry_out
 from pipelines.scans.recorded import place_recorded, recorded_request
+from pipelines.scans.request import Request
 from pipelines.storage import Directory
 from pipelines.verdicts.add import verdicts_on
-from pipelines.verdicts.answers import Answer, read_answers
+from pipelines.verdicts.answers import read_answers
 from pipelines.verdicts.kept import Verdicts
 
 
@@ -28,30 +30,41 @@ def add_verdicts(
     files: Sequence[str],
     options: Mapping[str, Any],
     *,
+    judge: ImageJudgeConfig = NoImageJudge(),  # noqa: B008  frozen
     address: str | None = None,
     take_over: bool = False,
     say: Say = quiet,
 ) -> Added:
     """Keeps the answers in these files with the scan, and makes the scores that take them in anew.
 
-    Without any file it only makes scores take in what is kept. Raises CallerError for a scan that has not ended, or
-    takes no verdicts in, and for answers that are none, or on images that it has not.
+    `judge`: a model that is asked about further images, once these answers count. Without either it only makes scores
+    take in what is kept. Raises CallerError for a scan that has not ended, or takes no verdicts in, and for answers
+    that are none, or on images that it has not.
     """
-    answers = [answer for file in dict.fromkeys(files) for answer in read_answers(file, options)]
-    return with_answers(ScanRecord.read(Directory(url, options)), answers, Start(address, take_over=take_over), say)
-
-
-def with_answers(record: ScanRecord, answers: Sequence[Answer], start: Start, say: Say) -> Added:
-    """The same for answers that have been read."""
     from pipelines.runtime.cluster import cluster
+    from pipelines.verdicts.judge import check_image_judge, model_answers
 
+    record, start = ScanRecord.read(Directory(url, options)), Start(address, take_over=take_over)
+    answers = [answer for file in dict.fromkeys(files) for answer in read_answers(file, options)]
+    if not isinstance(judge, NoImageJudge):
+        check_image_judge(judge, record.methods, options)
     request = recorded_request(record)
-    with cluster(start.address) as found:
-        new = verdicts_on(record, answers, request.bank.dim, found)
-        request.verdicts.check_weights(new.weights, "the answers")
-        before, both = request.verdicts, [request.verdicts.table, new.table]
-        weights = before.weights or new.weights
-        request = replace(request, verdicts=Verdicts.of(both, request.bank.dim, "the answers", weights))
-        say(f"{len(request.verdicts) - len(before)} new verdicts, {len(request.verdicts)} in all")
+    before = len(request.verdicts)
+    with cluster(address) as found:
+        request = _with(request, verdicts_on(record, answers, request.bank.dim, found))
         summary = carry_out(request, place_recorded, start, say)
-    return Added(summary, request.verdicts, len(request.verdicts) - len(before))
+        if not isinstance(judge, NoImageJudge):
+            said = model_answers(record, judge, found, say)
+            request = _with(request, verdicts_on(record, said, request.bank.dim, found))
+            summary = carry_out(request, place_recorded, start, say)
+    say(f"{len(request.verdicts) - before} new verdicts, {len(request.verdicts)} in all")
+    return Added(summary, request.verdicts, len(request.verdicts) - before)
+
+
+def _with(request: Request, new: Verdicts) -> Request:
+    """The request with further verdicts. Raises CallerError for those on embeddings of another model."""
+    known, dim = request.verdicts, request.bank.dim
+    known.check_weights(new.weights, "the answers")
+    return replace(
+        request, verdicts=Verdicts.of([known.table, new.table], dim, "the answers", known.weights or new.weights)
+    )

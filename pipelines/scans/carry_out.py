@@ -45,6 +45,7 @@ from pipelines.scan_directory.manifest import Manifest
 from pipelines.scan_directory.new_scan import check_not_read, clear
 from pipelines.scan_directory.run import Run
 from pipelines.scan_directory.summary import Clock, Tally
+from pipelines.scans.judge_images import is_judged, judge_images
 from pipelines.scans.leftovers import Leftovers
 from pipelines.scans.request import Request
 from pipelines.scans.step import run_steps
@@ -91,8 +92,8 @@ def carry_out(request: Request, place: Place, start: Start, say: Say) -> dict[st
         work = _Work(request, known, remaining, known.manifest, lease, say, started)
         performance: dict[str, Any] = {"images": 0}
         flagged = is_flagged(request.output, request.flags, known.tally)
-        revised = _takes_all_verdicts(request, known.tally)
-        if remaining or lost or not (flagged and revised) or not request.output.exists(GALLERY_FILE):
+        ready = flagged and _takes_all_verdicts(request, known.tally) and is_judged(request)
+        if remaining or lost or not ready or not request.output.exists(GALLERY_FILE):
             performance = work.done(place, start, left, bool(remaining or lost))
         return _ended(request, known.tally, work.manifest, performance, say)
 
@@ -129,6 +130,8 @@ class _Work:
                 placement = place(self.request, found, self.say)
                 known = _begin(self.request, placement, start.new_scan)
                 performance = self._steps(placement, known)
+            if not is_judged(self.request):
+                self.request = judge_images(self.request, found, self.say)
             self._revise(known, found)
             self._flags(known, found)
             make_gallery(self.request, self.known.tally, known.whole, self.say)

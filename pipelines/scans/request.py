@@ -6,6 +6,7 @@ from typing import Any
 
 from ood_core.labels import LabelBank
 from ood_core.methods import Method, bases_of
+from pipelines.config.image_judges import AnsweringImageJudge
 from pipelines.config.rescore import Rescore
 from pipelines.config.scan import Scan
 from pipelines.consensus.checks import check_base
@@ -77,6 +78,10 @@ class Request:
         )
         flags.check_weights(bank.info.weights)
         flags.check_enough()
+        if isinstance(config, Scan) and isinstance(config.image_judge, AnsweringImageJudge):
+            from pipelines.verdicts.judge import check_image_judge
+
+            check_image_judge(config.image_judge, methods, options)
         output = Directory(config.output, options)
         verdicts = given_verdicts(config.verdicts, output, earlier.directory if earlier else None, methods, bank.dim)
         verdicts.check_weights(bank.info.weights)

@@ -5,21 +5,18 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
-import ray
-from ray.exceptions import OutOfMemoryError, WorkerCrashedError
 
-from ood_core.decoding import DecodeError
 from ood_core.decoding.thumbnail import thumbnail
-from ood_core.labels import LabelBank
 from pipelines.config.pools import ScorePool
-from pipelines.config.scan import Scan
-from pipelines.errors import CallerError, ReadError
+from pipelines.config.scan import Read
+from pipelines.errors import CallerError
 from pipelines.runtime.pools import fit_scorers
 from pipelines.runtime.progress import Say
 from pipelines.scan_directory.columns import LOCATOR
 from pipelines.scan_directory.record import ScanRecord
-from pipelines.verdicts.ask import Question, choose
-from pipelines.verdicts.places import ScanImages
+from pipelines.verdicts.ask import choose
+from pipelines.verdicts.pictures import pictures_of
+from pipelines.verdicts.places import Place, ScanImages
 
 if TYPE_CHECKING:
     from pipelines.runtime.cluster import Cluster
@@ -28,7 +25,6 @@ SIDE = 384
 """Pixels of a picture's longer side, at most."""
 NEAREST = 10
 """ID labels that are named of each image."""
-PICTURES_A_TASK = 8
 
 SCHEMA = pa.schema(
     {
@@ -55,12 +51,12 @@ COLUMNS = ("key", *LOCATOR, "score_consensus", "id_label", "negative_label")
 
 def ask(record: ScanRecord, count: int, found: "Cluster", say: Say) -> pa.Table:
     """A table of `SCHEMA`: the images whose answer moves most, `count` at most. Raises CallerError as `choose` does."""
-    images, bank = ScanImages(record), record.bank()
+    images = ScanImages(record)
     questions = choose(record, count, fit_scorers(ScorePool(), "cpu", found))
     places = [question.place for question in questions]
     rows = [row or {} for row in images.rows(places, COLUMNS)]
-    labels = _nearest_labels(images, bank, questions, rows, found, say)
-    pictures = pictures_of(images, questions, rows)
+    labels = nearest_labels(images, places, rows, NEAREST, found, say)
+    pictures = pictures_of(images, places, rows, _thumbnail)
     columns = [
         [
             number, *question.place, row.get("key") or "", *(row.get(name) for name in LOCATOR), question.anchor,
@@ -79,54 +75,28 @@ def _turned(rows: Sequence[Sequence[Any]]) -> list[Sequence[Any]]:
     return list(zip(*rows, strict=True)) if rows else [[] for _ in SCHEMA]
 
 
-def _nearest_labels(
+def nearest_labels(
     images: ScanImages,
-    bank: LabelBank,
-    questions: Sequence[Question],
+    places: Sequence[Place],
     rows: Sequence[Mapping[str, Any]],
+    count: int,
     found: "Cluster",
     say: Say,
 ) -> list[list[str]]:
-    """The ID labels nearest to each image, nearest first; the nearest alone where its embedding cannot be had."""
+    """So many ID labels nearest to each image, nearest first; the nearest alone where its embedding cannot be had.
+
+    `rows`: with the images' nearest labels. Raises CallerError if the label bank cannot be read.
+    """
+    bank = images.record.bank()
     try:
-        vectors = images.embeddings([question.place for question in questions], bank.dim, found)
+        vectors = images.embeddings(places, bank.dim, found)
     except CallerError as error:
         say(f"questions: of each image only the nearest label is known: {error}")
         return [[row["id_label"]] if row.get("id_label") else [] for row in rows]
     cosines = vectors @ bank.embeddings[: bank.id_count].T
-    order = np.argsort(-cosines, axis=1, kind="stable")[:, :NEAREST]
+    order = np.argsort(-cosines, axis=1, kind="stable")[:, :count]
     return [[bank.texts[label] for label in labels] for labels in order.tolist()]
 
 
-def pictures_of(
-    images: ScanImages, questions: Sequence[Question], rows: Sequence[Mapping[str, Any]]
-) -> list[bytes | None]:
-    """A small picture of each image, made by tasks; None where it cannot be read or decoded again."""
-    if not isinstance(images.record.config, Scan):
-        return [None] * len(questions)
-    places = [(question.place, row) for question, row in zip(questions, rows, strict=True)]
-    groups = [places[start : start + PICTURES_A_TASK] for start in range(0, len(places), PICTURES_A_TASK)]
-    task: Any = ray.remote(max_retries=1)(_pictures)
-    found: list[bytes | None] = []
-    for group, future in zip(groups, [task.remote(images.record, group) for group in groups], strict=True):
-        try:
-            found += ray.get(future)
-        except (WorkerCrashedError, OutOfMemoryError):
-            found += [None] * len(group)
-    return found
-
-
-def _pictures(record: ScanRecord, places: Sequence[tuple[tuple[str, int], Mapping[str, Any]]]) -> list[bytes | None]:
-    images = ScanImages(record)
-    return [_picture(images, place, row) for place, row in places]
-
-
-def _picture(images: ScanImages, place: tuple[str, int], row: Mapping[str, Any]) -> bytes | None:
-    config = images.record.config
-    if not isinstance(config, Scan) or not row.get("url"):
-        return None
-    try:
-        read = config.read
-        return thumbnail(images.content(place, row), read.max_image_pixels, read.max_jpeg_scans, SIDE)
-    except (ReadError, DecodeError):
-        return None
+def _thumbnail(content: bytes, read: Read) -> bytes:
+    return thumbnail(content, read.max_image_pixels, read.max_jpeg_scans, SIDE)
