@@ -1,12 +1,12 @@
 """What consensus costs: the time of each of its steps, and peak memory, beside those of the base scores.
 
 `oodscan rescore` of synthetic float16 embeddings (`synthetic.py`) by NegLabel, by NegLabel and consensus, and with a
-reference of some others too; start-up, reading and writing are in all. From the run without a reference follows, on
-paper, what `--paper-images` images take on so many workers of one thread like these: all steps grow with the number of
-images, votes with that of the anchors that an image is compared with besides, and the fit of the anchors with the
-latter alone, for its sample is bounded.
+reference of some others or verdicts on some too; start-up, reading and writing are in all. From the run with neither
+follows, on paper, what `--paper-images` images take on so many workers of one thread like these: all steps grow with
+the number of images, votes with that of the anchors that an image is compared with besides, and the fit of the anchors
+with the latter alone, for its sample is bounded.
 
-python -m infra.benchmarks.consensus_cost [--images 1000000] [--scratch DIR] [--only-reference]
+python -m infra.benchmarks.consensus_cost [--images 1000000] [--scratch DIR] [--only-reference | --only-verdicts]
 """
 
 import argparse
@@ -44,6 +44,7 @@ SIZES = {
     "dim": 512,
     "workers": 2,
     "references": 10_000,
+    "verdicts": 50,
     "paper_images": 10**9,
     "paper_workers": 100,
     "paper_rows_per_shard": 10_000,
@@ -57,19 +58,21 @@ RUNS = {
     "neglabel, consensus": ("neglabel", "consensus"),
     "neglabel, consensus, a reference": ("neglabel", "consensus"),
     "neglabel, reference, consensus, a reference": ("neglabel", "reference", "consensus"),
+    "neglabel, consensus, verdicts": ("neglabel", "consensus"),
 }
-"""The methods of each run; those with a reference say so."""
+"""The methods of each run; those with a reference or verdicts say so."""
 
 
-def write_reference(options: argparse.Namespace, directory: Path) -> Path:
-    """A table of embeddings that are like the others."""
-    path = directory / f"reference-{options.references}.parquet"
+def write_others(options: argparse.Namespace, directory: Path, count: int) -> Path:
+    """A table of embeddings that are like the others: a reference, or verdicts by lot."""
+    path = directory / f"others-{count}.parquet"
     if not path.exists():
-        rng, labels = np.random.default_rng([SEED, options.references]), LabelBank.load(directory / "labels")
-        count, kinds = options.references, options.kinds
-        drawn = kinds_of(rng, labels, kinds, count) if kinds else images(rng, labels, count)
+        rng, labels = np.random.default_rng([SEED, count]), LabelBank.load(directory / "labels")
+        drawn = kinds_of(rng, labels, options.kinds, count) if options.kinds else images(rng, labels, count)
         cells = pa.FixedSizeListArray.from_arrays(pa.array(drawn.astype(np.float16).reshape(-1)), options.dim)
-        pq.write_table(pa.table({"key": [f"known {row}" for row in range(count)], "embedding": cells}), path)
+        belongs = rng.integers(2, size=count).astype(float)
+        keys = [f"known {row}" for row in range(count)]
+        pq.write_table(pa.table({"key": keys, "belongs": belongs, "embedding": cells}), path)
     return path
 
 
@@ -77,7 +80,10 @@ def rescored(options: argparse.Namespace, directory: Path, name: str) -> dict[st
     """One of `RUNS` in a process of its own: its peak memory, and what it says of itself."""
     output = directory / "output"
     asked = [argument for method in RUNS[name] for argument in ("--method", method)]
-    asked += ["--reference", str(write_reference(options, directory))] * name.endswith("a reference")
+    if name.endswith("a reference"):
+        asked += ["--reference", str(write_others(options, directory, options.references))]
+    if name.endswith("verdicts"):
+        asked += ["--verdicts", str(write_others(options, directory, options.verdicts))]
     command = [
         OODSCAN, "rescore", "--embeddings", directory / "embeddings", "--labels", directory / "labels", "--output",
         output, "--new-scan", "--rows-per-shard", str(options.rows_per_shard), "--score-workers", str(options.workers),
@@ -151,14 +157,21 @@ def main() -> None:
     for name, size in SIZES.items():
         options_of.add_argument(f"--{name.replace('_', '-')}", type=int, default=size, help=f"default {size}")
     options_of.add_argument("--only-reference", action="store_true", help="consensus without a reference and with one")
+    options_of.add_argument("--only-verdicts", action="store_true", help="consensus without verdicts and with some")
     options = options_of.parse_args()
+    names = list(RUNS)
+    if options.only_reference or options.only_verdicts:
+        names = [names[1], names[2] if options.only_reference else names[-1]]
     directory, host, runs = data(options, -(-options.images // options.files)), machine(), {}
-    for name in list(RUNS)[1:3] if options.only_reference else RUNS:
+    for name in names:
         runs[name] = found = rescored(options, directory, name)
         say(f"{name}: {found['peak_mib']:.0f} MiB, {found['last_run']}")
-    for name in list(runs)[2 - options.only_reference :]:
-        more = consensus_s(runs[name]) / consensus_s(runs["neglabel, consensus"]) - 1
-        say(f"{name}: {more:+.1%} of the seconds of consensus without a reference")
+    alone = consensus_s(runs["neglabel, consensus"])
+    for name in names[names.index("neglabel, consensus") + 1 :]:
+        more, base = consensus_s(runs[name]) - alone, runs[name]["last_run"]["steps_s"]["encode"]
+        say(
+            f"{name}: {more / alone:+.1%} of the seconds of consensus alone, {more / base:+.1%} of those of base scores"
+        )
     sizes = {name: value for name, value in vars(options).items() if name != "scratch"}
     found_share = recall(directory)
     say(f"recall {found_share:.3f}")

@@ -100,7 +100,9 @@ Calibrate = Annotated[
 Keep = Annotated[float | None, typer.Option(help="The share of --calibrate to keep; default 0.95.")]
 DecideBy = Annotated[
     str | None,
-    typer.Option(metavar="METHOD", help="Whose flags decide; default: consensus, else reference, else the first."),
+    typer.Option(
+        metavar="METHOD", help="Whose flags decide; default: consensus, else verdicts, else reference, else the first."
+    ),
 ]
 GroupBy = Annotated[
     str | None, typer.Option(help="What to count images by: folder (default), or a column of the score tables.")

@@ -18,6 +18,8 @@ SURE = 0.5
 """A verdict this far from undecided, of 1, contradicts what others say as surely of its place, and they it."""
 LISTED = 50
 """Contradictions that the summary lists."""
+ENOUGH, LARGE = 20, 500
+"""Fewer verdicts, or images of the scan, and what is said of a few does as much harm as good (docs, Verdicts)."""
 
 
 def verdict_summary(files: ConsensusFiles, base: Base, told: Told) -> dict[str, Any]:
@@ -28,6 +30,7 @@ def verdict_summary(files: ConsensusFiles, base: Base, told: Told) -> dict[str, 
     against = [] if anchors is None else contradictions(votes, anchors, told)
     return {
         "verdicts": len(votes),
+        "scan_images": base.images,
         "images": len(set(places)),
         "by": dict(Counter(by or "" for by in votes["by"].to_pylist()).most_common()),
         "belong": int((votes["belongs"].to_numpy() > 0.5).sum()),
@@ -65,6 +68,10 @@ def verdict_remarks(learned: Mapping[str, Any]) -> Iterator[str]:
             f"verdicts: {found['verdicts']} on {found['images']} images ({by}); they raise {found['raised']} and "
             f"lower {found['lowered']} images by {2 * MOVED:g} standard deviations or more"
         )
+        if found["verdicts"] < ENOUGH:
+            yield f"verdicts: {found['verdicts']} are few, and may do more harm than good; {ENOUGH} and more say something"
+        if found["scan_images"] < LARGE:
+            yield f"verdicts: among {found['scan_images']} images, what is said of one may be wrong of its neighbours"
         if found["contradicted"]:
             first = found["contradictions"][0]
             yield (
