@@ -21,8 +21,9 @@ class Nightly(Configuration):
     the whole input.
     `threshold`: by method. `calibrate`: a scan of images that belong; the share `keep` of it lies at or above a
     method's threshold. `decide_by`: the method by whose flags images are kept or dropped, kinds are told and
-    `max_flagged` is held; None: consensus, else verdicts, else reference, else the first. `group_by`: a column of the score tables, or
-    "folder". `max_flagged`: the share of images that may be flagged before the command fails; None: any.
+    `max_flagged` is held; None: consensus, else verdicts, else reference, else the first. `group_by`: a column of the
+    score tables, or "folder". `max_flagged`: the share of images that may be flagged before the command fails; None:
+    any.
     """
 
     since: str | None = None

@@ -69,7 +69,7 @@ def verdict_remarks(learned: Mapping[str, Any]) -> Iterator[str]:
             f"lower {found['lowered']} images by {2 * MOVED:g} standard deviations or more"
         )
         if found["verdicts"] < ENOUGH:
-            yield f"verdicts: {found['verdicts']} are few, and may do more harm than good; {ENOUGH} and more say something"
+            yield f"verdicts: {found['verdicts']} are few and may do harm; {ENOUGH} and more say something"
         if found["scan_images"] < LARGE:
             yield f"verdicts: among {found['scan_images']} images, what is said of one may be wrong of its neighbours"
         if found["contradicted"]:
