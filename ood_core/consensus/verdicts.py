@@ -1,7 +1,7 @@
 """Verdicts: what is said of a few images, spread over the whole scan (METHODS.md §10d). Free of torch."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from jaxtyping import Float, Float32, Float64, Int64
@@ -35,11 +35,20 @@ class VerdictSums:
         cls, votes: Votes, belongs: Float64[np.ndarray, " images"], anchors: Float32[np.ndarray, "anchors dim"]
     ) -> "VerdictSums":
         """The sums of verdicts on images. `belongs`: how probably each belongs, 0 to 1 (b)."""
-        weights, beliefs = np.zeros(len(anchors), np.int64), np.zeros(len(anchors), np.int64)
+        found = cls.nothing(len(anchors))
         for verdicts, places, spread in spread_over(votes, anchors):
-            weights[places] += fixed(spread, BITS).sum(axis=0)
-            beliefs[places] += fixed(spread * (2 * belongs[verdicts, None] - 1), BITS).sum(axis=0)
-        return cls(len(votes), weights, beliefs)
+            found.take(places, spread, belongs[verdicts])
+        return replace(found, count=len(votes))
+
+    @classmethod
+    def nothing(cls, anchor_count: int) -> "VerdictSums":
+        """The sums of no verdicts."""
+        return cls(0, np.zeros(anchor_count, np.int64), np.zeros(anchor_count, np.int64))
+
+    def take(self, places: slice, spread: Float[np.ndarray, "verdicts some"], belongs: np.ndarray) -> None:
+        """Takes in a block of `spread_over`, in place; `count` stays as it is."""
+        self.weights[places] += fixed(spread, BITS).sum(axis=0)
+        self.beliefs[places] += fixed(spread * (2 * belongs[:, None] - 1), BITS).sum(axis=0)
 
     def __add__(self, other: "VerdictSums") -> "VerdictSums":
         count = self.count + other.count

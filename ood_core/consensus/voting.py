@@ -30,7 +30,7 @@ class Voting:
     """Finds the nearest anchors of images, in blocks of one shape, so that a row's votes are its own image's alone.
 
     `anchors`: unit vectors, or what `searchable` has made of them, which otherwise is made here; `labels`: those of the
-    ID labels, where images are to vote on these too.
+    ID labels, where images are to vote on these too; `exact`: all anchors are compared, however many, for few images.
     """
 
     def __init__(
@@ -39,8 +39,9 @@ class Voting:
         parameters: Consensus,
         device: str = "cpu",
         labels: Float32[np.ndarray, "labels dim"] | None = None,
+        exact: bool = False,
     ) -> None:
-        known = anchors if isinstance(anchors, AnchorCells) else searchable(anchors, parameters, device)
+        known = anchors if exact or isinstance(anchors, AnchorCells) else searchable(anchors, parameters, device)
         if isinstance(known, AnchorCells):
             self.nearest = parameters.nearest
             self.search = CellSearch(known, self.nearest)

@@ -1,6 +1,6 @@
 """What verdicts say of a scan's anchors, and the tables that hold it."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pyarrow as pa
@@ -28,21 +28,25 @@ class Told:
     @classmethod
     def nothing(cls, anchor_count: int) -> "Told":
         """What no verdicts say."""
-        nothing = np.zeros(anchor_count, np.int64)
-        return cls(VerdictSums(0, nothing, nothing), pa.nulls(anchor_count, pa.string()), "")
+        return cls(VerdictSums.nothing(anchor_count), pa.nulls(anchor_count, pa.string()), "")
 
     @classmethod
     def of(cls, votes: pa.Table, anchors: np.ndarray, digest: str) -> "Told":
         """`votes`: a table of `verdict_votes`; `anchors`: unit vectors."""
         belongs, found = votes["belongs"].to_numpy(), votes_of_verdicts(votes)
-        sums = VerdictSums.of(found, belongs, anchors)
+        sums = VerdictSums.nothing(len(anchors))
         most, first = np.zeros(len(anchors)), np.full(len(anchors), -1)
         for verdicts, places, spread in spread_over(found, anchors):
+            sums.take(places, spread, belongs[verdicts])
             block, strongest = spread.max(axis=0), spread.argmax(axis=0) + verdicts.start
             more = block > most[places]
             most[places][more], first[places][more] = block[more], strongest[more]
         little = floating(sums.weights, BITS) < PRIOR
-        return cls(sums, votes["by"].combine_chunks().take(pa.array(first, mask=little | (first < 0))), digest)
+        return cls(
+            replace(sums, count=len(votes)),
+            votes["by"].combine_chunks().take(pa.array(first, mask=little | (first < 0))),
+            digest,
+        )
 
     def table(self) -> pa.Table:
         """One row for each anchor."""

@@ -206,7 +206,7 @@ def tell(verdicts: Verdicts, anchors: np.ndarray, parameters: Consensus) -> tupl
     from ood_core.consensus.voting import Voting
 
     torch.set_num_threads(1)
-    found = Voting(anchors, parameters)(torch.from_numpy(verdicts.embeddings), np.zeros(len(verdicts)))
+    found = Voting(anchors, parameters, exact=True)(torch.from_numpy(verdicts.embeddings), np.zeros(len(verdicts)))
     votes = verdict_votes(verdicts.table, found)
     return Told.of(votes, anchors, verdicts.digest), votes
 
