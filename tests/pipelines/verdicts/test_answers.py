@@ -59,14 +59,14 @@ def parquet(**columns: Any) -> bytes:
 def test_what_the_page_saves_is_read_as_it_was_answered(place: Path) -> None:
     rows = [["s,1", "3", 'a "b"\n.jpg', "yes", "mara", WHEN], ["s", "12", "", "unsure", "", ""]]
     assert read(of_page(rows)) == [
-        Answer(
-            "--add 'a.csv', line 3", "s,1", 3, 'a "b"\n.jpg', 1.0, "mara", datetime(2026, 1, 31, 7, 30, tzinfo=UTC)
-        ),
+        Answer("--add 'a.csv', line 3", "s,1", 3, 'a "b"\n.jpg', 1.0, "mara", datetime(2026, 1, 31, 7, 30, tzinfo=UTC)),
         Answer("--add 'a.csv', line 4", "s", 12, None, 0.5, "", None),
     ]
 
 
-TEXTS = st.text(st.characters(exclude_categories=["Cs"]), min_size=1) | st.sampled_from([cell for cell in CELLS if cell])
+TEXTS = st.text(st.characters(exclude_categories=["Cs"]), min_size=1) | st.sampled_from(
+    [cell for cell in CELLS if cell]
+)
 
 
 @given(TEXTS, TEXTS, TEXTS, st.integers(-(2**63), 2**63), st.booleans())
@@ -144,9 +144,7 @@ def test_every_mistake_names_its_line(place: Path, lines: str, said: str) -> Non
     assert f"--add 'a.csv', {said}" in refused(f"{HEAD}\n{lines}")
 
 
-@pytest.mark.parametrize(
-    "value", ["1.5", "-0.1", "nan", "inf", "x", '"7\n"', '"x\ny"', "1e999"]
-)
+@pytest.mark.parametrize("value", ["1.5", "-0.1", "nan", "inf", "x", '"7\n"', '"x\ny"', "1e999"])
 def test_numbers_that_are_no_probability_are_named(place: Path, value: str) -> None:
     assert ": belongs is " in refused(f"shard,index,belongs\ns,1,{value}")
 
@@ -172,9 +170,11 @@ def test_a_file_that_is_not_there_or_is_none_is_named(place: Path) -> None:
         assert "secret" not in str(error.value) and "\n" not in str(error.value)
 
 
-def test_a_file_beyond_the_limit_is_refused_unread(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_beyond_the_limit_is_refused(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(answers, "MOST_BYTES", 20)
-    assert "has 43 bytes; a file of answers has 20 at most" in refused("shard,index,verdict\ns,1,yes\ns,2,yes\n".ljust(43))
+    assert "has 43 bytes; a file of answers has 20 at most" in refused(
+        "shard,index,verdict\ns,1,yes\ns,2,yes\n".ljust(43)
+    )
 
 
 def test_tables_are_read_too(place: Path) -> None:
@@ -212,7 +212,6 @@ UNFIT: dict[str, tuple[dict[str, Any], str]] = {
     "index is infinite": ({"index": [float("inf")]}, "row 1: index is inf, not a number"),
     "index is NaN": ({"index": [NAN]}, "row 1: index is nan, not a number"),
     "index is broken": ({"index": [1.5]}, "row 1: index is 1.5, not a number"),
-    "index is a truth": ({"index": [True]}, "row 1: index is True, not a number"),
     "index is a list": ({"index": [[1]]}, "row 1: index is [1], not a number"),
     "belongs is a list": ({"belongs": [[1]]}, "row 1: belongs is [1], not a number from 0 to 1"),
     "belongs is NaN": ({"belongs": [NAN]}, "row 1: belongs is nan, not from 0 to 1"),
@@ -220,7 +219,7 @@ UNFIT: dict[str, tuple[dict[str, Any], str]] = {
     "verdict is a number": ({"belongs": [None], "verdict": [1]}, "row 1: verdict is 1; it is yes, no or unsure"),
     "at is a number": ({"at": [7]}, "row 1: at is 7, not a time such as"),
     "at is a list": ({"at": [["x"]]}, "row 1: at is ['x'], not a time such as"),
-    "at is beyond": ({"at": pa.array([2**62], pa.timestamp("s"))}, ""),
+    "at is beyond": ({"at": pa.array([2**62], pa.timestamp("us"))}, ""),
     "no text": ({"shard": pa.array([b"\xff"]).view(pa.string()) }, "cannot be read: "),
 }  # fmt: skip
 
@@ -234,11 +233,11 @@ def test_every_mistake_in_a_table_names_its_row(place: Path, name: str) -> None:
 def test_tables_with_a_column_twice_are_refused(place: Path) -> None:
     table = pa.table(ONE)
     pq.write_table(table.append_column("shard", table["shard"]), "twice.parquet")
-    assert "'shard'" in refused(Path("twice.parquet").read_bytes(), "b.parquet")
+    assert "has 2 columns 'shard'" in refused(Path("twice.parquet").read_bytes(), "b.parquet")
 
 
 def test_csv_with_a_column_twice_is_refused(place: Path) -> None:
-    assert "line 1: there are 2 columns 'index'" in refused("shard,index,index,verdict\ns,1,2,yes")
+    assert "has 2 columns 'index'" in refused("shard,index,index,verdict\ns,1,2,yes")
 
 
 def test_a_table_that_claims_more_rows_than_it_holds_is_refused_unread(place: Path) -> None:
