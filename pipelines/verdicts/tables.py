@@ -58,7 +58,7 @@ def _vectors(column: pa.ChunkedArray, dim: int, called: str) -> np.ndarray:
     lists = is_a.is_list(kind) or is_a.is_large_list(kind) or is_a.is_fixed_size_list(kind)
     if not lists or not (is_a.is_floating(kind.value_type) or is_a.is_integer(kind.value_type)):
         raise TypeError(f"column 'embedding' holds {kind}, no lists of numbers")
-    if set(compute.list_value_length(column).to_pylist()) - {dim}:
+    if set(compute.call_function("list_value_length", [column]).to_pylist()) - {dim}:
         raise CallerError(f"{called}: not every verdict has an embedding of {dim} numbers, as the label bank's")
     with np.errstate(over="ignore", invalid="ignore"):
         vectors = np.asarray(vectors_of(column, dim), np.float32)
