@@ -10,8 +10,9 @@ from ood_core.methods import takes_verdicts
 from pipelines.errors import CallerError
 from pipelines.scan_directory.record import ScanRecord
 from pipelines.verdicts.answers import Answer
-from pipelines.verdicts.kept import COLUMNS, Verdicts, schema
+from pipelines.verdicts.kept import Verdicts
 from pipelines.verdicts.places import ScanImages
+from pipelines.verdicts.tables import COLUMNS, schema
 
 if TYPE_CHECKING:
     from pipelines.runtime.cluster import Cluster

@@ -1,6 +1,6 @@
 """Chooses which images of a scan to ask about: those whose answer moves most (METHODS.md §10d)."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from functools import reduce
 from operator import add
@@ -17,12 +17,12 @@ from pipelines.consensus.asked import Asked
 from pipelines.consensus.files import ConsensusFiles
 from pipelines.consensus.rounds import grouped
 from pipelines.consensus.tables import LOG_ODDS, sums_of, sums_table, votes_of
-from pipelines.errors import CallerError
+from pipelines.errors import CallerError, cause_of, first_line
 from pipelines.runtime.cells import as_cell, from_cells
 from pipelines.runtime.spread import over_tasks
-from pipelines.scan_directory.layout import VERDICT_VOTES, read_table
+from pipelines.scan_directory.layout import VERDICT_VOTES, VOTES, read_table, shard_file
 from pipelines.scan_directory.record import ScanRecord, reading
-from pipelines.verdicts.places import Place, ScanImages
+from pipelines.verdicts.places import Place, ScanImages, table_of_scan
 
 
 @dataclass(frozen=True)
@@ -45,16 +45,14 @@ def choose(record: ScanRecord, count: int, pool: ScorePool) -> list[Question]:
     """
     files, agreement, column = _agreement(record)
     groups, known = grouped(record.shards, pool), ray.put(agreement)
-    cells = over_tasks(pool, groups, sum_scores, files, known, column)
-    sums = reduce(add, (sums_of(table) for cell in cells for table in from_cells(cell)))
+    sums = reduce(add, map(sums_of, _made(pool, groups, sum_scores, files, known, column)))
     worth = Worth.of(agreement, sums)
     asked, anchors = _asked_before(record)
-    order = worth.order(anchors)
-    most = count + len(asked)
-    found = over_tasks(pool, groups, candidates, files, order[:most], most, {name: n for n, name in _numbered(record)})
-    parts = [_candidates_of(table) for cell in found for table in from_cells(cell)]
-    places = chosen(reduce(add, parts, _candidates_of(_table(_nobody()))), order[:most], _numbers(record, asked), count)
-    names = dict(_numbered(record))
+    most = agreement.parameters.nearest * (count + len(asked))  # an image that is taken is one of so few anchors
+    order, numbers = worth.order(anchors)[:most], {name: number for number, name in enumerate(record.shards)}
+    found = _made(pool, groups, candidates, files, order, count, asked, numbers)
+    places = chosen(reduce(add, map(_candidates_of, found), _nobody()), order, frozenset(), count)
+    names = record.shards
     return [
         Question(
             (names[shard], index),
@@ -70,21 +68,45 @@ def choose(record: ScanRecord, count: int, pool: ScorePool) -> list[Question]:
 def sum_scores(files: ConsensusFiles, known: Any, column: str, shards: pa.Table) -> Iterator[pa.Table]:
     """The sums of the scores of a group of shards, as one cell. `known`: the agreement, in Ray's object store."""
     agreement: Agreement = ray.get(known)
-    parts = (agreement.sums_of_scores(votes_of(files.votes(shard), column)) for shard in shards["id"].to_pylist())
-    yield as_cell(sums_table(reduce(add, parts)))
+    tables = (_votes(files, shard) for shard in shards["id"].to_pylist())
+    yield as_cell(sums_table(reduce(add, (agreement.sums_of_scores(votes_of(table, column)) for table in tables))))
 
 
 def candidates(
-    files: ConsensusFiles, among: np.ndarray, most: int, numbers: Mapping[str, int], shards: pa.Table
+    files: ConsensusFiles,
+    among: np.ndarray,
+    count: int,
+    asked: Set[Place],
+    numbers: Mapping[str, int],
+    shards: pa.Table,
 ) -> Iterator[pa.Table]:
-    """The images of a group of shards that could stand for some anchors, as one cell. `numbers`: of the shards."""
+    """The images of a group of shards that could stand for some anchors, as one cell.
+
+    `count`: of each anchor; `asked`: images that are not asked again; `numbers`: of the shards.
+    """
     found = _nobody()
     for shard in shards["id"].to_pylist():
-        table = files.votes(shard)
-        index = table.filter(table[LOG_ODDS].is_valid())["index"].to_numpy()
-        places = np.stack([np.full(len(index), numbers[shard]), index], axis=1)
-        found = (found + Candidates.of(votes_of(table), places, among, most)).first(most)
+        table = _votes(files, shard)
+        before = [index for name, index in asked if name == shard]
+        index = table["index"].to_numpy()
+        table = table.filter(pa.array(table[LOG_ODDS].is_valid().to_numpy() & ~np.isin(index, before)))
+        places = np.stack([np.full(len(table), numbers[shard]), table["index"].to_numpy()], axis=1)
+        found = (found + Candidates.of(votes_of(table), places, among, count)).first(count)
     yield as_cell(_table(found))
+
+
+def _votes(files: ConsensusFiles, shard: str) -> pa.Table:
+    return table_of_scan(files.output, shard_file(VOTES, shard))
+
+
+def _made(pool: ScorePool, groups: Sequence[pa.Table], function: Any, *arguments: Any) -> list[pa.Table]:
+    """The tables in the cells that tasks make of groups of shards. Raises CallerError where a task does."""
+    try:
+        return [table for cell in over_tasks(pool, groups, function, *arguments) for table in from_cells(cell)]
+    except Exception as error:  # Ray wraps a task's in others
+        if mistake := cause_of(error, CallerError):
+            raise CallerError(first_line(mistake)) from error
+        raise
 
 
 def _agreement(record: ScanRecord) -> tuple[ConsensusFiles, Agreement, str]:
@@ -101,29 +123,22 @@ def _agreement(record: ScanRecord) -> tuple[ConsensusFiles, Agreement, str]:
     return files, agreement, asked.column("consensus")
 
 
-def _asked_before(record: ScanRecord) -> tuple[list[Place], set[int]]:
+def _asked_before(record: ScanRecord) -> tuple[Set[Place], set[int]]:
     """The images of this scan with verdicts, and the nearest anchors of all images with some."""
     directory = record.directory
     if not directory.exists(VERDICT_VOTES):
-        return [], set()
+        return set(), set()
     with reading(directory.url, VERDICT_VOTES):
-        table = read_table(directory, VERDICT_VOTES, ["key", "shard", "index", "anchors"])
-    rows = table.to_pylist()
-    places = [(row["shard"], row["index"]) for row in rows]
-    there = ScanImages(record).rows([(shard or "", index or 0) for shard, index in places], ["key"])
-    of_this = [
-        place for place, row, now in zip(places, rows, there, strict=True) if now and (now["key"] or "") == row["key"]
-    ]
-    return of_this, {row["anchors"][0] for row in rows}
-
-
-def _numbered(record: ScanRecord) -> list[tuple[int, str]]:
-    return list(enumerate(record.shards))
-
-
-def _numbers(record: ScanRecord, places: Sequence[Place]) -> set[tuple[int, int]]:
-    numbers = {name: number for number, name in _numbered(record)}
-    return {(numbers[shard], index) for shard, index in places}
+        rows = read_table(directory, VERDICT_VOTES, ["key", "shard", "index", "anchors"]).to_pylist()
+        places = [(row["shard"] or "", -1 if row["index"] is None else row["index"]) for row in rows]
+        anchors = {row["anchors"][0] for row in rows}
+    there = ScanImages(record).rows(places, ["key"])
+    of_this = {
+        place
+        for place, row, now in zip(places, rows, there, strict=True)
+        if now and (now["key"] or "") == (row["key"] or "")
+    }
+    return of_this, anchors
 
 
 def _nobody() -> Candidates:

@@ -1,7 +1,7 @@
 """The verdicts that a scan directory keeps: what was said of images, each with its embedding. Free of torch."""
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -12,23 +12,10 @@ from ood_core.vectors import vectors_of
 from pipelines.errors import CallerError
 from pipelines.scan_directory.layout import KEPT_VERDICTS, read_table, table_bytes
 from pipelines.storage import Directory, storage_errors
-
-COLUMNS: Mapping[str, pa.DataType] = {
-    "key": pa.string(),
-    "shard": pa.string(),
-    "index": pa.int64(),
-    "belongs": pa.float64(),
-    "by": pa.string(),
-    "at": pa.timestamp("us", "UTC"),
-    "description": pa.string(),
-}
-"""The columns of a table of verdicts beside `embedding`, which is in half precision. `belongs`: how probably the image
-belongs, 0 to 1; `by`: who has said so; `description`: what it shows, where a model was asked for that."""
+from pipelines.verdicts.tables import COLUMNS, checked, schema
 
 WEIGHTS_KEY = b"oodscan.weights"
 """Metadata of a table of verdicts: the fingerprint of the weights that its embeddings were made by, if known."""
-
-UNIT_TOLERANCE = 1e-2
 
 
 @dataclass(frozen=True)
@@ -47,10 +34,10 @@ class Verdicts:
         Raises CallerError for tables that are of no verdicts, of embeddings of another length, or of several models.
         """
         found, told = list(tables), set[str]()
-        rows = [_checked(table, dim, called) for table in found]
+        rows = [checked(table, dim, called) for table in found]
         for table in found:
             if made_by := (table.schema.metadata or {}).get(WEIGHTS_KEY):
-                told.add(made_by.decode())
+                told.add(made_by.decode(errors="replace"))
         if len(told) > 1:
             one, other, *_ = sorted(told)
             raise CallerError(f"{called} holds verdicts with embeddings of two models, {one[:12]}… and {other[:12]}…")
@@ -96,18 +83,20 @@ class Verdicts:
             )
 
 
-def schema(dim: int) -> pa.Schema:
-    """The columns of a table of verdicts."""
-    return pa.schema({**COLUMNS, "embedding": pa.list_(pa.float16(), dim)})
-
-
 def kept_verdicts(scan: Directory, dim: int) -> Verdicts:
     """The verdicts that a scan directory keeps; none if it has none. Raises CallerError for files that are no such."""
-    names = [name for name in scan.names(KEPT_VERDICTS) if name.startswith("part-") and name.endswith(".parquet")]
     called = f"{scan.url}/{KEPT_VERDICTS}"
     with storage_errors(repr(called)):
-        tables = [read_table(scan, f"{KEPT_VERDICTS}/{name}") for name in sorted(names)]
-    return Verdicts.of(tables, dim, repr(called))
+        names = [name for name in scan.names(KEPT_VERDICTS) if name.startswith("part-") and name.endswith(".parquet")]
+    return Verdicts.of([_part(scan, f"{KEPT_VERDICTS}/{name}", dim) for name in sorted(names)], dim, repr(called))
+
+
+def _part(scan: Directory, name: str, dim: int) -> pa.Table:
+    """A file of verdicts. Raises CallerError, which names it, if it is none."""
+    called = repr(f"{scan.url}/{name}")
+    with storage_errors(called):
+        table = read_table(scan, name)
+    return checked(table, dim, called)
 
 
 def keep(scan: Directory, verdicts: Verdicts) -> Verdicts:
@@ -132,36 +121,6 @@ def keep(scan: Directory, verdicts: Verdicts) -> Verdicts:
 
 def _with_weights(table: pa.Table, weights: str | None) -> pa.Table:
     return table.replace_schema_metadata({WEIGHTS_KEY: weights} if weights else None)
-
-
-def _checked(table: pa.Table, dim: int, called: str) -> pa.Table:
-    """A table's columns of verdicts, checked; those that it may lack are null. Raises CallerError."""
-    missing = {"belongs", "embedding"} - set(table.column_names)
-    if missing:
-        raise CallerError(f"{called} is no table of verdicts with embeddings: it has no column {min(missing)}")
-    try:
-        vectors = np.asarray(vectors_of(table["embedding"], dim), np.float32)
-        columns = {
-            name: table[name].cast(kind) if name in table.column_names else pa.nulls(len(table), kind)
-            for name, kind in COLUMNS.items()
-        }
-        belongs = columns["belongs"].to_numpy(zero_copy_only=False).astype(np.float64)
-    except (pa.ArrowException, ValueError, TypeError) as error:
-        raise CallerError(f"{called} is no table of verdicts: {error}") from error
-    if vectors.shape != (len(table), dim):
-        raise CallerError(f"{called}: not every verdict has an embedding of {dim} numbers, as the label bank's")
-    check_belongs(belongs, called)
-    if len(vectors) and not (np.abs(np.linalg.norm(vectors, axis=1) - 1) < UNIT_TOLERANCE).all():
-        raise CallerError(f"{called}: there are embeddings whose length is not 1")
-    halves = pa.FixedSizeListArray.from_arrays(pa.array(vectors.astype(np.float16).reshape(-1)), dim)
-    return pa.table([*columns.values(), halves], schema=schema(dim))
-
-
-def check_belongs(belongs: np.ndarray, called: str) -> None:
-    """Raises CallerError unless all are probabilities."""
-    wrong = np.flatnonzero(~((belongs >= 0) & (belongs <= 1)))
-    if len(wrong):
-        raise CallerError(f"{called}, row {wrong[0] + 1}: belongs is {belongs[wrong[0]]}, not from 0 to 1")
 
 
 def _images(table: pa.Table) -> list[bytes]:

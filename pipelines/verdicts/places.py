@@ -11,13 +11,14 @@ import pyarrow as pa
 from ood_core.vectors import vectors_of
 from pipelines.config.rescore import Rescore
 from pipelines.config.scan import Read, Scan
-from pipelines.errors import CallerError, ReadError
+from pipelines.errors import CallerError, ReadError, first_line
 from pipelines.inputs.locate import read_planned
 from pipelines.inputs.plan import Shard, read_plan
 from pipelines.inputs.stored_embeddings import StoredEmbeddings
 from pipelines.scan_directory.columns import EMBEDDING, LOCATOR
 from pipelines.scan_directory.layout import EMBEDDINGS, ENCODED, PLAN_FILE, SCORES, read_table, shard_file
 from pipelines.scan_directory.record import ScanRecord, reading
+from pipelines.storage import Directory
 
 if TYPE_CHECKING:
     from pipelines.runtime.cluster import Cluster
@@ -45,9 +46,7 @@ class ScanImages:
         for shard, indices in _by_shard(places).items():
             if shard not in self.shards:
                 continue
-            name = shard_file(SCORES, shard)
-            with reading(self.record.directory.url, name):
-                table = read_table(self.record.directory, name)
+            table = table_of_scan(self.record.directory, shard_file(SCORES, shard))
             kept = table.select([column for column in columns if column in table.column_names])
             there = [index for index in indices if 0 <= index < len(table)]
             for index, row in zip(there, kept.take(pa.array(there, pa.int64())).to_pylist(), strict=True):
@@ -103,7 +102,7 @@ class ScanImages:
                 parts.append(rows.vectors)
                 start += len(rows)
         except Exception as error:  # every library that reads has errors of its own
-            raise CallerError(f"{said} cannot be read: {error}") from error
+            raise CallerError(f"{said} cannot be read: {first_line(error)}") from error
         if start <= wanted.max(initial=-1):
             raise CallerError(f"{said} have changed since")
         return np.concatenate(parts)[wanted].astype(np.float32)
@@ -136,6 +135,15 @@ class ScanImages:
         if isinstance(vectors, str):
             raise CallerError(f"{said}: {vectors}")
         return vectors
+
+
+def table_of_scan(directory: Directory, name: str) -> pa.Table:
+    """A table that a scan must have. Raises CallerError, which names it, if it cannot be read."""
+    try:
+        with reading(directory.url, name):
+            return read_table(directory, name)
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise CallerError(f"SCAN {directory.url!r} has no {name}; see `oodscan verify`") from error
 
 
 def _encode(spec: Any, read: Read, contents: Sequence[bytes]) -> np.ndarray | str:

@@ -1,25 +1,27 @@
 """Small scans made by hand with the real committer: one of methods that learn nothing, one with all that learning and
-consensus leave."""
+consensus leave, and one that takes verdicts in."""
 
 from collections import Counter
 from collections.abc import Sequence
+from datetime import UTC, datetime
+from functools import reduce
+from operator import add
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
-from ood_core.consensus.agreement import agreed
 from ood_core.consensus.log_odds import log_odds
 from ood_core.consensus.votes import Votes
 from ood_core.memory import Candidates, MemoryBank
-from ood_core.methods import METHODS, consensus_of, deciding_method, of_images, score_column
+from ood_core.methods import METHODS, deciding_method, of_images, score_column
 from pipelines.config.model import Model
 from pipelines.config.scan import Scan
-from pipelines.consensus.asked import Asked, Known
+from pipelines.consensus.asked import Asked, ChainName
 from pipelines.consensus.files import ConsensusFiles
 from pipelines.consensus.tables import votes_of, votes_table
-from pipelines.consensus.workers import with_neighbours
+from pipelines.consensus.workers import tell, with_neighbours
 from pipelines.flags.workers import with_flags
 from pipelines.inputs.image_plan import plan_images
 from pipelines.inputs.plan import Shard
@@ -41,16 +43,21 @@ from pipelines.scan_directory.layout import (
 from pipelines.scan_directory.receipts import receipts_table
 from pipelines.scan_directory.summary import Tally
 from pipelines.storage import Directory
+from pipelines.verdicts.kept import Verdicts, keep
+from pipelines.verdicts.tables import COLUMNS
 from tests.pipelines.made_scan import FACTS, SPEC, end, renamed
 
 EMPTY, FIRST, SECOND, THIRD = SHARDS = "empty-e0e0e0e0", "data-11111111", "data-22222222", "data-33333333"
 STATIC, LEARNED = ("mcm", "neglabel"), ("neglabel", "adaneg", "interneg", "consensus")
+TOLD = ("mcm", "neglabel", "verdicts", "consensus")
 PARAMETERS = {
     STATIC: {},
     LEARNED: {
         "adaneg.adaptive_gap": True, "adaneg.memory_length": 3, "interneg.max_inversions": 4, "consensus.nearest": 2,
     },
+    TOLD: {"verdicts.base": "mcm", "consensus.nearest": 2, "consensus.rounds": 2},
 }  # fmt: skip
+SAID = ((FIRST, 0, 1.0, "mara"), (FIRST, 0, 0.0, "joe"), (SECOND, 2, 0.0, "mara"), (THIRD, 0, 0.5, None))
 DIM, ANCHORS, LABELS = 4, 4, 6
 BAD = 1
 """The row of every shard that has no scores."""
@@ -77,8 +84,8 @@ def make_scan(root: Path, methods: Sequence[str], seed: int = 0) -> Path:
     committer = Committer(output, fingerprints.scores)
     if methods_with_memory(chosen):
         _make_memory(committer, made, random)
-    if consensus_of(chosen):
-        made = _with_consensus(committer, config, made, random)
+    if asked := Asked.of(chosen, "verdicts" in chosen):
+        made = _with_neighbours(committer, asked, config.method, made, random)
     tally = Tally()
     for shard, rows in made.items():
         tally.add(receipts_table([committer.commit(shard, rows)]))
@@ -145,32 +152,52 @@ def _make_memory(committer: Committer, made: dict[str, pa.Table], random: np.ran
     files.put(EXTRA_NEGATIVES, memory_table("interneg", inverted.take(np.arange(1))))
 
 
-def _with_consensus(
-    committer: Committer, config: Scan, made: dict[str, pa.Table], random: np.random.Generator
+def _with_neighbours(
+    committer: Committer, asked: Asked, methods: Sequence[str], made: dict[str, pa.Table], random: np.random.Generator
 ) -> dict[str, pa.Table]:
-    chosen, files = consensus_of(config.methods()), ConsensusFiles(committer.output, committer.fingerprint)
-    assert chosen is not None
-    files.put_anchors(_unit(ANCHORS, random))
-    voted = {shard: _votes(shard, rows, random) for shard, rows in made.items()}
+    files, told, chains = ConsensusFiles(committer.output, committer.fingerprint), None, dict[ChainName, Any]()
+    files.put_anchors(anchors := _unit(ANCHORS, random))
+    voted = {shard: _votes(shard, rows, asked, random) for shard, rows in made.items()}
     for shard, table in voted.items():
         Committer(committer.output, committer.fingerprint, VOTES).commit(shard, table)
-    known = agreed(chosen, ANCHORS, map(votes_of, voted.values()))
-    for step, sums in enumerate(known.known):
-        files.put_sums(step, sums)
-    asked, found = Asked.of(config.methods(), False), Known(known, {})
-    assert asked is not None
-    return {shard: with_neighbours(rows, voted[shard], found, asked, config.method) for shard, rows in made.items()}
+    if asked.has_verdicts:
+        told, votes = tell(keep(committer.output, _verdicts(made)), anchors, asked.parameters)
+        files.put_told(told, votes)
+    for name in asked.chains:
+        chain = asked.start(name, ANCHORS, 0, None, told)
+        while not chain.finished:
+            sums = reduce(add, (chain.sums(votes_of(table, asked.column(name))) for table in voted.values()))
+            files.put_sums(len(chain.known), sums, name)
+            chain = chain.after(sums)
+        chains[name] = chain
+    known = asked.known(chains, told)
+    return {shard: with_neighbours(rows, voted[shard], known, asked, methods) for shard, rows in made.items()}
 
 
-def _votes(shard: str, rows: pa.Table, random: np.random.Generator) -> pa.Table:
-    good, base, scores = _good(rows), METHODS["neglabel"](), rows["score_neglabel"].drop_null().to_numpy()
+def _votes(shard: str, rows: pa.Table, asked: Asked, random: np.random.Generator) -> pa.Table:
+    good, scores = _good(rows), rows["score_neglabel"].drop_null().to_numpy()
     first = (scores * ANCHORS).astype(np.int32)  # so that an image's neighbours have scores like its own
     anchors = np.stack([first, (first + 1) % ANCHORS], axis=1)
     weights = np.tile(np.array([0.75, 0.25], np.float32), (len(good), 1))
     cosines = random.uniform(0.3, 0.9, len(good)).astype(np.float32)
-    votes = votes_table(Votes(log_odds(scores, base), anchors, weights, cosines))  # pyright: ignore[reportArgumentType]
-    columns = {name: scattered(votes[name].combine_chunks(), good, len(rows)) for name in votes.column_names}
+    votes = votes_table(Votes(np.zeros(len(good)), anchors, weights, cosines))
+    columns = {name: votes[name].combine_chunks() for name in votes.column_names}
+    for name, base in asked.columns.items():
+        values = rows[score_column(base)].drop_null().to_numpy()
+        columns[name] = pa.array(log_odds(values, METHODS[base]()))  # pyright: ignore[reportArgumentType]
+    columns = {name: scattered(values, good, len(rows)) for name, values in columns.items()}
     return pa.table({"shard": rows["shard"], "index": rows["index"], **columns})
+
+
+def _verdicts(made: dict[str, pa.Table]) -> Verdicts:
+    """What two people have said of three images."""
+    rows = [
+        {**made[shard].to_pylist()[index], "belongs": belongs, "by": by, "at": datetime(2026, 1, 31, tzinfo=UTC)}
+        for shard, index, belongs, by in SAID
+    ]
+    columns = {name: [row.get(name) for row in rows] for name in COLUMNS}
+    embeddings = pa.array([row["embedding"] for row in rows], pa.list_(pa.float16(), DIM))
+    return Verdicts.of([pa.table({**columns, "embedding": embeddings})], DIM, "the answers")
 
 
 def _gallery(made: dict[str, pa.Table], tally: Tally, deciding: str) -> pa.Table:
