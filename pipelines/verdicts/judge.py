@@ -77,14 +77,15 @@ def _shown(record: ScanRecord, places: Sequence[Place], nearest: int, found: "Cl
     images = ScanImages(record)
     rows = [row or {} for row in images.rows(places, ["key", "id_label", *LOCATOR])]
     pictures = pictures_of(images, places, rows, _clean)
-    labels = nearest_labels(images, places, rows, nearest, found, say)
-    if missing := sum(picture is None for picture in pictures):
-        say(f"image judge: {missing} of {len(places)} images cannot be read again, and are not asked about")
-    return [
-        (place, row, picture, near)
-        for place, row, picture, near in zip(places, rows, pictures, labels, strict=True)
-        if picture is not None
+    shown = [
+        (place, row, picture) for place, row, picture in zip(places, rows, pictures, strict=True) if picture is not None
     ]
+    if missing := len(places) - len(shown):
+        say(f"image judge: {missing} of {len(places)} images cannot be read again, and are not asked about")
+    labels = nearest_labels(
+        images, [place for place, _, _ in shown], [row for _, row, _ in shown], nearest, found, say
+    )  # fmt: skip
+    return [(*image, near) for image, near in zip(shown, labels, strict=True)]
 
 
 def _clean(content: bytes, read: Read) -> bytes:
