@@ -5,6 +5,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from pipelines.config.image_judges import ImageJudgeConfig, NoImageJudge
+from pipelines.config.rescore import Rescore
+from pipelines.errors import CallerError
 from pipelines.runtime.progress import Say, quiet
 from pipelines.scan_directory.record import ScanRecord
 from pipelines.scans.carry_out import Start, carry_out
@@ -47,6 +49,8 @@ def add_verdicts(
     record, start = ScanRecord.read(Directory(url, options)), Start(address, take_over=take_over)
     answers = [answer for file in dict.fromkeys(files) for answer in read_answers(file, options)]
     if not isinstance(judge, NoImageJudge):
+        if isinstance(record.config, Rescore):
+            raise CallerError(f"--image-judge: SCAN {url!r} is a rescoring, which has no images")
         check_image_judge(judge, record.methods, options)
     request = recorded_request(record)
     before = len(request.verdicts)

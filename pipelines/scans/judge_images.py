@@ -92,5 +92,5 @@ def _record(
 
 def _named(judge: ImageReplay | ImageVllm | ImageHttp) -> bytes:
     """The judge, as far as its verdicts depend on it."""
-    fields = ("name", "model", "url", "recorded", "nearest", "max_questions")
+    fields = ("name", "model", "url", "extra_body", "recorded", "nearest", "max_questions")
     return repr([getattr(judge, name, None) for name in fields]).encode()

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from ood_core.labels import LabelBank
 from ood_core.methods import Method
+from pipelines.config.image_judges import NoImageJudge
 from pipelines.config.rescore import Rescore
 from pipelines.config.scan import Scan
 from pipelines.errors import CallerError
@@ -24,7 +25,10 @@ if TYPE_CHECKING:
 
 
 def recorded_request(record: ScanRecord) -> Request:
-    """What the scan was asked for. Raises CallerError if it has not ended, or something that it needs is gone."""
+    """What the scan was asked for, but for its judge of images, which has judged them.
+
+    Raises CallerError if it has not ended, or something that it needs is gone.
+    """
     directory = record.directory
     if not directory.exists(SUMMARY_FILE):
         raise CallerError(
@@ -40,7 +44,10 @@ def recorded_request(record: ScanRecord) -> Request:
         texts = text_source(config, methods, bank, options) if isinstance(config, Rescore) else None
         return Planned(config, Plan(shards, passed_over), texts)
 
-    return Request.prepare(record.config, directory.options, planned, new_scan=False)
+    config = record.config
+    if isinstance(config, Scan):
+        config = config.model_copy(update={"image_judge": NoImageJudge()})
+    return Request.prepare(config, directory.options, planned, new_scan=False)
 
 
 def place_recorded(request: Request, found: "Cluster", say: Say) -> "Placement":

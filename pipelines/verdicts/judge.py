@@ -61,8 +61,9 @@ def model_answers(
     default = Directory(f"{record.directory.url.rstrip('/')}/{IMAGE_ANSWERS}", options)
     store = image_answer_store(config, default)
     answers = judged(judge, store, [image_questions((picture, labels) for _, _, picture, labels in asked)])
+    model, now = judge.judge.model, datetime.now(UTC)
     said = [
-        _answer(place, row, told, judge.judge.model)
+        _answer(place, row, told, model, now)
         for (place, row, _, _), told in zip(asked, answers.to_pylist(), strict=True)
     ]
     failed = answers.filter(answers["error"].is_valid())
@@ -76,25 +77,25 @@ def _shown(record: ScanRecord, places: Sequence[Place], nearest: int, found: "Cl
     images = ScanImages(record)
     rows = [row or {} for row in images.rows(places, ["key", "id_label", *LOCATOR])]
     pictures = pictures_of(images, places, rows, _clean)
-    labels = nearest_labels(images, places, rows, nearest, found, say)
-    if missing := sum(picture is None for picture in pictures):
-        say(f"image judge: {missing} of {len(places)} images cannot be read again, and are not asked about")
-    return [
-        (place, row, picture, near)
-        for place, row, picture, near in zip(places, rows, pictures, labels, strict=True)
-        if picture is not None
+    shown = [
+        (place, row, picture) for place, row, picture in zip(places, rows, pictures, strict=True) if picture is not None
     ]
+    if missing := len(places) - len(shown):
+        say(f"image judge: {missing} of {len(places)} images cannot be read again, and are not asked about")
+    labels = nearest_labels(
+        images, [place for place, _, _ in shown], [row for _, row, _ in shown], nearest, found, say
+    )  # fmt: skip
+    return [(*image, near) for image, near in zip(shown, labels, strict=True)]
 
 
 def _clean(content: bytes, read: Read) -> bytes:
     return clean_picture(content, max_pixels=read.max_image_pixels, max_scans=read.max_jpeg_scans)
 
 
-def _answer(place: Place, row: Mapping[str, Any], told: Mapping[str, Any], model: str) -> Answer | None:
+def _answer(place: Place, row: Mapping[str, Any], told: Mapping[str, Any], model: str, at: datetime) -> Answer | None:
     """The model's answer on an image; None if there is none."""
     if told["answer"] is None:
         return None
     sure = 1.0 if told["answer"] == "yes" else 0.0
     belongs = sure if told["probability_yes"] is None else told["probability_yes"]
-    return Answer(f"{model} on {row['key']!r}", *place, row["key"] or "", belongs, model,
-                  datetime.now(UTC), told["description"])  # fmt: skip
+    return Answer(f"{model} on {row['key']!r}", *place, row["key"] or "", belongs, model, at, told["description"])

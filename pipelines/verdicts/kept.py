@@ -28,9 +28,9 @@ class Verdicts:
 
     @classmethod
     def of(cls, tables: Iterable[pa.Table], dim: int, called: str, weights: str | None = None) -> "Verdicts":
-        """The verdicts of some tables; of several by one on the same image the last counts. `called`: in messages;
-        `weights`: of the model of their embeddings, unless they tell.
+        """The verdicts of some tables; of several by one on the same image the last counts, if it says anything else.
 
+        `called`: in messages; `weights`: of the model of their embeddings, unless they tell.
         Raises CallerError for tables that are of no verdicts, of embeddings of another length, or of several models.
         """
         found, told = list(tables), set[str]()
@@ -133,9 +133,13 @@ def _rows(table: pa.Table) -> list[tuple]:
 
 
 def _last_of_each(table: pa.Table) -> pa.Table:
-    """The rows in order of time, of each image and judge the last."""
-    order = sorted(_numbered(table), key=lambda row: row[0])
-    last = {(row[0][-1], row[0][-2]): row for row in order}  # image, judge
+    """The rows in order of time, of each image and judge the last; of what is said again and again, the first."""
+    said = list(zip(*(table[name].to_pylist() for name in COLUMNS if name != "at"), strict=True))
+    last: dict[tuple, tuple[tuple, int]] = {}
+    for row in sorted(_numbered(table), key=lambda row: row[0]):
+        judged = row[0][-1], row[0][-2]  # image, judge
+        if judged not in last or said[last[judged][1]] != said[row[1]]:
+            last[judged] = row
     places = [number for _, number in sorted(last.values(), key=lambda row: row[0])]
     return table.take(pa.array(places, pa.int64())).combine_chunks()
 
