@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from ood_core.consensus.log_odds import log_odds
 from ood_core.consensus.sums import Sums
-from ood_core.methods import of_images, score_column
+from ood_core.methods import of_images, score_column, takes_verdicts
 from ood_core.vectors import vectors_of
 from pipelines.consensus.asked import Asked, Chain, ChainName, Known, no_votes
 from pipelines.consensus.files import sums_file, voted_label_count
@@ -24,7 +24,7 @@ from pipelines.verify.recorded import Recorded
 from pipelines.verify.reference import recorded_reference
 from pipelines.verify.shards import ScoreTable, beside_scores, check_unit
 from pipelines.verify.tables import Inspection, UnfitError, required, vectors
-from pipelines.verify.verdicts import recorded_told
+from pipelines.verify.verdicts import check_kept, recorded_told
 
 ANCHOR_COLUMNS = pa.schema(required(anchor=pa.int64(), embedding=vectors(pa.float32())))
 UNIT_TOLERANCE, WEIGHT_TOLERANCE = 1e-3, 1e-4
@@ -102,8 +102,12 @@ class ConsensusCheck:
         labels, reference = voted_label_count(anchors) if anchors is not None else 0, None
         if asked.takes_reference and count is not None:
             reference = recorded_reference(self.found, count, labels)
-        if asked.has_verdicts and anchors is not None and count is not None:
-            self.told = recorded_told(self.found, vectors_of(anchors["embedding"]).astype(np.float32))
+        if takes_verdicts(self.scan.methods) and anchors is not None and count is not None:
+            fitted = vectors_of(anchors["embedding"]).astype(np.float32)
+            if asked.has_verdicts:
+                self.told = recorded_told(self.found, fitted)
+            else:
+                check_kept(self.found, None, fitted.shape[1])
         startable = (
             count is not None
             and (reference is not None or not asked.takes_reference)

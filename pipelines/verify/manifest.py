@@ -21,6 +21,7 @@ from pipelines.scan_directory.layout import (
     SUMS,
     VERDICTS,
     VOTES,
+    WITH_VERDICTS,
     committed_files,
     shard_file,
     shard_name,
@@ -108,9 +109,9 @@ def stray_files(found: Inspection, scan: Recorded, names: Iterable[str]) -> None
         for name in _visible(found, folder):
             if name not in parts:
                 found.problems.append(f"{folder}/{name} is not in the plan")
-    for folder, prefix in ((MEMORY, SNAPSHOT), (MEMORY, ROUNDS), (CONSENSUS, SUMS), (CONSENSUS, OF_REFERENCE)):
+    for folder, prefixes in ((MEMORY, (SNAPSHOT, ROUNDS)), (CONSENSUS, (SUMS, OF_REFERENCE, WITH_VERDICTS))):
         for name in (f"{folder}/{file}" for file in found.output.names(folder)):
-            if name.startswith(prefix) and name not in expected:
+            if name.startswith(prefixes) and name not in expected:
                 found.problems.append(f"{name} is none of this scan's")
 
 

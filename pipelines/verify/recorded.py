@@ -14,7 +14,7 @@ from pipelines.errors import CallerError, first_line
 from pipelines.inputs.listing import Kind
 from pipelines.inputs.plan import NOT_PLAIN, SCHEMA, Plan, Shard, read_plan
 from pipelines.scan_directory.identity import Fingerprints, asked_for, fingerprint
-from pipelines.scan_directory.layout import PLAN_FILE, SCAN_FILE, VERDICT_SUMS
+from pipelines.scan_directory.layout import PLAN_FILE, SCAN_FILE, VERDICT_SUMS, VERDICT_VOTES
 from pipelines.verify.tables import Inspection, UnfitError
 
 PLAN_COLUMNS = pa.schema([field.with_nullable(field.name == "rows") for field in SCHEMA])
@@ -69,7 +69,8 @@ def _scan(found: Inspection, record: bytes, shards: list[Shard]) -> Recorded | N
             if name != "input" and name in identity and identity[name] != value:
                 raise UnfitError(f"{name} is {value!r} in its configuration, and {identity[name]!r} in its identity")
         fingerprints = Fingerprints.of_identity(identity, methods, config.memory.freeze)
-        return Recorded(config, methods, shards, identity, fingerprints, found.output.exists(VERDICT_SUMS))
+        has_verdicts = any(map(found.output.exists, (VERDICT_SUMS, VERDICT_VOTES)))
+        return Recorded(config, methods, shards, identity, fingerprints, has_verdicts)
     return None
 
 

@@ -42,14 +42,15 @@ def recorded_told(found: Inspection, anchors: np.ndarray) -> Told | None:
     return None
 
 
-def check_kept(found: Inspection, told: Told, dim: int) -> None:
-    """Notes it if the scan keeps other verdicts than its scores take in, or files that are none."""
+def check_kept(found: Inspection, told: Told | None, dim: int) -> None:
+    """Notes it if the scan keeps other verdicts than its scores take in, or files that are none. `told`: None if these
+    take none in."""
     try:
         kept = kept_verdicts(found.output, dim)
     except CallerError as error:
         found.problems.append(f"{KEPT_VERDICTS}/ is damaged: {first_line(error)}")
         return
-    if kept.digest != told.digest:
+    if (kept.digest if kept else None) != (told.digest if told else None):
         found.problems.append(f"{KEPT_VERDICTS}/ holds other verdicts than scores take in: oodscan verdicts SCAN")
 
 
