@@ -57,8 +57,8 @@ def questions(
     with cluster(address) as found:
         asked = ask(record, count, found, say)
     page = write_questions(record, scan, asked, target)
-    images = sum(asked["stands_for"].to_pylist())
-    say(f"{len(asked)} questions, whose answers speak for about {images:.0f} images")
+    by_anchor = dict(zip(asked["anchor"].to_pylist(), asked["stands_for"].to_pylist(), strict=True))
+    say(f"{len(asked)} questions, whose answers speak for about {sum(by_anchor.values()):.0f} images")
     typer.echo(page)
 
 

@@ -69,7 +69,7 @@ def test_a_file_and_the_command_line_lie_over_each_other(tmp_path: Path) -> None
         ),
         ({"name": "vllm", "engine": "processor"}, "--image-judge-engine is not an option of --image-judge vllm"),
         ({"name": "vllm", "nearest": 0}, "--image-judge-nearest = 0: Input should be greater than or equal to 1"),
-        ({"name": "vllm", "max_questions": 0}, "--image-judge-max-questions = 0: Input should be greater"),
+        ({"name": "vllm", "max_questions": 0}, "--max-questions = 0: Input should be greater"),
         ({"name": "http", "model": "m"}, "--image-judge-url is missing; give it .* as `image_judge.url:` in the YAML"),
         ({"name": "http", "model": "m", "url": "ftp://a"}, "--image-judge-url = 'ftp://a': must be an http"),
         ({"name": "http", "model": "m", "url": "http://a:b@c"}, "must not hold credentials"),

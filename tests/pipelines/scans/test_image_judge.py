@@ -206,6 +206,25 @@ def test_a_run_that_is_cut_short_is_made_good_by_the_next_and_nobody_is_asked_tw
     assert verify(str(output), {}, tables=True).problems == []
 
 
+def test_a_scan_is_judged_before_it_ends_from_the_rows_that_it_does_not_keep(
+    place: Place, alone: tuple[Path, list[Request]], tmp_path: Path
+) -> None:
+    output, lines = tmp_path / "scan", list[str]()
+    with pytest.MonkeyPatch.context() as patch:
+        before_keeping(patch)
+        with pytest.raises(KeyboardInterrupt):
+            place.run(output, place.judge(), embeddings=False)
+    assert not (output / "_SUCCESS").exists()
+    place.run(output, place.judge(), lines.append, embeddings=False)
+    assert f"{ASKED} questions, {ASKED} answered already, 0 to m@" in "\n".join(lines)
+    assert len(place.asked()) == ASKED
+    assert (output / "_SUCCESS").exists() and not (output / "encoded").exists()
+    assert said(output) == said(alone[0])
+    scores = [score_rows(each)["score_consensus"] for each in (output, alone[0])]
+    assert scores[0].equals(scores[1])
+    assert verify(str(output), {}, tables=True).problems == []
+
+
 def test_answers_that_came_before_an_interruption_are_not_paid_for_again(place: Place, tmp_path: Path) -> None:
     output = place.copy(tmp_path)
 

@@ -98,5 +98,5 @@ def test_images_that_are_gone_or_replaced_are_not_judged_and_the_others_as_ever(
             add_verdicts(str(output), [answers(tmp_path / "said.csv", output, [name])], {})
         told = str(error.value)
         assert "has kept no embeddings (--embeddings)" in told and f"{name}.png" in told and "\n" not in told, told
-        assert why in told or "does not exist" in told or "is gone" in told, told
+        assert why in told, told
         assert score_rows(output).equals(before)
