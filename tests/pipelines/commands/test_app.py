@@ -40,7 +40,7 @@ def test_h_is_help_for_every_command_and_group() -> None:
         for one in getattr(command, "commands", {}).values():
             yield from walk(one, context)
 
-    assert list(walk(typer.main.get_command(app), None)) == [["-h", "--help"]] * 20
+    assert list(walk(typer.main.get_command(app), None)) == [["-h", "--help"]] * 22
 
 
 @pytest.mark.parametrize(
