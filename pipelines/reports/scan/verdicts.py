@@ -7,7 +7,6 @@ from pipelines.reports.ended import EndedScan
 from pipelines.reports.html.blocks import Block, Column, Grid, Prose
 from pipelines.reports.html.wording import count, decimal
 
-
 SOMEBODY = "(somebody)"
 
 

@@ -41,8 +41,8 @@ def test_who_has_judged_what_and_what_it_moved_is_told(tmp_path: Path) -> None:
     prose, people, against = verdicts(scan)
     assert isinstance(prose, Prose) and isinstance(people, Grid) and isinstance(against, Grid)
     assert prose.lines == [
-        "1\u202f203 verdicts on 1\u202f201 images, 700 that they belong and 500 that they do not, are spread over the scan: they "
-        "raise 4\u202f100 images and lower 1 by 0.5 standard deviations or more."
+        "1\u202f203 verdicts on 1\u202f201 images, 700 that they belong and 500 that they do not, are spread over the "
+        "scan: they raise 4\u202f100 images and lower 1 by 0.5 standard deviations or more."
     ]
     assert people.rows == [("mara", 1200), ("(somebody)", 3)]
     assert against.rows == [("a/1.jpg", 1.0, "mara", 0.0417, "one", 7)]
@@ -85,7 +85,7 @@ def test_a_comparison_counts_what_both_take_in(tmp_path: Path, before: int, afte
         Made(TABLE, learned=told(verdicts=number) if number else {}).read(tmp_path / name)
         for name, number in (("before", before), ("after", after))
     ]
-    found = compare(*scans)
+    found = compare(scans[0], scans[1])
     report = ComparisonReport(found, [])
     assert json.loads(json.dumps(report.to_json()))["verdicts"] == {"before": before, "after": after}
     line = f"verdicts taken in: {after}, after {before}"
