@@ -43,17 +43,18 @@ def questions(
     """Choose the images whose answer moves most, and make the page on which a person answers."""
     if count < 1:
         raise CallerError(f"--count {count} must be 1 at least")
-    from pipelines.reports.questions.write import write_questions
-    from pipelines.runtime.cluster import cluster
     from pipelines.scan_directory.record import ScanRecord
     from pipelines.storage import Directory
-    from pipelines.verdicts.questions import ask
 
     options = parse_storage_options(storage_options)
     directory = Directory(scan, options)
     target = Directory(output, options) if output else directory
     record = ScanRecord.read(directory)
     target.check_writable("--output")
+    from pipelines.reports.questions.write import write_questions
+    from pipelines.runtime.cluster import cluster
+    from pipelines.verdicts.questions import ask
+
     with cluster(address) as found:
         asked = ask(record, count, found, say)
     page = write_questions(record, scan, asked, target)
@@ -95,10 +96,10 @@ def verdicts(
 ) -> None:
     """Keep what was said of images with the scan, and spread it over all of them: scores and flags are made anew."""
     from pipelines.scan_directory.record import ScanRecord
-    from pipelines.scans.add_verdicts import add_verdicts
     from pipelines.storage import Directory
 
     options = parse_storage_options(storage_options)
+    config = ScanRecord.read(Directory(scan, options)).config
     given = given_of(
         name=image_judge,
         model=image_judge_model,
@@ -118,6 +119,7 @@ def verdicts(
         max_questions=max_questions,
     )
     judge = load(WithImageJudge, None, {"image_judge": given}).image_judge
+    from pipelines.scans.add_verdicts import add_verdicts
+
     found = add_verdicts(scan, add, options, judge=judge, address=address, take_over=take_over, say=say)
-    config = ScanRecord.read(Directory(scan, options)).config
     end(dict(found.summary), config, reported(config, options), as_json)

@@ -26,12 +26,13 @@ def verdict_summary(files: ConsensusFiles, base: Base, told: Told) -> dict[str, 
     """`base`: that has taken them in."""
     votes, anchors = read_table(files.output, VERDICT_VOTES), files.anchors()
     raised, lowered = base.moved
-    places = zip(*(votes[name].to_pylist() for name in ("shard", "index", "key")), strict=True)
+    given = votes_of_verdicts(votes)
+    looks = zip(given.anchors.tolist(), given.weights.tolist(), given.cosines.tolist(), strict=True)
     against = [] if anchors is None else contradictions(votes, anchors, told)
     return {
         "verdicts": len(votes),
         "scan_images": base.images,
-        "images": len(set(places)),
+        "images": len(set(map(repr, looks))),  # some have no place here: they are told apart by what they look like
         "by": dict(Counter(by or "" for by in votes["by"].to_pylist()).most_common()),
         "belong": int((votes["belongs"].to_numpy() > 0.5).sum()),
         "do_not_belong": int((votes["belongs"].to_numpy() < 0.5).sum()),

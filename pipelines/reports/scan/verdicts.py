@@ -7,6 +7,8 @@ from pipelines.reports.ended import EndedScan
 from pipelines.reports.html.blocks import Block, Column, Grid, Prose
 from pipelines.reports.html.wording import count, decimal
 
+SOMEBODY = "(somebody)"
+
 
 def verdicts_of(scan: EndedScan) -> Mapping[str, Any]:
     """What the summary tells of verdicts; nothing if there are none."""
@@ -21,7 +23,7 @@ def verdicts(scan: EndedScan) -> list[Block]:
         return []
     people = Grid(
         "By whom", [Column("judge"), Column("verdicts", "", "number")],
-        [(who or "(somebody)", number) for who, number in found["by"].items()],
+        [(who or SOMEBODY, number) for who, number in found["by"].items()],
     )  # fmt: skip
     columns = [
         Column("image"), Column("belongs", "What was said: 1 yes, 0 no.", "number"), Column("by"),
@@ -29,7 +31,7 @@ def verdicts(scan: EndedScan) -> list[Block]:
         Column("shard"), Column("record", "", "number"),
     ]  # fmt: skip
     rows = [
-        (row["key"] or "(no key)", row["belongs"], row["by"], row["others"], row["shard"], row["index"])
+        (row["key"] or "(no key)", row["belongs"], row["by"] or SOMEBODY, row["others"], row["shard"], row["index"])
         for row in found["contradictions"]
     ]
     against = Grid("Against the others", columns, rows, found["contradicted"], empty="No verdict contradicts others.")

@@ -90,8 +90,8 @@ class Made:
     """What a scan is made of, beside its shards, by name.
 
     `thresholds`: by method, given unless they say otherwise; `settings`: of the configuration; `weights`: of the model;
-    `versions`: of shards that are not as they were at first; `anchors`: of consensus; `run`: of the summary;
-    `picture`: a WebP file of each number.
+    `versions`: of shards that are not as they were at first; `anchors`: of consensus; `run`, `learned`: of the
+    summary; `picture`: a WebP file of each number.
     """
 
     shards: Mapping[str, pa.Table]
@@ -103,6 +103,7 @@ class Made:
     versions: Mapping[str, str] = field(default_factory=dict)
     anchors: np.ndarray | None = None
     run: Mapping[str, Any] = field(default_factory=lambda: NO_RUN)
+    learned: Mapping[str, Any] = field(default_factory=dict)
     passed_over: Mapping[str, int] = field(default_factory=dict)
     rescored: bool = False
     picture: Callable[[int], bytes] = webp
@@ -121,7 +122,8 @@ class Made:
             ConsensusFiles(output, fingerprints.whole).put_anchors(self.anchors)
         tally = self._flagged(output, fingerprints, self._committed(output, fingerprints, planned))
         Manifest(output, fingerprints.whole).replace(tally)
-        finish(output, planned, config, tally, dict(self.run), flags_summary(output, tally, config.max_flagged))
+        more = {"learned": dict(self.learned), **flags_summary(output, tally, config.max_flagged)}
+        finish(output, planned, config, tally, dict(self.run), more)
         self._put_gallery(output, tally, fingerprints.whole)
         return output
 
