@@ -1,6 +1,7 @@
 """Adds what reviewers have answered to the verdicts that a scan keeps."""
 
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -32,6 +33,7 @@ def verdicts_on(record: ScanRecord, answers: Sequence[Answer], dim: int, found: 
             f"SCAN {record.directory.url!r} is by no method that takes verdicts in: scan with --method consensus, "
             "or --method verdicts"
         )
+    now = datetime.now(UTC)  # of answers that tell no time: what is said now counts after what was said before
     images, places = ScanImages(record), [(answer.shard, answer.index) for answer in answers]
     keys = []
     for answer, row in zip(answers, images.rows(places, ["key", "status"]), strict=True):
@@ -56,7 +58,7 @@ def verdicts_on(record: ScanRecord, answers: Sequence[Answer], dim: int, found: 
                 [answer.index for answer in answers],
                 [answer.belongs for answer in answers],
                 [answer.by for answer in answers],
-                [answer.at for answer in answers],
+                [answer.at or now for answer in answers],
                 [answer.description for answer in answers],
             ],
             COLUMNS.values(),

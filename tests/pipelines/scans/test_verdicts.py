@@ -196,3 +196,12 @@ def test_what_is_said_twice_counts_once_and_of_two_people_twice(place: Path, tmp
     assert found.new == 1
     assert len(read_answers(str(tmp_path / "joe.csv"), {})) == 1
     assert files_of(output) != files_of(place / "added")
+
+
+def test_who_says_something_else_of_an_image_is_believed_the_last_time(place: Path, tmp_path: Path) -> None:
+    output = Path(shutil.copytree(place / "added", tmp_path / "scan"))
+    found = add_verdicts(str(output), [answers(tmp_path, output, {3: 0.0})], {})
+    assert found.new == 0
+    said = {row["key"]: row["belongs"] for row in found.verdicts.table.select(["key", "belongs"]).to_pylist()}
+    assert said["image 3"] == 0
+    assert len(said) == len(SAID)
