@@ -107,6 +107,12 @@ class Directory:
     def __post_init__(self) -> None:
         object.__setattr__(self, "url", absolute(self.url))
 
+    @classmethod
+    def of_file(cls, url: str, options: Mapping[str, Any]) -> "tuple[Directory, str]":
+        """The directory that a file lies in, and the file's name, "" if the URL has none."""
+        folder, slash, name = url.rpartition("/")
+        return cls(folder or ("/" if slash else "."), options), name
+
     def _open(self, name: str) -> tuple[fsspec.AbstractFileSystem, str]:
         files, path = file_system(self.url, self.options)
         return files, f"{path.rstrip('/')}/{name}" if name else path

@@ -5,25 +5,17 @@ from dataclasses import dataclass, replace
 
 from ood_core.methods.consensus import Consensus, consensus_of
 from ood_core.methods.method import Method, of_images
-from ood_core.methods.table import check_base
-from ood_core.methods.verdicts import Verdicts, verdicts_of
+from ood_core.methods.of_base import OfBase
+from ood_core.methods.verdicts import verdicts_of
 
 
 @dataclass(frozen=True)
-class Reference(Method):
+class Reference(OfBase):
     """Parameters of `reference`, which lowers the scores of images that are unlike a set of images known to belong.
 
     `base`: the method whose standardised scores are lowered, by one standard deviation at most; None: the first one
     asked for that learns nothing from the images. Images vote on anchors as the parameters of consensus have it.
     """
-
-    needs_negatives = False
-
-    base: str | None = None
-
-    def __post_init__(self) -> None:
-        if self.base is not None:
-            check_base(self.base)
 
 
 def settled(methods: Mapping[str, Method], has_reference: bool) -> dict[str, Method]:
@@ -36,7 +28,7 @@ def settled(methods: Mapping[str, Method], has_reference: bool) -> dict[str, Met
     for name, chosen in methods.items():
         if isinstance(chosen, Reference) and not has_reference:
             raise ValueError("the method reference needs images that are known to belong")
-        if isinstance(chosen, Reference | Verdicts):
+        if isinstance(chosen, OfBase):
             found[name] = replace(chosen, base=chosen.base or _first_static(name, methods))
         if isinstance(chosen, Consensus):
             if chosen.reference and not has_reference:

@@ -4,24 +4,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from ood_core.methods.method import Method
-from ood_core.methods.table import check_base
+from ood_core.methods.of_base import OfBase
 
 
 @dataclass(frozen=True)
-class Verdicts(Method):
+class Verdicts(OfBase):
     """Parameters of `verdicts`, which moves the scores of images by what was said of images like them.
 
     `base`: the method whose standardised scores are moved, by two standard deviations at most; None: the first one
     asked for that learns nothing from the images. Images vote on anchors as the parameters of consensus have it.
     """
-
-    needs_negatives = False
-
-    base: str | None = None
-
-    def __post_init__(self) -> None:
-        if self.base is not None:
-            check_base(self.base)
 
 
 def verdicts_of(methods: Mapping[str, Method]) -> Verdicts | None:

@@ -4,7 +4,6 @@ import itertools
 from dataclasses import dataclass
 
 import numpy as np
-import pyarrow as pa
 
 from ood_core.calibration import estimated
 from ood_core.methods import score_column
@@ -13,9 +12,9 @@ from pipelines.flags.asked import LEAST_IMAGES, AskedFlags
 from pipelines.flags.calibrating import calibrated, calibrated_by_reference
 from pipelines.flags.thresholds import MethodThreshold, Thresholds
 from pipelines.flags.workers import FlagShards, FlagSpec
-from pipelines.runtime.spread import over_workers, ranges
-from pipelines.scan_directory.layout import GALLERY_FILE, REPORT_FILE, SCORES, SUCCESS_FILE
-from pipelines.scan_directory.receipts import CARRIED
+from pipelines.runtime.spread import over_workers
+from pipelines.scan_directory.layout import SCORES
+from pipelines.scan_directory.replace_tables import reopened
 from pipelines.scan_directory.run import Run
 from pipelines.scan_directory.sketch import Sketch, middles
 
@@ -40,17 +39,12 @@ class FlagStep:
     def run(self) -> None:
         """Settles the thresholds, records them, and flags every table that has not these flags."""
         run, thresholds = self.this_run, self._settled()
-        columns = ["shard", *CARRIED]
-        before = pa.concat_tables([table.select(columns) for table in run.tally.receipts]).sort_by("shard")
         records = run.tally.records
-        for name in (SUCCESS_FILE, GALLERY_FILE, REPORT_FILE):
-            run.output.remove(name)
-        run.restart()
+        parts = reopened(run, self.pool.workers or 1)
         thresholds.put(run.output)  # once no receipt tells of other flags any more
         spec = FlagSpec(
             run.output, run.fingerprints.scores, thresholds.values, thresholds.deciding, thresholds.group_by
         )
-        parts = [before.slice(places[0], len(places)) for places in ranges(range(len(before)), self.pool.workers or 1)]
         for remark in _remarks(thresholds):
             run.say(remark)
         run.say(f"flags: {', '.join(_said(name, one) for name, one in thresholds.methods.items()) or 'none'}")

@@ -1,9 +1,8 @@
 """What tasks do to flag a scan: each score table gets its columns of flags, and a receipt that counts them."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -12,9 +11,9 @@ from ood_core.methods import score_column
 from pipelines.scan_directory.breakdown import breakdown
 from pipelines.scan_directory.columns import SCORE_PREFIX, flag_column, flag_names
 from pipelines.scan_directory.kinds import flagged_choices
-from pipelines.scan_directory.layout import SCORES, THRESHOLDS_KEY, shard_file, table_bytes
-from pipelines.scan_directory.receipts import CARRIED, Receipt, receipt_of, receipts_table
-from pipelines.scan_directory.whole import NotWholeError, whole_table
+from pipelines.scan_directory.layout import THRESHOLDS_KEY
+from pipelines.scan_directory.receipts import Receipt
+from pipelines.scan_directory.replace_tables import ReplaceTables
 from pipelines.storage import Directory
 
 
@@ -29,33 +28,23 @@ class FlagSpec:
     group_by: str
 
 
-class FlagShards:
+class FlagShards(ReplaceTables):
     """Flags the score tables of some shards. A table that has these very flags is not written again."""
 
     def __init__(self, spec: FlagSpec) -> None:
+        super().__init__(spec.output, spec.fingerprint)
         self.spec = spec
 
-    def __call__(self, receipts: pa.Table) -> Iterator[pa.Table]:
-        """For Ray Data: the receipts, with flags, of shards whose receipts without are given."""
-        yield receipts_table(self._flagged(before) for before in receipts.to_pylist())
+    def made(self, shard: str, rows: pa.Table) -> pa.Table:  # noqa: ARG002
+        """The rows with flags, unless they have these very ones."""
+        flagged = with_flags(rows, self.spec.thresholds)
+        is_other = flagged.schema.metadata != rows.schema.metadata or flagged.column_names != rows.column_names
+        return flagged if is_other else rows
 
-    def _flagged(self, before: Mapping[str, Any]) -> Receipt:
-        spec, shard = self.spec, before["shard"]
-        name = shard_file(SCORES, shard)
-        content = spec.output.read(name)
-        try:
-            rows = whole_table(content, spec.fingerprint, shard)
-        except NotWholeError as error:
-            raise RuntimeError(f"{name}, which has just been committed, is not whole: {error}") from error
-        flagged = with_flags(rows, spec.thresholds)
-        if flagged.schema.metadata != rows.schema.metadata or flagged.column_names != rows.column_names:
-            content = table_bytes(flagged, flagged.schema.metadata)
-            spec.output.put(name, content)
-        return self._receipt(shard, flagged, content) | {column: before[column] for column in CARRIED}
-
-    def _receipt(self, shard: str, rows: pa.Table, content: bytes) -> Receipt:
-        receipt, scores, flags = receipt_of(shard, rows, content), score_column(self.spec.deciding), flag_names(rows)
-        choices = [receipt["choices"]]
+    def receipt(self, shard: str, rows: pa.Table, content: bytes) -> Receipt:
+        """The receipt, which counts the flags and breaks the images down."""
+        receipt, scores = super().receipt(shard, rows, content), score_column(self.spec.deciding)
+        choices, flags = [receipt["choices"]], flag_names(rows)
         if (deciding := flag_column(self.spec.deciding)) in flags:
             choices.append(flagged_choices(shard, rows, scores, deciding))
         return receipt | {

@@ -25,11 +25,11 @@ def put_report(
 
     Raises CallerError for a file that has no name, WriteError if it cannot be written.
     """
-    folder, slash, name = (output or "").rpartition("/")
+    directory, name = Directory.of_file(output or "", options)
     if output is not None and name in ("", ".", ".."):
         raise CallerError(f"--output {output!r} is no file's name")
     content = render(page()) if form == "html" else rendered(found, form)
     if output is None:
         return content
-    Directory(folder or ("/" if slash else "."), options).put(name, content.encode())
+    directory.put(name, content.encode())
     return ""

@@ -6,8 +6,10 @@ from functools import partial
 from typing import Any, TypeVar
 
 import pyarrow as pa
+import ray
 import ray.data
 from ray.data import ActorPoolStrategy, TaskPoolStrategy
+from ray.exceptions import OutOfMemoryError, WorkerCrashedError
 
 from pipelines.config.pools import EncodePool, ScorePool
 
@@ -15,6 +17,7 @@ TASKS_A_WORKER = 12
 """Ranges that a pool's work is cut into for each worker: Ray Data hands out some tens of them a second."""
 
 Item = TypeVar("Item")
+Result = TypeVar("Result")
 
 
 def ranges(items: Sequence[Item], workers: int) -> list[Sequence[Item]]:
@@ -102,3 +105,17 @@ def _over(
         **more,
     )
     yield from dataset.iter_batches(batch_size=None, batch_format="pyarrow")  # pyright: ignore[reportReturnType]
+
+
+def unless_killed(
+    function: Callable[..., Result], groups: Sequence[tuple[Any, ...]], instead: Callable[..., Result]
+) -> Iterator[Result]:
+    """What a task makes of each group of arguments, in order; what `instead` makes here where one kills its worker."""
+    task: Any = ray.remote(max_retries=1)(function)
+    for group, future in zip(groups, [task.remote(*group) for group in groups], strict=True):
+        found: Any
+        try:
+            found = ray.get(future)
+        except (WorkerCrashedError, OutOfMemoryError):
+            found = instead(*group)
+        yield found

@@ -7,8 +7,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-import ray
-from ray.exceptions import OutOfMemoryError, WorkerCrashedError
 
 from ood_core.decoding import DecodeError
 from ood_core.decoding.thumbnail import thumbnail
@@ -18,6 +16,7 @@ from pipelines.errors import ReadError
 from pipelines.inputs.locate import read_planned
 from pipelines.inputs.plan import Shard
 from pipelines.runtime.progress import Say
+from pipelines.runtime.spread import unless_killed
 from pipelines.scan_directory.columns import LOCATOR
 from pipelines.scan_directory.kinds import gallery_choices
 from pipelines.scan_directory.layout import FINGERPRINT_KEY, GALLERY_FILE, SCORES, read_table, shard_file, table_bytes
@@ -57,7 +56,9 @@ def _gallery(request: Request, choices: pd.DataFrame, say: Say) -> pa.Table:
     read = request.config.read if isinstance(request.config, Scan) else None
     shards = {shard.id: shard for shard in request.plan.shards}
     groups = [(place, {name: shards[name] for name, _ in place}) for place in _places(choices)]
-    images = _together(_by_tasks(GalleryRows(request.output, read, request.options), groups))
+    make = GalleryRows(request.output, read, request.options)
+    asked = [(make, *group) for group in groups]
+    images = _together(list(unless_killed(GalleryRows.__call__, asked, lambda make, places, _: make(places, None))))
     missing = images["thumbnail"].null_count
     if missing and read:
         say(f"{missing} of {len(images)} images of the gallery could not be read again")
@@ -105,27 +106,11 @@ def _places(choices: pd.DataFrame) -> list[Places]:
     return groups
 
 
-def _by_tasks(make: GalleryRows, groups: Sequence[tuple[Places, Mapping[str, Shard]]]) -> list[pa.Table]:
-    """The rows of each group, made by a task; without thumbnails where one has killed its worker."""
-    task: Any = ray.remote(max_retries=1)(_rows)
-    tables = []
-    for (places, _), future in zip(groups, [task.remote(make, *group) for group in groups], strict=True):
-        try:
-            tables.append(ray.get(future))
-        except (WorkerCrashedError, OutOfMemoryError):
-            tables.append(make(places, None))
-    return tables
-
-
 def _together(tables: Sequence[pa.Table]) -> pa.Table:
     """All rows, in the columns that every table has in one type: others that come along with embeddings may differ."""
     first, *others = (table.schema for table in tables)
     names = [field.name for field in first if all(field in other for other in others)]
     return pa.concat_tables([table.select(names) for table in tables])
-
-
-def _rows(make: GalleryRows, places: Places, shards: Mapping[str, Shard]) -> pa.Table:
-    return make(places, shards)
 
 
 def _with_choices(images: pa.Table, choices: pd.DataFrame, methods: dict[str, str]) -> pa.Table:

@@ -29,7 +29,7 @@ from pipelines.scans.workers.score_reference import (
     ScoreReference,
     ScoreReferenceSpec,
     sum_half,
-)  # fmt: skip
+)
 
 
 @dataclass(frozen=True)

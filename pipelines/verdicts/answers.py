@@ -34,10 +34,10 @@ def read_answers(url: str, options: Mapping[str, Any], option: str = "--add") ->
 
     `verdict`: yes, no or unsure; `belongs`: a number from 0 to 1. Raises CallerError, which names the line.
     """
-    folder, slash, name = url.rpartition("/")
     said = f"{option} {url!r}"
     with storage_errors(said):
-        content = Directory(folder or ("/" if slash else "."), options).read(name)
+        directory, name = Directory.of_file(url, options)
+        content = directory.read(name)
     if len(content) > MOST_BYTES:
         raise CallerError(f"{said} has {len(content)} bytes; a file of answers has {MOST_BYTES} at most")
     rows = _parquet_rows(content, said) if content[:4] == b"PAR1" else _csv_rows(content, said)

@@ -3,13 +3,10 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import pyarrow as pa
-
 from ood_core.methods import Method, takes_verdicts
-from ood_core.vectors import parquet_table
 from pipelines.errors import CallerError
 from pipelines.inputs.listing import SCAN_FILE
-from pipelines.scan_directory.layout import KEPT_VERDICTS
+from pipelines.scan_directory.layout import KEPT_VERDICTS, read_table
 from pipelines.storage import Directory, storage_errors
 from pipelines.verdicts.kept import Verdicts, kept_verdicts
 
@@ -55,8 +52,7 @@ def _of_url(url: str, options: Mapping[str, Any], dim: int) -> Verdicts:
             f"{said} is neither a scan directory nor a Parquet table of verdicts with embeddings; what a page of "
             "questions has saved is added to the scan that it asked about: oodscan verdicts SCAN --add FILE"
         )
-    folder, slash, name = url.rpartition("/")
     with storage_errors(said):
-        content = Directory(folder or ("/" if slash else "."), options).read(name)
-        table = parquet_table(pa.BufferReader(content))
+        directory, name = Directory.of_file(url, options)
+        table = read_table(directory, name)
     return Verdicts.of([table], dim, said)

@@ -1,14 +1,13 @@
 """Pictures of a scan's images, read again and made by tasks, since an image may kill who decodes it."""
 
 from collections.abc import Callable, Mapping, Sequence
+from itertools import chain
 from typing import Any
-
-import ray
-from ray.exceptions import OutOfMemoryError, WorkerCrashedError
 
 from ood_core.decoding import DecodeError
 from pipelines.config.scan import Read, Scan
 from pipelines.errors import ReadError
+from pipelines.runtime.spread import unless_killed
 from pipelines.scan_directory.record import ScanRecord
 from pipelines.verdicts.places import Place, ScanImages
 
@@ -25,15 +24,9 @@ def pictures_of(
     if not isinstance(images.record.config, Scan):
         return [None] * len(places)
     both = list(zip(places, rows, strict=True))
-    groups = [both[start : start + PICTURES_A_TASK] for start in range(0, len(both), PICTURES_A_TASK)]
-    task: Any = ray.remote(max_retries=1)(_pictures)
-    found: list[bytes | None] = []
-    for group, future in zip(groups, [task.remote(images.record, group, make) for group in groups], strict=True):
-        try:
-            found += ray.get(future)
-        except (WorkerCrashedError, OutOfMemoryError):
-            found += [None] * len(group)
-    return found
+    parts = [both[start : start + PICTURES_A_TASK] for start in range(0, len(both), PICTURES_A_TASK)]
+    groups = [(images.record, part, make) for part in parts]
+    return list(chain.from_iterable(unless_killed(_pictures, groups, lambda _, part, __: [None] * len(part))))
 
 
 def _pictures(record: ScanRecord, places: Sequence[tuple[Place, Mapping[str, Any]]], make: Make) -> list[bytes | None]:
