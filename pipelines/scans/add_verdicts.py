@@ -13,9 +13,12 @@ from pipelines.scans.carry_out import Start, carry_out
 from pipelines.scans.recorded import place_recorded, recorded_request
 from pipelines.scans.request import Request
 from pipelines.storage import Directory
-from pipelines.verdicts.add import verdicts_on
+from pipelines.verdicts.add import disagreements, verdicts_on
 from pipelines.verdicts.answers import read_answers
 from pipelines.verdicts.kept import Verdicts
+
+NAMED = 20
+"""Images on which judges disagree that are named one by one."""
 
 
 @dataclass(frozen=True)
@@ -61,6 +64,11 @@ def add_verdicts(
             said = model_answers(record, judge, found, say)
             request = _with(request, verdicts_on(record, said, request.bank.dim, found))
             summary = carry_out(request, place_recorded, start, say)
+    lines = disagreements(request.verdicts)
+    for line in lines[:NAMED]:
+        say(f"disagreement: {line}")
+    if len(lines) > NAMED:
+        say(f"{len(lines)} disagreements in all")
     say(f"{len(request.verdicts) - before} new verdicts, {len(request.verdicts)} in all")
     return Added(summary, request.verdicts, len(request.verdicts) - before)
 
