@@ -192,8 +192,12 @@ def test_what_is_said_twice_counts_once_and_of_two_people_twice(place: Path, tmp
     assert files_of(output) == files_of(place / "added")
     text = Path(answers(tmp_path, output, {3: 0.0})).read_text().replace("mara", "joe")
     (tmp_path / "joe.csv").write_text(text)
-    found = add_verdicts(str(output), [str(tmp_path / "joe.csv")], {})
+    lines: list[str] = []
+    found = add_verdicts(str(output), [str(tmp_path / "joe.csv")], {}, say=lines.append)
     assert found.new == 1
+    (line,) = (line for line in lines if line.startswith("disagreement: "))
+    assert line.startswith("disagreement: 'image 3' (image 3 of shard ")
+    assert {"1 by mara", "0 by joe"} <= set(line.rpartition(": ")[2].split(", "))
     assert len(read_answers(str(tmp_path / "joe.csv"), {})) == 1
     assert files_of(output) != files_of(place / "added")
 
