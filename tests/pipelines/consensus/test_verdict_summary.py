@@ -147,11 +147,18 @@ def test_who_has_said_most_of_an_anchor_is_named_unless_little_is_said() -> None
 
 def test_remarks_are_a_line_each_and_none_without_verdicts() -> None:
     assert list(verdict_remarks({})) == []
-    found = {"verdicts": 3, "images": 2, "by": {"mara": 2, "": 1}, "raised": 5, "lowered": 7, "contradicted": 0}
-    assert list(verdict_remarks({"verdicts": found})) == [
-        "verdicts: 3 on 2 images (2 by mara, 1 by somebody); they raise 5 and lower 7 images by 0.5 standard "
+    found = {"verdicts": 30, "images": 20, "by": {"mara": 20, "": 10}, "raised": 5, "lowered": 7, "contradicted": 0}
+    found |= {"scan_images": 500}
+    first = (
+        "verdicts: 30 on 20 images (20 by mara, 10 by somebody); they raise 5 and lower 7 images by 0.5 standard "
         "deviations or more"
-    ]
+    )
+    assert list(verdict_remarks({"verdicts": found})) == [first]
+    assert list(verdict_remarks({"verdicts": {**found, "scan_images": 499}})) == [
+        first, "verdicts: among 499 images, what is said of one may be wrong of its neighbours"
+    ]  # fmt: skip
+    _, said = verdict_remarks({"verdicts": {**found, "verdicts": 19}})
+    assert said == "verdicts: 19 are few and may do harm; 20 and more say something"
     one = {"key": "a\nb.jpg", "belongs": 1.0, "by": None, "others": 0.0417}
     _, said = verdict_remarks({"verdicts": {**found, "contradicted": 9, "contradictions": [one]}})
     assert said == (
